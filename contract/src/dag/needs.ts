@@ -1,0 +1,41 @@
+/**
+ * What a task declared that it will use. Rides in each serialized task as the string field `__airlock_needs`
+ * (canonical JSON: sorted keys, sorted lists, no spaces), is stored with the Dag version, and is at once the type of what
+ * `run` receives and the right that the server enforces. Absent field = the Dag declares nothing (`airflow` mode).
+ */
+import { z } from 'zod';
+
+export const NEEDS_FIELD = '__airlock_needs';
+
+const names = z.array(z.string().min(1).max(250)).max(1000).default([]);
+export const needs = z.strictObject({
+  /** Connection ids that may be read. */
+  connections: names,
+  /** Variable keys that may be read. */
+  variables: names,
+  /** Task ids of the same run whose results may be read, besides the task's own. */
+  xcoms: names,
+  /** Assets that may be emitted, by name. */
+  assets: names,
+  /** Dags that may be triggered. */
+  dags: names,
+});
+export type Needs = z.infer<typeof needs>;
+export const NO_NEEDS: Needs = { connections: [], variables: [], xcoms: [], assets: [], dags: [] };
+
+/** The canonical text: equal needs give equal bytes. */
+export function encodeNeeds(value: Needs): string {
+  const sorted = (list: readonly string[]) => [...new Set(list)].sort();
+  return JSON.stringify({
+    assets: sorted(value.assets),
+    connections: sorted(value.connections),
+    dags: sorted(value.dags),
+    variables: sorted(value.variables),
+    xcoms: sorted(value.xcoms),
+  });
+}
+
+/** Reads the field of a serialized task. @returns null when the task declares nothing. @throws ZodError, SyntaxError */
+export function decodeNeeds(text: string | undefined): Needs | null {
+  return text === undefined ? null : needs.parse(JSON.parse(text));
+}

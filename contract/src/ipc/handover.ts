@@ -1,0 +1,30 @@
+/**
+ * What `standalone` and the processes that it starts say to each other over the inherited descriptor 3:
+ * one JSON object per line. The first line to a child is its configuration, and holds only its own values.
+ * End of file on this descriptor means that the parent is gone: the child stops in good order.
+ */
+import { z } from 'zod';
+
+/** Descriptor number of the channel in every process that we start, runners included. */
+export const CHANNEL_FD = 3;
+
+export const parentMessage = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('config'), values: z.record(z.string(), z.unknown()) }),
+  /** To control: a one-time join ticket that a supervisor is about to present. */
+  z.strictObject({
+    type: z.literal('ticket'),
+    ticket: z.string().min(40),
+    roles: z.array(z.enum(['worker', 'parse', 'trigger'])),
+  }),
+  /** To token-service: the process that may ask for tokens from now on. */
+  z.strictObject({ type: z.literal('peer'), uid: z.int(), pid: z.int() }),
+  z.strictObject({ type: z.literal('stop') }),
+]);
+export const childMessage = z.discriminatedUnion('type', [
+  /** The process does its work from now on. `info` is shown in logs and the healthy line. */
+  z.strictObject({ type: z.literal('ready'), info: z.record(z.string(), z.unknown()) }),
+  /** The process can't start, and will exit with status 2; starting it again would not help. */
+  z.strictObject({ type: z.literal('fatal'), code: z.string(), message: z.string(), remedy: z.string() }),
+]);
+export type ParentMessage = z.infer<typeof parentMessage>;
+export type ChildMessage = z.infer<typeof childMessage>;

@@ -1,0 +1,147 @@
+/**
+ * What a supervisor and the child that runs user code say to each other over descriptor 3 (a socket pair).
+ * Frames: 4-byte big-endian length, then UTF-8 JSON. Everything from the child is untrusted: length, depth and shape
+ * are checked before use, and a broken frame ends the child.
+ */
+import { z } from 'zod';
+
+/** Largest frame from a child, bytes. A result above it fails the task with a message that names the limit. */
+export const MAX_CHILD_FRAME_BYTES = 16 * 1024 * 1024;
+/** Largest frame to a child, bytes. */
+export const MAX_PARENT_FRAME_BYTES = 64 * 1024 * 1024;
+
+export const LOG_LEVELS = ['debug', 'info', 'warning', 'error', 'critical'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** The run that a task belongs to, as user code sees it. Instants are RFC 3339 UTC. */
+export const runContext = z.strictObject({
+  dag_id: z.string(),
+  run_id: z.string(),
+  task_id: z.string(),
+  map_index: z.int().min(-1),
+  try_number: z.int(),
+  max_tries: z.int(),
+  logical_date: z.string().nullable(),
+  data_interval_start: z.string().nullable(),
+  data_interval_end: z.string().nullable(),
+  run_after: z.string(),
+  run_type: z.string(),
+  /** Defaults of the Dag's params with the run's conf laid over them is what `params` gives; this is the conf alone. */
+  conf: z.record(z.string(), z.unknown()),
+  /** Instant of the try's first start; kept over reschedules. */
+  start_date: z.string(),
+  reschedule_count: z.int(),
+});
+export type RunContext = z.infer<typeof runContext>;
+
+/** Parent → runner: the one task of this process. Sent once; everything before it is idle waiting. */
+export const startTask = z.strictObject({
+  type: z.literal('start'),
+  /** The bundled Dag module: ES module text and its SHA-256. */
+  module: z.strictObject({ hash: z.string(), code: z.string(), filename: z.string() }),
+  context: runContext,
+  /** Private folder of this try, absolute, as the child sees it. */
+  work_dir: z.string(),
+});
+/** Parent → parser child: the one file of this process. */
+export const startParse = z.strictObject({
+  type: z.literal('parse'),
+  /** Root of the bundle and the file, absolute, as the child sees them. */
+  bundle_root: z.string(),
+  file: z.string(),
+  relative_fileloc: z.string(),
+  fileloc: z.string(),
+  bundle_name: z.string(),
+});
+/** Parent → child: answer to a request. */
+export const answer = z.strictObject({
+  type: z.literal('answer'),
+  id: z.int(),
+  value: z.unknown().optional(),
+  error: z
+    .strictObject({ status: z.int().nullable(), code: z.string(), message: z.string(), remedy: z.string().optional() })
+    .optional(),
+});
+/** Parent → runner: stop now; `signal` of the task is aborted, and SIGKILL follows after the grace period. */
+export const cancel = z.strictObject({ type: z.literal('cancel'), reason: z.string() });
+export const toRunner = z.discriminatedUnion('type', [startTask, startParse, answer, cancel]);
+
+const id = z.int().min(0);
+const xcomKey = z.string().min(1).max(512);
+/** Runner → parent: requests; each is answered once, in any order. */
+export const runnerRequest = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('get_variable'), id, key: z.string() }),
+  z.strictObject({ type: z.literal('get_connection'), id, conn_id: z.string() }),
+  /** One XCom of this run; value is the JSON value, or error 404. */
+  z.strictObject({ type: z.literal('get_xcom'), id, task_id: z.string(), key: xcomKey, map_index: z.int().min(-1) }),
+  /** All values of a mapped task, in order of map index; `[]` when there are none. */
+  z.strictObject({ type: z.literal('get_xcom_slice'), id, task_id: z.string(), key: xcomKey }),
+  z.strictObject({ type: z.literal('set_xcom'), id, key: xcomKey, value: z.unknown() }),
+  /** What the task was called with, for people to read. */
+  z.strictObject({ type: z.literal('set_rendered_fields'), id, fields: z.record(z.string(), z.unknown()) }),
+  z.strictObject({ type: z.literal('skip_downstream'), id, tasks: z.array(z.string()) }),
+]);
+/** Runner → parent: no answer. */
+export const runnerNotice = z.discriminatedUnion('type', [
+  /** Sandbox applied, SDK loaded, waiting for work. */
+  z.strictObject({ type: z.literal('idle'), pid: z.int() }),
+  z.strictObject({
+    type: z.literal('log'),
+    level: z.enum(LOG_LEVELS),
+    event: z.string(),
+    /** Epoch ms. */
+    at_ms: z.number(),
+    fields: z.record(z.string(), z.unknown()).optional(),
+  }),
+  /** The one outcome of a task. */
+  z.strictObject({
+    type: z.literal('result'),
+    outcome: z.discriminatedUnion('state', [
+      /** `value` absent = nothing to push; `mapped_length` = length when it is a list or object. */
+      z.strictObject({
+        state: z.literal('success'),
+        value: z.unknown().optional(),
+        has_value: z.boolean(),
+        mapped_length: z.int().nullable(),
+      }),
+      z.strictObject({
+        state: z.literal('failed'),
+        /** False: an explicit "do not retry". */
+        retryable: z.boolean(),
+        error: z.strictObject({ name: z.string(), message: z.string(), stack: z.string() }),
+      }),
+      z.strictObject({ state: z.literal('skipped'), reason: z.string() }),
+      z.strictObject({ state: z.literal('reschedule'), after_seconds: z.number().positive() }),
+    ]),
+  }),
+  /** The one outcome of a parse. */
+  z.strictObject({
+    type: z.literal('parsed'),
+    /** Serialized Dag documents, as reference/serialized-dag.md section 1; unchecked until the server has seen them. */
+    dags: z.array(z.unknown()),
+    module: z.strictObject({ code: z.string() }).nullable(),
+    source: z.string(),
+    /** Further files of the bundle that went into the module, relative; a change in one re-parses this file. */
+    inputs: z.array(z.string()),
+    import_error: z
+      .strictObject({
+        message: z.string(),
+        file: z.string(),
+        line: z.int().nullable(),
+        column: z.int().nullable(),
+        hint: z.string(),
+        stack: z.string(),
+      })
+      .nullable(),
+    warnings: z.array(z.string()),
+  }),
+]);
+export type ToRunner = z.infer<typeof toRunner>;
+export type StartTask = z.infer<typeof startTask>;
+export type StartParse = z.infer<typeof startParse>;
+export type Answer = z.infer<typeof answer>;
+export type RunnerRequest = z.infer<typeof runnerRequest>;
+export type RunnerNotice = z.infer<typeof runnerNotice>;
+export type FromRunner = RunnerRequest | RunnerNotice;
+export type TaskOutcome = Extract<RunnerNotice, { type: 'result' }>['outcome'];
+export type ParseOutcome = Extract<RunnerNotice, { type: 'parsed' }>;

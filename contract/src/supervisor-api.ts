@@ -1,0 +1,171 @@
+/**
+ * The routes of the Execution API that Airflow does not have: how our own supervisors join, take workloads, report parsed
+ * files and append logs. All live below `/execution` and need `Authorization: DPoP <token>` with a `DPoP` proof (RFC 9449)
+ * made by the key that the supervisor registered. Paths are listed in `SUPERVISOR_ROUTES`.
+ */
+import { z } from 'zod';
+import { publicJwk } from './claims.ts';
+import { needs } from './dag/needs.ts';
+
+const uuid = z.string().regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/);
+
+export const SUPERVISOR_ROLES = ['worker', 'parse', 'trigger'] as const;
+export type SupervisorRole = (typeof SUPERVISOR_ROLES)[number];
+export const SANDBOX_TIERS = ['namespaces', 'landlock', 'user', 'none'] as const;
+/** Strongest first. `namespaces`: own mount, pid and ipc namespaces, Landlock, seccomp, own user id. */
+export type SandboxTier = (typeof SANDBOX_TIERS)[number];
+
+/** POST /supervisors: joins with a one-time ticket (no token yet; the proof is made with the key in the body). */
+export const registerRequest = z.strictObject({
+  ticket: z.string().min(40).max(200),
+  public_jwk: publicJwk,
+  hostname: z.string().min(1).max(255),
+  unixname: z.string().min(1).max(255),
+  pid: z.int(),
+  roles: z.array(z.enum(SUPERVISOR_ROLES)).min(1).max(3),
+  sandbox_tier: z.enum(SANDBOX_TIERS),
+  version: z.string().max(64),
+});
+/** 201. `tokens` has one entry per role; each lives 300 s and is renewed by `Refreshed-API-Token` on 2xx answers. */
+export const registerAnswer = z.strictObject({
+  supervisor_id: uuid,
+  tokens: z.partialRecord(z.enum(SUPERVISOR_ROLES), z.string()),
+});
+
+/**
+ * PUT /supervisors/{id}/heartbeat, by any of its tokens, each 5 s: 204.
+ * A supervisor silent for `[scheduler] scheduler_health_check_threshold` counts as dead, and its running tries are reaped.
+ */
+export const supervisorHeartbeat = z.strictObject({
+  role: z.enum(SUPERVISOR_ROLES),
+  /** Try ids that this worker holds now; a try that the server gave to it and that is missing here has died with a process. */
+  holds: z.array(uuid).max(10_000).default([]),
+});
+
+/** POST /workloads/claim (worker token): waits up to `wait_seconds` for queued task instances, then answers 200. */
+export const claimRequest = z.strictObject({
+  slots: z.int().min(1).max(1000),
+  /** Queues served; `*` = every queue. */
+  queues: z.array(z.string().min(1).max(256)).min(1).max(100),
+  wait_seconds: z.int().min(0).max(30),
+});
+/** Airflow's ExecuteTask workload, with one block of ours that the Task SDK ignores. */
+export const executeTaskWorkload = z.strictObject({
+  type: z.literal('ExecuteTask'),
+  token: z.string(),
+  ti: z.strictObject({
+    id: uuid,
+    task_id: z.string(),
+    dag_id: z.string(),
+    run_id: z.string(),
+    try_number: z.int(),
+    dag_version_id: uuid,
+    map_index: z.int(),
+    hostname: z.string().nullable(),
+    context_carrier: z.null(),
+    queue: z.string(),
+    pool_slots: z.int(),
+    priority_weight: z.int(),
+  }),
+  dag_rel_path: z.string(),
+  bundle_info: z.strictObject({ name: z.string(), version: z.string().nullable() }),
+  log_path: z.string(),
+  sentry_integration: z.literal(''),
+  /** Absent for tasks in other languages. */
+  airlock: z
+    .strictObject({
+      runtime: z.literal('typescript'),
+      module_hash: z.string(),
+      /** Seconds; null = none. The server bounds the try by it too. */
+      execution_timeout: z.number().nullable(),
+      needs,
+      workload_jti: z.string(),
+    })
+    .optional(),
+});
+export const claimAnswer = z.strictObject({ workloads: z.array(executeTaskWorkload) });
+
+/**
+ * POST /workloads/{ti_id}/exit (worker token): the process of a workload has ended. 204, also when nothing is left to do.
+ * Names the workload's `jti`, so that a late one never touches the next stretch of the same try.
+ */
+export const exitReport = z.strictObject({
+  workload_jti: z.string(),
+  /** `reported`: a final state was accepted by the server; `died`: the child ended, or never started, without one. */
+  outcome: z.enum(['reported', 'died']),
+  exit_code: z.int().nullable(),
+  signal: z.string().max(20).nullable(),
+  message: z.string().max(2000),
+});
+
+/** GET /dag-modules/{ti_id} (execution token, self): 200 text/javascript, the module of the try's Dag version. ETag = hash. */
+
+/**
+ * POST /task-instances/{ti_id}/logs?offset=N (execution token, self): appends NDJSON lines to the try's log.
+ * `offset` = bytes of this try's log that the sender has sent before; an overlap is dropped, so a lost reply may be repeated.
+ * 200 `{size}`; 409 with `{size}` when `offset` lies beyond the end; 413 above `[logging] max_log_bytes`.
+ */
+export const logAppendAnswer = z.strictObject({ size: z.int() });
+/** One line of a task log. */
+export const logLine = z.object({
+  timestamp: z.string(),
+  level: z.string(),
+  event: z.string(),
+  /** `task.stdout`, `task.stderr`, `task` (the author's logger) or `airlock` (the supervisor). */
+  logger: z.string(),
+});
+export type LogLine = z.infer<typeof logLine>;
+
+/** GET /bundles (parse token): what to parse. */
+export const bundleList = z.strictObject({
+  bundles: z.array(
+    z.strictObject({
+      name: z.string(),
+      kind: z.literal('local'),
+      path: z.string(),
+      /** What the server holds now: relative path → digest of the last reported result's inputs. */
+      files: z.record(z.string(), z.string()),
+    }),
+  ),
+});
+/** PUT /bundles/{name}/file (parse token): the result of one file, good or bad. 200 `parseReportAnswer`. */
+export const parseReport = z.strictObject({
+  relative_fileloc: z.string().min(1).max(1000),
+  /** SHA-256 over the inputs, as the parser saw them; the same report again changes nothing. */
+  inputs_digest: z.string(),
+  dags: z.array(z.unknown()).max(1000),
+  module: z.strictObject({ hash: z.string(), code: z.string() }).nullable(),
+  source: z.string(),
+  import_error: z.string().nullable(),
+  warnings: z.array(z.string()),
+  parse_seconds: z.number(),
+});
+export const parseReportAnswer = z.strictObject({
+  /** Dags now known from this file, with the version that is current. */
+  dags: z.array(z.strictObject({ dag_id: z.string(), version_number: z.int(), changed: z.boolean() })),
+  /** Set when the server refused the documents; stored as the file's import error. */
+  import_error: z.string().nullable(),
+});
+/** PUT /bundles/{name}/listing (parse token): all files that exist; Dags of other files become stale. 204. */
+export const bundleListing = z.strictObject({ files: z.array(z.string()).max(100_000) });
+
+/** Method and path of each route, as the policy table names them. */
+export const SUPERVISOR_ROUTES = {
+  register: 'POST /supervisors',
+  heartbeat: 'PUT /supervisors/:supervisor_id/heartbeat',
+  claim: 'POST /workloads/claim',
+  exit: 'POST /workloads/:task_instance_id/exit',
+  module: 'GET /dag-modules/:task_instance_id',
+  appendLog: 'POST /task-instances/:task_instance_id/logs',
+  bundles: 'GET /bundles',
+  parseReport: 'PUT /bundles/:bundle_name/file',
+  bundleListing: 'PUT /bundles/:bundle_name/listing',
+} as const;
+
+export type RegisterRequest = z.infer<typeof registerRequest>;
+export type ClaimRequest = z.infer<typeof claimRequest>;
+export type ExecuteTaskWorkload = z.infer<typeof executeTaskWorkload>;
+export type ExitReport = z.infer<typeof exitReport>;
+export type ParseReport = z.infer<typeof parseReport>;
+export type ParseReportAnswer = z.infer<typeof parseReportAnswer>;
+export type BundleList = z.infer<typeof bundleList>;

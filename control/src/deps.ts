@@ -1,0 +1,27 @@
+/** What the parts of a control process are given at start; `bin/` builds it once and passes it down. */
+import type { Clock } from '@airlock/contract/clock';
+import type { Config } from '@airlock/contract/config/index';
+import type { Database, StoreEvent } from '@airlock/store';
+import type { TokenVerifier } from '@airlock/token-verify';
+import type { Logger } from 'pino';
+import type { TokenMinter } from './tokens/minter.ts';
+
+/** Store notifications of this process: one LISTEN connection, many listeners. */
+export type EventHub = {
+  /** @returns a function that removes the listener. */
+  readonly on: (listener: (event: StoreEvent) => void) => () => void;
+  /** Called after each gap in which notifications may have been lost. */
+  readonly onGap: (listener: () => void) => () => void;
+};
+
+export type ControlDeps = {
+  readonly db: Database;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly config: Config;
+  readonly minter: TokenMinter;
+  readonly verifier: TokenVerifier;
+  readonly events: EventHub;
+  /** UUID of this process; names it in `job`, `queued_by` and logs. */
+  readonly instanceId: string;
+};

@@ -1,0 +1,32 @@
+/**
+ * What woke whom: notifications on one channel, sent inside the transaction that made the change, so that a listener never
+ * looks before the commit. Losing one is harmless: every listener also polls slowly.
+ */
+import { type Db, sql } from './database.ts';
+
+export const EVENT_CHANNEL = 'airlock';
+
+export type StoreEvent =
+  /** Something in this run changed: examine it. */
+  | { readonly kind: 'run'; readonly dagRunId: number }
+  /** Task instances were queued: hand them out. */
+  | { readonly kind: 'queue' }
+  /** A Dag was parsed, paused, unpaused or deleted; or a pool or slot count changed: look at what is due. */
+  | { readonly kind: 'schedule' };
+
+/** Sends `event` when the surrounding transaction commits. Equal events of one transaction arrive once. */
+export async function notify(db: Db, event: StoreEvent): Promise<void> {
+  await db.query(sql`SELECT pg_notify(${EVENT_CHANNEL}, ${encodeEvent(event)})`, 'notify');
+}
+
+/** The payload, also for use inside a larger statement. */
+export function encodeEvent(event: StoreEvent): string {
+  return event.kind === 'run' ? `run ${event.dagRunId}` : event.kind;
+}
+
+/** @returns null for a payload of a newer release. */
+export function decodeEvent(payload: string): StoreEvent | null {
+  if (payload === 'queue' || payload === 'schedule') return { kind: payload };
+  const run = /^run (\d+)$/.exec(payload);
+  return run ? { kind: 'run', dagRunId: Number(run[1]) } : null;
+}

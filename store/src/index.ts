@@ -1,0 +1,2 @@
+export { type Database, type DatabaseOptions, type Db, empty, join, openDatabase, raw, type Sql, sql } from './database.ts';
+export { decodeEvent, encodeEvent, EVENT_CHANNEL, notify, type StoreEvent } from './events.ts';
