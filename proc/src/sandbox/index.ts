@@ -1,0 +1,8 @@
+/**
+ * Starts a child that runs code which nobody trusts: a task's runner or the parser of a Dag file. The child is restricted
+ * before the first line of its entry runs, and stays restricted with everything that it starts.
+ * @see docs/security/sandbox.md
+ */
+export { detectTier, requireTier } from './detect.ts';
+export { launchSandboxed } from './launch.ts';
+export type { ChildExit, ExtraPath, SandboxedChild, SandboxLimits, SandboxSpec } from './types.ts';

@@ -1,0 +1,62 @@
+/** What a sandboxed child may see and use, and the handle that its parent holds. */
+import type { Readable } from 'node:stream';
+import type { FromRunner, ToRunner } from '@airlock/contract/ipc/runner';
+import type { SandboxTier } from '@airlock/contract/supervisor-api';
+
+/** A path of the host that the child sees under the same name. */
+export type ExtraPath = { readonly path: string; readonly access: 'read' | 'write' };
+
+/** Kernel limits of the child and of all that it starts together, where the kernel counts per user id. */
+export type SandboxLimits = {
+  /** Open files for each process. */
+  readonly openFiles: number;
+  /** Processes and threads of the child's user id. Below about 20 Node hangs at its start; 256 is the least accepted. */
+  readonly processes: number;
+  /** Largest file that may be written, bytes. */
+  readonly fileBytes: number;
+  /** Size of the private work folder, bytes; only the `namespaces` tier can enforce it. */
+  readonly workBytes: number;
+};
+
+export type SandboxSpec = {
+  /** From `detectTier()`; a launch never falls back to a weaker one by itself. */
+  readonly tier: SandboxTier;
+  /** The script, absolute, inside one of `packages`. */
+  readonly entry: string;
+  /** Folders of workspace packages whose code the entry imports (real paths); their dependencies are found and shown too. */
+  readonly packages: readonly string[];
+  /** `host` shares the host's network; `none` has no address family but Unix, and that only where no socket is in sight. */
+  readonly network: 'host' | 'none';
+  /** Further paths: a bundle root (read), the path of a declared `fs` connection (write). */
+  readonly extra?: readonly ExtraPath[];
+  /** Added to the child's own minimal environment (PATH, HOME, TMPDIR, USER, LOGNAME, LANG, TZ). Never anything secret. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly limits?: Partial<SandboxLimits>;
+  /** Further switches of Node, before the entry. */
+  readonly nodeArgs?: readonly string[];
+  /** First user id of the range that root takes from, one for each living child. Default 700000. */
+  readonly uidBase?: number;
+};
+
+export type ChildExit = { readonly code: number | null; readonly signal: string | null };
+
+export type SandboxedChild = {
+  /** As the host sees it; of the outermost process that belongs to the child. */
+  readonly pid: number;
+  /** The private, empty, writable folder as the child sees it, absolute. It is gone when the child is. */
+  readonly workDir: string;
+  readonly tier: SandboxTier;
+  /** Writes one frame. Ignored once the child is gone. @throws AppError BODY_TOO_LARGE above MAX_PARENT_FRAME_BYTES */
+  send(frame: ToRunner): void;
+  /** Frames of the child, checked against the contract. One listener; frames that came before it are kept. */
+  onFrame(listener: (frame: FromRunner) => void): void;
+  /** Called once when a frame breaks the contract (size, JSON, depth, shape); the child has been killed then. */
+  onBroken(listener: (reason: string) => void): void;
+  /** Unread output holds the child back: read it, or call `resume()`. */
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  /** Settles when the child and, where the tier can tell, everything that it started is gone. Never rejects. */
+  readonly exited: Promise<ChildExit>;
+  /** SIGKILL to the child and all that it started; resolves when they are gone. Safe to repeat. */
+  kill(): Promise<ChildExit>;
+};
