@@ -1,0 +1,62 @@
+import { choice, int, list, number, optionalText, text } from './options.ts';
+
+export const API_OPTIONS = {
+  host: text('127.0.0.1', {
+    readers: ['standalone', 'control', 'cli'],
+    unit: 'address',
+    formerly: ['webserver.web_server_host'],
+    advice:
+      'Address to listen on. Airflow listens on every address; here only this machine can connect until you say otherwise.',
+  }),
+  port: int(8080, {
+    readers: ['standalone', 'control', 'cli'],
+    unit: 'port',
+    min: 0,
+    max: 65535,
+    formerly: ['webserver.web_server_port'],
+    advice: 'Port of the API server. 0 takes any free one; the healthy line names it.',
+  }),
+  base_url: optionalText({
+    readers: ['standalone', 'control', 'cli'],
+    unit: 'URL',
+    formerly: ['webserver.base_url'],
+    advice: 'Public address when a proxy stands in front. Unset: built from host and port.',
+  }),
+  maximum_page_limit: int(100, {
+    readers: ['control'],
+    unit: 'rows',
+    min: 1,
+    max: 10_000,
+    advice: 'Largest `limit` that a list answers; a larger one is lowered silently.',
+  }),
+  fallback_page_limit: int(50, {
+    readers: ['control'],
+    unit: 'rows',
+    min: 1,
+    max: 10_000,
+    formerly: ['api.page_size', 'webserver.page_size'],
+    advice: 'The `limit` of a request that names none.',
+  }),
+  access_control_allow_origins: list([], {
+    readers: ['control'],
+    unit: 'origins',
+    advice: 'Origins that may call from a browser (CORS). `*` is refused.',
+  }),
+  expose_config: choice(['False', 'True', 'non-sensitive-only'], 'False', {
+    readers: ['control'],
+    advice: 'Whether `GET /api/v2/config` answers; sensitive values stay hidden either way.',
+  }),
+  max_body_bytes: int(1024 * 1024, {
+    readers: ['control'],
+    unit: 'bytes',
+    min: 1024,
+    advice:
+      'Largest request body, decided before it is read. XComs, parse reports and log chunks have limits of their own.',
+  }),
+  request_timeout: number(30, {
+    readers: ['control'],
+    unit: 's',
+    min: 1,
+    advice: 'Time that a client has to send a whole request.',
+  }),
+};

@@ -1,0 +1,122 @@
+import { bool, int, number, optionalInt, optionalText, text } from './options.ts';
+
+export const CORE_OPTIONS = {
+  dags_folder: text('$AIRLOCK_HOME/dags', {
+    readers: ['standalone', 'control', 'supervisor', 'cli'],
+    unit: 'path',
+    advice: 'Folder of Dag files of the default bundle `dags-folder`.',
+  }),
+  load_examples: bool(true, {
+    readers: ['standalone', 'control', 'supervisor', 'cli'],
+    advice: 'Show the examples, with the variable, pool and connection that they use, on first start.',
+  }),
+  dags_are_paused_at_creation: bool(true, {
+    readers: ['control'],
+    advice: 'New Dags start paused, unless they say otherwise themselves.',
+  }),
+  parallelism: int(32, {
+    readers: ['control', 'supervisor'],
+    unit: 'count',
+    min: 1,
+    max: 10_000,
+    advice:
+      'Task instances that are queued or running at once in this deployment, and tasks that one worker runs at once.',
+  }),
+  max_active_tasks_per_dag: int(16, {
+    readers: ['control'],
+    unit: 'count',
+    min: 1,
+    advice: 'Tasks of one Dag run at once, where the Dag names no number.',
+  }),
+  max_active_runs_per_dag: int(16, {
+    readers: ['control'],
+    unit: 'count',
+    min: 1,
+    advice: 'Running runs of one Dag at once, where the Dag names no number.',
+  }),
+  max_consecutive_failed_dag_runs_per_dag: int(0, {
+    readers: ['control'],
+    unit: 'count',
+    min: 0,
+    advice: 'Pause a Dag after that many failed runs in a row; 0 = never.',
+  }),
+  default_timezone: text('utc', {
+    readers: ['control', 'supervisor'],
+    unit: 'zone',
+    advice: 'Zone of a Dag that names none: `utc` or an IANA name.',
+  }),
+  default_task_retries: int(0, {
+    readers: ['control', 'supervisor'],
+    unit: 'count',
+    min: 0,
+    advice: 'Retries of a task that names no number.',
+  }),
+  default_task_retry_delay: number(300, {
+    readers: ['control', 'supervisor'],
+    unit: 's',
+    min: 0,
+    advice: 'Wait between tries of a task that names none.',
+  }),
+  max_task_retry_delay: number(86_400, {
+    readers: ['control'],
+    unit: 's',
+    min: 1,
+    advice: 'Upper bound of every wait between tries, whatever its backoff says.',
+  }),
+  default_task_execution_timeout: optionalInt({
+    readers: ['control'],
+    unit: 's',
+    min: 1,
+    advice: 'Time that a try may run where the task names none. Unset: no limit.',
+  }),
+  max_map_length: int(1024, {
+    readers: ['control'],
+    unit: 'items',
+    min: 1,
+    advice: 'Longest result over which a task may fan out.',
+  }),
+  max_templated_field_length: int(4096, {
+    readers: ['control', 'supervisor'],
+    unit: 'characters',
+    min: 64,
+    advice: 'Longer rendered fields are cut and say so.',
+  }),
+  num_dag_runs_to_retain_rendered_fields: int(30, {
+    readers: ['control'],
+    unit: 'runs',
+    min: 0,
+    formerly: ['core.max_num_rendered_ti_fields_per_task'],
+    advice: 'Newest runs of each Dag whose rendered fields are kept; 0 = all.',
+  }),
+  default_pool_task_slot_count: int(128, {
+    readers: ['control'],
+    unit: 'slots',
+    min: 1,
+    advice: 'Slots of `default_pool` when the database is made. Later: change the pool.',
+  }),
+  hide_sensitive_var_conn_fields: bool(true, {
+    readers: ['control'],
+    advice: 'Mask variables and connection fields whose names look like secrets.',
+  }),
+  sensitive_var_conn_names: text('', {
+    readers: ['control'],
+    unit: 'names',
+    advice: 'Further names that count as secret, separated by commas.',
+  }),
+  fernet_key: optionalText({
+    readers: ['control'],
+    sensitive: true,
+    advice:
+      'Encrypts connection passwords and extras and variables at rest; several, separated by commas, to rotate. Unset: standalone makes one in keys/.',
+  }),
+  multi_team: bool(false, {
+    readers: ['control'],
+    advice: 'Keep teams apart: bundles, connections, variables and pools belong to one.',
+  }),
+  execution_api_server_url: optionalText({
+    readers: ['standalone', 'control', 'supervisor'],
+    unit: 'URL',
+    formerly: ['workers.execution_api_server_url'],
+    advice: 'Where workers find the Execution API. Unset: the base URL with /execution/.',
+  }),
+};

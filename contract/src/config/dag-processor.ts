@@ -1,0 +1,43 @@
+import { int, number } from './options.ts';
+
+export const DAG_PROCESSOR_OPTIONS = {
+  parsing_processes: int(2, {
+    readers: ['supervisor'],
+    unit: 'count',
+    min: 1,
+    max: 64,
+    advice: 'Files that are parsed at once.',
+  }),
+  dag_file_processor_timeout: number(50, {
+    readers: ['supervisor'],
+    unit: 's',
+    min: 0.1,
+    formerly: ['core.dag_file_processor_timeout'],
+    advice: 'A parse that takes longer is killed, and reported as an import error.',
+  }),
+  min_file_process_interval: number(30, {
+    readers: ['supervisor'],
+    unit: 's',
+    min: 0,
+    advice: 'How often file contents are compared where no file watch reports changes.',
+  }),
+  refresh_interval: number(300, {
+    readers: ['supervisor'],
+    unit: 's',
+    min: 1,
+    formerly: ['scheduler.dag_dir_list_interval'],
+    advice: 'How often a bundle is listed anew, besides what the file watch reports.',
+  }),
+  stale_dag_threshold: number(50, {
+    readers: ['control'],
+    unit: 's',
+    min: 0,
+    advice: 'Grace before a Dag whose file is gone counts as stale.',
+  }),
+  health_check_threshold: number(30, {
+    readers: ['control'],
+    unit: 's',
+    min: 1,
+    advice: 'Age of the last heartbeat of a dag-processor that still counts as healthy.',
+  }),
+};

@@ -1,0 +1,27 @@
+import { TASK_AUDIENCE } from '../claims.ts';
+import { choice, int, text } from './options.ts';
+
+export const EXECUTION_API_OPTIONS = {
+  jwt_audience: text(TASK_AUDIENCE, {
+    readers: ['control'],
+    advice: 'Audience of workload and execution tokens.',
+  }),
+  jwt_expiration_time: int(300, {
+    readers: ['control'],
+    unit: 's',
+    min: 10,
+    max: 300,
+    advice:
+      'Lifetime of an execution token; renewed while the try runs. Airflow has 600; more than 300 is refused here.',
+  }),
+  rights_mode: choice(['auto', 'strict', 'airflow'], 'auto', {
+    readers: ['control'],
+    advice:
+      'auto: Dags that declare needs get exactly these, others what Airflow allows. strict or airflow forces one for all.',
+  }),
+  token_binding: choice(['preferred', 'required', 'off'], 'preferred', {
+    readers: ['control', 'supervisor'],
+    advice:
+      'required: no token works without proof of possession, so `[workers] command_queues` must be empty. off shows in health.',
+  }),
+};
