@@ -4,6 +4,7 @@ import type { Config } from '@airlock/contract/config/index';
 import type { Database, StoreEvent } from '@airlock/store';
 import type { TokenVerifier } from '@airlock/token-verify';
 import type { Logger } from 'pino';
+import type { SecretBox } from './api/secrets/index.ts';
 import type { TokenMinter } from './tokens/minter.ts';
 
 /** Store notifications of this process: one LISTEN connection, many listeners. */
@@ -22,6 +23,8 @@ export type ControlDeps = {
   readonly minter: TokenMinter;
   readonly verifier: TokenVerifier;
   readonly events: EventHub;
+  /** Opens and seals secrets at rest; see control/src/api/secrets/stored.ts. */
+  readonly secrets: SecretBox;
   /** UUID of this process; names it in `job`, `queued_by` and logs. */
   readonly instanceId: string;
 };
