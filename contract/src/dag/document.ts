@@ -59,6 +59,8 @@ export type TaskDocument = {
   readonly params?: ReadonlyArray<readonly [string, unknown]>;
   /** Canonical JSON of `Needs`; see needs.ts. */
   readonly __airlock_needs?: string;
+  /** Mapped TypeScript tasks: more elements than this fail the task, whatever `[core] max_map_length` says. */
+  readonly __airlock_map_limit?: number;
   readonly [field: string]: unknown;
 };
 

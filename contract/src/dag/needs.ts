@@ -5,7 +5,7 @@
  */
 import { z } from 'zod';
 
-export const NEEDS_FIELD = '__airlock_needs';
+export { encodeNeeds, NEEDS_FIELD } from './needs-text.ts';
 
 const names = z.array(z.string().min(1).max(250)).max(1000).default([]);
 export const needs = z.strictObject({
@@ -22,18 +22,6 @@ export const needs = z.strictObject({
 });
 export type Needs = z.infer<typeof needs>;
 export const NO_NEEDS: Needs = { connections: [], variables: [], xcoms: [], assets: [], dags: [] };
-
-/** The canonical text: equal needs give equal bytes. */
-export function encodeNeeds(value: Needs): string {
-  const sorted = (list: readonly string[]) => [...new Set(list)].sort();
-  return JSON.stringify({
-    assets: sorted(value.assets),
-    connections: sorted(value.connections),
-    dags: sorted(value.dags),
-    variables: sorted(value.variables),
-    xcoms: sorted(value.xcoms),
-  });
-}
 
 /** Reads the field of a serialized task. @returns null when the task declares nothing. @throws ZodError, SyntaxError */
 export function decodeNeeds(text: string | undefined): Needs | null {

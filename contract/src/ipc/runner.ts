@@ -5,10 +5,7 @@
  */
 import { z } from 'zod';
 
-/** Largest frame from a child, bytes. A result above it fails the task with a message that names the limit. */
-export const MAX_CHILD_FRAME_BYTES = 16 * 1024 * 1024;
-/** Largest frame to a child, bytes. */
-export const MAX_PARENT_FRAME_BYTES = 64 * 1024 * 1024;
+export { MAX_CHILD_FRAME_BYTES, MAX_PARENT_FRAME_BYTES } from './frame-limits.ts';
 
 export const LOG_LEVELS = ['debug', 'info', 'warning', 'error', 'critical'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
