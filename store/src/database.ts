@@ -7,7 +7,7 @@ import pg from 'pg';
 import type { Sql } from 'sql-template-tag';
 
 export type { Sql } from 'sql-template-tag';
-export { empty, join, raw, default as sql } from 'sql-template-tag';
+export { default as sql, empty, join, raw } from 'sql-template-tag';
 
 /** What a query function needs: a pool or an open transaction. */
 export type Db = {
@@ -23,7 +23,11 @@ export type Database = Db & {
    * Calls `onEvent` for each notification on `channel`, reconnecting when the link breaks; `onGap` after each (re)connect,
    * since anything may have been missed. @returns a function that stops listening.
    */
-  readonly listen: (channel: string, onEvent: (payload: string) => void, onGap: () => void) => Promise<() => Promise<void>>;
+  readonly listen: (
+    channel: string,
+    onEvent: (payload: string) => void,
+    onGap: () => void,
+  ) => Promise<() => Promise<void>>;
   readonly close: () => Promise<void>;
 };
 
@@ -49,7 +53,8 @@ const types = {
 /** Errors of the link or of a server that is starting or stopping, as opposed to errors of a statement. */
 function isUnavailable(error: unknown): boolean {
   const code = (error as { code?: unknown })?.code;
-  if (typeof code !== 'string') return error instanceof Error && /terminated|ended|timeout exceeded/.test(error.message);
+  if (typeof code !== 'string')
+    return error instanceof Error && /terminated|ended|timeout exceeded/.test(error.message);
   return /^(08|57P0)/.test(code) || /^E(CONN|PIPE|NOTFOUND|NOENT|AI_AGAIN|TIMEDOUT)/.test(code);
 }
 
@@ -120,7 +125,10 @@ async function listen(
   let client: pg.Client | undefined;
   let retry: NodeJS.Timeout | undefined;
   const connect = async (): Promise<void> => {
-    const next = new pg.Client({ connectionString: options.url, application_name: `${options.applicationName}-listen` });
+    const next = new pg.Client({
+      connectionString: options.url,
+      application_name: `${options.applicationName}-listen`,
+    });
     let lost = false;
     const onLost = (error?: Error) => {
       if (lost || stopped) return;

@@ -1,2 +1,12 @@
-export { type Database, type DatabaseOptions, type Db, empty, join, openDatabase, raw, type Sql, sql } from './database.ts';
-export { decodeEvent, encodeEvent, EVENT_CHANNEL, notify, type StoreEvent } from './events.ts';
+export {
+  type Database,
+  type DatabaseOptions,
+  type Db,
+  empty,
+  join,
+  openDatabase,
+  raw,
+  type Sql,
+  sql,
+} from './database.ts';
+export { decodeEvent, EVENT_CHANNEL, encodeEvent, notify, type StoreEvent } from './events.ts';

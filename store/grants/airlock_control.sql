@@ -1,0 +1,21 @@
+-- airlock_control: API server and scheduler. Everything is taken first, so this file is all that the role may do.
+-- A new table needs a line here; store/test/grants.int.test.ts names the one that has none.
+REVOKE ALL ON ALL TABLES IN SCHEMA public FROM airlock_control;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM airlock_control;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM airlock_control;
+REVOKE ALL ON SCHEMA public FROM airlock_control;
+GRANT USAGE ON SCHEMA public TO airlock_control;
+
+-- Only reads: who may change the schema is decided elsewhere.
+GRANT SELECT ON schema_version TO airlock_control;
+
+-- Records that are added and, when their time is over, removed, but never changed.
+GRANT SELECT, INSERT, DELETE ON
+  dag_module, dag_tag, dag_favorite, task_reschedule, revoked_token, event_log
+TO airlock_control;
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON
+  team, dag_bundle, dag_file, dag, dag_version, import_error, dag_warning,
+  dag_run, task_instance, task_instance_history, xcom, task_map,
+  slot_pool, variable, connection, account, supervisor, join_ticket, job
+TO airlock_control;
