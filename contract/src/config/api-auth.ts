@@ -2,7 +2,7 @@ import { int, optionalText, text } from './options.ts';
 
 export const API_AUTH_OPTIONS = {
   jwt_audience: text('apache-airflow', {
-    readers: ['control'],
+    readers: ['control', 'token-service'],
     formerly: ['api.jwt_audience'],
     advice: 'Audience of user tokens. Give each deployment its own, so that a token of one means nothing to another.',
   }),

@@ -3,8 +3,8 @@ import { choice, int, text } from './options.ts';
 
 export const EXECUTION_API_OPTIONS = {
   jwt_audience: text(TASK_AUDIENCE, {
-    readers: ['control'],
-    advice: 'Audience of workload and execution tokens.',
+    readers: ['control', 'token-service'],
+    advice: 'Audience of workload and execution tokens. Of a comma list the first is written, all are accepted.',
   }),
   jwt_expiration_time: int(300, {
     readers: ['control'],

@@ -13,6 +13,13 @@ export type TokenServiceValues = {
   readonly config: HandedConfig;
   readonly keys_dir: string;
   readonly socket_path: string;
+  /** True only from standalone: make a signing key when there is none. Elsewhere a missing key refuses the start. */
+  readonly generate: boolean;
+  /**
+   * User ids every process of which may ask, for a service that no starter watches. Absent or empty under standalone, which
+   * names one process at a time by the message `peer`.
+   */
+  readonly peer_uids?: readonly number[];
 };
 /** Values of `control`. */
 export type ControlValues = {

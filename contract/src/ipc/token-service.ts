@@ -35,3 +35,6 @@ export type MintRequest = z.infer<typeof mintRequest>;
 export type TokenServiceRequest = z.infer<typeof tokenServiceRequest>;
 export type TokenServiceAnswer = z.infer<typeof tokenServiceAnswer>;
 export type JwksDocument = z.infer<typeof jwksDocument>;
+
+/** Longest line in either direction, bytes, line feed included. */
+export const MAX_TOKEN_SERVICE_LINE_BYTES = 16 * 1024;

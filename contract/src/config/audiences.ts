@@ -1,0 +1,15 @@
+import { AppError } from '../errors.ts';
+
+/**
+ * `[execution_api] jwt_audience` is a comma list: the first is written into tokens, all are accepted.
+ * @throws CONFIG_INVALID the list is empty
+ */
+export function taskAudiences(option: string): readonly [string, ...string[]] {
+  const [first, ...rest] = option
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+  if (first === undefined)
+    throw new AppError('CONFIG_INVALID', { public: '[execution_api] jwt_audience names no audience.' });
+  return [first, ...rest];
+}

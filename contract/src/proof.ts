@@ -1,0 +1,24 @@
+/**
+ * Proof of possession (DPoP): the closed shape of the JWS that a supervisor makes for each request with its own key.
+ * @see RFC 9449 4.2
+ */
+import { z } from 'zod';
+import { publicJwk } from './claims.ts';
+
+/** Oldest proof that is accepted, seconds. */
+export const PROOF_MAX_AGE_SECONDS = 60;
+/** How far the clock of the proof may run ahead, seconds. */
+export const PROOF_MAX_AHEAD_SECONDS = 10;
+
+export const proofHeader = z.strictObject({ typ: z.literal('dpop+jwt'), alg: z.literal('EdDSA'), jwk: publicJwk });
+export const proofClaims = z.strictObject({
+  /** Unique per proof. */
+  jti: z.string().min(16).max(128),
+  /** Method, and address without query and fragment. */
+  htm: z.string().max(16),
+  htu: z.string().max(4096),
+  /** Epoch seconds. */
+  iat: z.number().min(0).max(0xffff_ffff),
+  /** base64url SHA-256 of the token beside it; absent when there is none yet. */
+  ath: z.string().length(43).optional(),
+});
