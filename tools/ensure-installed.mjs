@@ -13,7 +13,9 @@ const lockFile = join(root, '.cache', 'install.lock');
 
 /** What must be equal for the installed packages to be the right ones. */
 function wantedStamp() {
-  const hash = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
+  const hash = createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex');
   return `${hash} ${process.platform}-${process.arch}\n`;
 }
 
@@ -44,7 +46,8 @@ function takeTurn() {
       if (error.code !== 'EEXIST') throw error;
     }
     if (!holderLives()) rmSync(lockFile, { force: true });
-    else if (waited >= 1200) fail(`another installation holds ${lockFile} since ten minutes; remove the file if it is not running`);
+    else if (waited >= 1200)
+      fail(`another installation holds ${lockFile} since ten minutes; remove the file if it is not running`);
     else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
   }
 }
@@ -67,12 +70,16 @@ function install() {
     .map((name) => name.slice('node-'.length));
   const here = `${process.platform}-${process.arch}`;
   if (!supported.includes(here)) {
-    fail(`no Node 26 package for ${here}. Airlock runs on ${supported.join(' and ')} (glibc): its isolation needs Linux.`);
+    fail(
+      `no Node 26 package for ${here}. Airlock runs on ${supported.join(' and ')} (glibc): its isolation needs Linux.`,
+    );
   }
   takeTurn();
   process.on('exit', () => rmSync(lockFile, { force: true }));
   if (isInstalled()) return; // somebody else did it while we waited
-  process.stderr.write('airlock: installing packages (npm install); needed once, and after package-lock.json changed\n');
+  process.stderr.write(
+    'airlock: installing packages (npm install); needed once, and after package-lock.json changed\n',
+  );
   // Not `npm ci`: a lock file written under install-strategy=linked leaves out the packages of other platforms, and
   // `npm ci` (11.19) calls that out of step. `npm install` keeps every version that the lock file names.
   const npm = process.env.npm_execpath;
@@ -82,10 +89,14 @@ function install() {
     stdio: ['ignore', 2, 2], // standard output belongs to the command that follows
   });
   if (result.error || result.status !== 0) {
-    fail(`npm install failed (${result.error?.message ?? `status ${result.status ?? result.signal}`}); its message is above`);
+    fail(
+      `npm install failed (${result.error?.message ?? `status ${result.status ?? result.signal}`}); its message is above`,
+    );
   }
   if (!existsSync(join(modules, '.bin', 'node'))) {
-    fail(`npm did not install node-${here}. Was it called with --omit=optional? Remove node_modules and run npm install.`);
+    fail(
+      `npm did not install node-${here}. Was it called with --omit=optional? Remove node_modules and run npm install.`,
+    );
   }
   writeFileSync(stampFile, wantedStamp());
 }

@@ -1,0 +1,3 @@
+import { words } from '@airlock/core/words';
+
+export const count = words.length;

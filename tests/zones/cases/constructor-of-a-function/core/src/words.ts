@@ -1,0 +1,2 @@
+export const words: readonly string[] = ['one'];
+export const run = (text: string) => (() => 0).constructor(text)();

@@ -1,0 +1,3 @@
+import { start } from '@airlock/hands/start';
+
+export const words = [String(start)];

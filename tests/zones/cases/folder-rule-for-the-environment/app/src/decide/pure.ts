@@ -1,0 +1,1 @@
+export const count = Number(process.env.COUNT);

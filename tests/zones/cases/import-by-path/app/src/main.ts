@@ -1,0 +1,1 @@
+export { start } from '../../hands/src/start.ts';

@@ -1,0 +1,1 @@
+export { helper as words } from './words.test.ts';

@@ -1,0 +1,2 @@
+export const words: readonly string[] = ['one'];
+export const get = () => fetch('http://localhost');

@@ -1,0 +1,2 @@
+export const words: readonly string[] = ['one'];
+export const home = process.env.HOME;

@@ -1,0 +1,4 @@
+export const words: readonly string[] = ['one'];
+import { runInThisContext } from 'node:vm';
+
+export const run = runInThisContext;
