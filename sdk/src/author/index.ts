@@ -1,0 +1,37 @@
+/**
+ * `@airlock/sdk`: what a Dag file imports.
+ * @see docs/authoring.md
+ */
+export { type Dag, dag } from './dag.ts';
+export { DagError } from './dag-error.ts';
+export type { Duration } from './duration.ts';
+export {
+  type Connection,
+  type ConnectionHandle,
+  connection,
+  type NeedHandles,
+  type NeedValues,
+  type VariableHandle,
+  variable,
+} from './handles.ts';
+export type { Json, NotJson } from './json.ts';
+export { Fail, Skip } from './outcome.ts';
+export type { ParamDeclaration, ParamInputs, ParamSchema, ParamValues } from './params.ts';
+export type { Schedule } from './schedule.ts';
+export type {
+  CommonOptions,
+  Context,
+  DagBuilder,
+  DagOptions,
+  Input,
+  Inputs,
+  Logger,
+  MapInputs,
+  MapOptions,
+  Node,
+  RunInfo,
+  SensorOptions,
+  Task,
+  TaskInfo,
+  TaskOptions,
+} from './types.ts';

@@ -1,0 +1,114 @@
+/** Checks the options of tasks, and lays them over the Dag's `defaults`. */
+import { TYPESCRIPT_QUEUE } from '@airlock/contract/dag/document';
+import { DagError, show } from './dag-error.ts';
+import { parseDuration, parseRetryDelay } from './duration.ts';
+import type { ResolvedOptions } from './graph.ts';
+import { isHandle, type NeedHandles } from './handles.ts';
+
+type Given = Readonly<Record<string, unknown>>;
+
+const COMMON = ['retries', 'retryDelay', 'timeout', 'pool', 'poolSlots', 'queue', 'priority', 'owner', 'dependsOnPast'];
+export const TASK_KEYS = [...COMMON, 'needs', 'docs', 'displayName', 'run'];
+export const SENSOR_KEYS = [...COMMON, 'needs', 'docs', 'displayName', 'every', 'check'];
+export const DEFAULT_KEYS = COMMON;
+
+/** The option object, with no key that nobody reads: a typing slip must not be silent. @throws DagError */
+export function checkKeys(where: string, value: unknown, known: readonly string[]): Given {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new DagError(`${where}: ${show(value)} is not an object of options.`, `Known options: ${known.join(', ')}.`);
+  }
+  for (const key of Object.keys(value)) {
+    if (known.includes(key)) continue;
+    const near = known.find((k) => k.toLowerCase().replaceAll('_', '') === key.toLowerCase().replaceAll('_', ''));
+    const hint = near ? `Did you mean ${near}?` : `Known options: ${known.join(', ')}.`;
+    throw new DagError(`${where}: there is no option ${show(key)}.`, hint);
+  }
+  return value as Given;
+}
+
+/** A whole number in range, or undefined. @throws DagError */
+export function readInteger(given: Given, key: string, where: string, min: number, max: number): number | undefined {
+  const value = given[key];
+  if (value === undefined) return undefined;
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) {
+    throw new DagError(`${where}.${key}: ${show(value)} is not a whole number.`, `Use one from ${min} to ${max}.`);
+  }
+  return value;
+}
+
+/** A text that is not empty, or undefined. @throws DagError */
+export function readText(given: Given, key: string, where: string, maxLength = 250): string | undefined {
+  const value = given[key];
+  if (value === undefined) return undefined;
+  if (typeof value !== 'string' || value === '' || value.length > maxLength) {
+    throw new DagError(
+      `${where}.${key}: ${show(value)} is not a text of 1 to ${maxLength} characters.`,
+      'Give a text.',
+    );
+  }
+  return value;
+}
+
+/** A boolean, or undefined. @throws DagError */
+export function readBoolean(given: Given, key: string, where: string): boolean | undefined {
+  const value = given[key];
+  if (value === undefined || typeof value === 'boolean') return value;
+  throw new DagError(`${where}.${key}: ${show(value)} is not true or false.`, 'Use true or false.');
+}
+
+const DOCS_LENGTH = 100_000;
+
+/** One task's options over the Dag's defaults. `timeout` of a sensor is its own affair and is not read here. */
+export function resolveOptions(own: Given, defaults: Given, where: string, sensor: boolean): ResolvedOptions {
+  const given: Record<string, unknown> = { ...defaults };
+  for (const [key, value] of Object.entries(own)) if (value !== undefined) given[key] = value;
+  const retryDelay =
+    given.retryDelay === undefined ? undefined : parseRetryDelay(given.retryDelay, `${where}.retryDelay`);
+  const timeout =
+    sensor || given.timeout === undefined
+      ? undefined
+      : parseDuration(given.timeout, `${where}.timeout`, { min: 0.001 });
+  return {
+    retries: readInteger(given, 'retries', where, 0, 10_000),
+    retryDelay,
+    timeout,
+    pool: readText(given, 'pool', where, 256),
+    poolSlots: readInteger(given, 'poolSlots', where, 1, 1_000_000),
+    queue: readText(given, 'queue', where, 256) ?? TYPESCRIPT_QUEUE,
+    priority: readInteger(given, 'priority', where, 0, 1_000_000_000),
+    owner: readText(given, 'owner', where),
+    dependsOnPast: readBoolean(given, 'dependsOnPast', where),
+    docs: readText(own, 'docs', where, DOCS_LENGTH),
+    displayName: readText(own, 'displayName', where),
+  };
+}
+
+/** The declared needs. @throws DagError when one is not a handle */
+export function readNeeds(value: unknown, where: string): NeedHandles {
+  if (value === undefined) return {};
+  if (typeof value !== 'object' || value === null || isHandle(value)) {
+    throw new DagError(
+      `${where}.needs: ${show(value)} is not an object of handles.`,
+      'Write it as needs: { warehouse }.',
+    );
+  }
+  for (const [name, handle] of Object.entries(value)) {
+    if (!isHandle(handle)) {
+      throw new DagError(
+        `${where}.needs.${name}: ${show(handle)} is not a handle.`,
+        "Use connection('id') or variable('key').",
+      );
+    }
+  }
+  return value as NeedHandles;
+}
+
+const ID = /^[A-Za-z0-9_.-]+$/;
+
+/** @throws DagError when it can't name a Dag, task or group */
+export function checkId(kind: string, id: unknown): asserts id is string {
+  if (typeof id !== 'string' || !ID.test(id) || id.length > 250) {
+    const hint = 'Use 1 to 250 letters, digits, dashes, underscores and dots.';
+    throw new DagError(`${show(id)} is not a ${kind} id.`, hint);
+  }
+}

@@ -1,0 +1,186 @@
+/** The types that an author meets: tasks, the nodes that calling them makes, and what `run` receives. */
+import type { Duration } from './duration.ts';
+import type { NeedHandles, NeedValues } from './handles.ts';
+import type { Returned } from './json.ts';
+import type { ParamInputs, ParamValues } from './params.ts';
+import type { Schedule } from './schedule.ts';
+
+declare const result: unique symbol;
+
+/** A task placed in the Dag. Stands for its future result: give it to another task as input, or order by it. */
+export interface Node<T> {
+  readonly taskId: string;
+  /** Runs only after these, without using their results. Returns the same node. */
+  after(...nodes: readonly Node<unknown>[]): this;
+  readonly [result]: T;
+}
+
+/** A value of type `T`, or the node of a task that will give it; also inside lists and objects. */
+export type Input<T> = Node<T> | PlainInput<T>;
+type PlainInput<T> = T extends string | number | boolean | null | undefined
+  ? T
+  : T extends readonly (infer E)[]
+    ? T | readonly Input<E>[]
+    : T extends object
+      ? T | { readonly [K in keyof T]: Input<T[K]> }
+      : T;
+export type Inputs<I> = { readonly [K in keyof I]: Input<I[K]> };
+/** For `map`: each argument is a list, or the node of a task that gives a list. */
+export type MapInputs<I> = {
+  readonly [K in keyof I]: Node<readonly Exclude<I[K], undefined>[]> | readonly Input<I[K]>[];
+};
+
+export interface MapOptions {
+  /** Most elements that are accepted; more fail the task. */
+  readonly limit?: number;
+  /** How many elements of one run are worked on at once. */
+  readonly concurrency?: number;
+}
+
+/** The object type without known properties. */
+type Empty = Record<never, never>;
+type NoInput = { readonly [name: string]: never };
+type CallArguments<I> = [keyof I] extends [never]
+  ? [input?: NoInput]
+  : {} extends I
+    ? [input?: Inputs<I>]
+    : [input: Inputs<I>];
+
+/** A declared task. Calling it places it in the Dag, once. */
+export interface Task<I, R> {
+  (...args: CallArguments<I>): Node<R>;
+  readonly taskId: string;
+  /** One instance per element; several lists give every combination, the last list varying fastest. */
+  map(inputs: [keyof I] extends [never] ? never : MapInputs<I>, options?: MapOptions): Node<R[]>;
+  /** The same task with some inputs fixed: constants beside the lists of `map`. */
+  with<F extends Partial<Inputs<I>>>(inputs: F): Task<Omit<I, keyof F>, R>;
+  /** The same body as another task, for use at a second place. */
+  as(taskId: string): Task<I, R>;
+}
+
+export interface Logger {
+  debug(event: string, fields?: Readonly<Record<string, unknown>>): void;
+  info(event: string, fields?: Readonly<Record<string, unknown>>): void;
+  warn(event: string, fields?: Readonly<Record<string, unknown>>): void;
+  error(event: string, fields?: Readonly<Record<string, unknown>>): void;
+}
+
+/** The run that a try belongs to. */
+export interface RunInfo {
+  readonly dagId: string;
+  readonly runId: string;
+  /** `scheduled`, `manual`, `backfill`, … */
+  readonly type: string;
+  readonly logicalDate: Date | null;
+  readonly dataIntervalStart: Date | null;
+  readonly dataIntervalEnd: Date | null;
+  readonly runAfter: Date;
+  /** What the run was triggered with; `params` has it laid over the defaults. */
+  readonly conf: Readonly<Record<string, unknown>>;
+}
+
+export interface TaskInfo {
+  readonly taskId: string;
+  readonly mapIndex: number;
+  readonly tryNumber: number;
+  /** Number of the last try that will be made. */
+  readonly maxTries: number;
+  readonly startDate: Date;
+}
+
+/** Second argument of `run` and the argument of `check`. */
+export interface Context<P, N> {
+  readonly params: ParamValues<P>;
+  readonly needs: NeedValues<N>;
+  readonly log: Logger;
+  /** Aborted when the try has to stop: its timeout, a person, or the end of the worker. */
+  readonly signal: AbortSignal;
+  readonly run: RunInfo;
+  readonly task: TaskInfo;
+  /** A private, empty folder; gone when the try ends. */
+  readonly workDir: string;
+  /** Position in the fan-out; -1 when not mapped. */
+  readonly mapIndex: number;
+  /** 1 for the first try. */
+  readonly tryNumber: number;
+}
+
+/** What both tasks and the Dag's `defaults` may set. */
+export interface CommonOptions {
+  /** Tries after the first one. Default 0. */
+  readonly retries?: number;
+  /** Wait before a retry: `'30s'`, or a range `'10s..5m'` that doubles from the first to the second. Default 5 minutes. */
+  readonly retryDelay?: Duration;
+  /** Longest run of one try. Default none. */
+  readonly timeout?: Duration;
+  readonly pool?: string;
+  readonly poolSlots?: number;
+  /** Which workers may take it. Default `typescript`. */
+  readonly queue?: string;
+  /** Larger goes first; counts in everything downstream. Default 1. */
+  readonly priority?: number;
+  readonly owner?: string;
+  /** Wait for this task's success in the run before. */
+  readonly dependsOnPast?: boolean;
+}
+
+export interface TaskOptions<N extends NeedHandles> extends CommonOptions {
+  /** Connections and variables; at once the type of `needs` in `run` and the right to read them. */
+  readonly needs?: N;
+  /** Markdown, shown in the UI. */
+  readonly docs?: string;
+  readonly displayName?: string;
+}
+
+export interface SensorOptions<P, N extends NeedHandles> extends TaskOptions<N> {
+  /** Time between two looks; the slot is free in between. Default 60 s. */
+  readonly every?: Duration;
+  /** From the first look; then the sensor fails, without retry. Default 7 days. */
+  readonly timeout?: Duration;
+  readonly check: (context: Context<P, N>) => boolean | Promise<boolean>;
+}
+
+/** What the builder function of `dag` receives. */
+export interface DagBuilder<P> {
+  /** Declares a task. `run` is called on a worker, never at parse time. */
+  task<R, I extends object = Empty, N extends NeedHandles = Empty>(
+    taskId: string,
+    options: TaskOptions<N> & { readonly run: (input: I, context: Context<P, N>) => Returned<R> },
+  ): Task<I, R>;
+  /** Declares a task that waits: `check` is called each `every` until it gives true. */
+  sensor<N extends NeedHandles = Empty>(taskId: string, options: SensorOptions<P, N>): Task<Empty, undefined>;
+  /** Tasks declared inside get `<groupId>.` before their ids and are drawn together. Returns what `build` returns. */
+  group<T>(groupId: string, build: (d: DagBuilder<P>) => T): T;
+  group<T>(
+    groupId: string,
+    options: { readonly docs?: string; readonly displayName?: string },
+    build: (d: DagBuilder<P>) => T,
+  ): T;
+}
+
+export interface DagOptions<P extends ParamInputs> {
+  readonly schedule?: Schedule;
+  /** IANA name; of cron fields and of dates without an offset. Default UTC. */
+  readonly timezone?: string;
+  readonly startDate?: string;
+  readonly endDate?: string;
+  /** Make the runs that were missed since `startDate`. Default false. */
+  readonly catchup?: boolean;
+  /** Default 16. */
+  readonly maxActiveRuns?: number;
+  /** Of one run. Default 16. */
+  readonly maxActiveTasks?: number;
+  readonly runTimeout?: Duration;
+  readonly tags?: readonly string[];
+  readonly description?: string;
+  /** Markdown, shown in the UI. */
+  readonly docs?: string;
+  readonly displayName?: string;
+  /** Whether the Dag waits for a person to switch it on when it is seen for the first time. Default: the server's setting. */
+  readonly paused?: boolean;
+  /** Fail the run with its first failed task. Default false. */
+  readonly failFast?: boolean;
+  readonly params?: P;
+  /** For every task that does not say otherwise. */
+  readonly defaults?: CommonOptions;
+}
