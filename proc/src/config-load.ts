@@ -1,0 +1,111 @@
+/** Reads environment and airlock.cfg into a Config. Only `bin/` files call it, once. */
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { type Config, resolveConfig } from '@airlock/contract/config/index';
+import type { ConfigSources, IniFile } from '@airlock/contract/config/resolve';
+import { AppError } from '@airlock/contract/errors';
+import { parseIni } from './ini.ts';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export type LoadedConfig = {
+  readonly config: Config;
+  /** `$AIRLOCK_HOME`, absolute. */
+  readonly home: string;
+  /** Path of airlock.cfg, which need not exist. */
+  readonly file: string;
+  readonly ini: IniFile;
+  /** For `resolveAll`, which names the source of each value. */
+  readonly sources: ConfigSources;
+};
+
+/** The data folder: `AIRLOCK_HOME`, else /var/lib/airlock for root and ~/airlock for everybody else. */
+export function homeFolder(env: Environment): string {
+  if (env.AIRLOCK_HOME) return resolve(env.AIRLOCK_HOME);
+  return process.getuid?.() === 0 ? '/var/lib/airlock' : join(env.HOME || homedir(), 'airlock');
+}
+
+/** @throws CONFIG_INVALID a broken file, a wrong value, or a command that failed */
+export function loadConfig(env: Environment): LoadedConfig {
+  const home = homeFolder(env);
+  const file = env.AIRLOCK_CONFIG ? resolve(env.AIRLOCK_CONFIG) : join(home, 'airlock.cfg');
+  let text = '';
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+      throw new AppError('CONFIG_INVALID', {
+        public: `${file} can't be read: ${(error as Error).message}`,
+        cause: error,
+      });
+    }
+  }
+  const ini = parseIni(text, file);
+  const sources: ConfigSources = {
+    // The short name means the option, unless the long one is set too.
+    env: { AIRLOCK__DATABASE__SQL_ALCHEMY_CONN: env.AIRLOCK_DATABASE_URL || undefined, ...env },
+    ini,
+    expand: (value) =>
+      expand(value, { ...env, AIRLOCK_HOME: home, AIRFLOW_HOME: env.AIRFLOW_HOME ?? home }, env.HOME || homedir()),
+    command: runCommand,
+  };
+  return { config: resolveConfig(sources), home, file, ini, sources };
+}
+
+/** `$X`, `${X}` and a leading `~`, repeated until nothing changes; unknown variables stay as they are. Pure. */
+export function expand(text: string, env: Environment, userHome: string): string {
+  let before = text;
+  for (let round = 0; round < 10; round++) {
+    const after = before
+      .replace(/^~(?=\/|$)/, userHome)
+      .replace(/\$(?:\{(\w+)\}|(\w+))/g, (whole, braced, plain) => env[braced ?? plain] ?? whole);
+    if (after === before) return after;
+    before = after;
+  }
+  return before;
+}
+
+/** Splits as a shell would: blanks, single and double quotes, backslash. Pure. @throws CONFIG_INVALID an open quote */
+export function splitCommand(line: string): string[] {
+  const words: string[] = [];
+  let word: string | null = null;
+  let quote: string | null = null;
+  for (let at = 0; at < line.length; at++) {
+    const character = line[at]!;
+    if (quote) {
+      if (character === quote) quote = null;
+      else if (character === '\\' && quote === '"' && /["\\$`]/.test(line[at + 1] ?? '')) word += line[++at]!;
+      else word += character;
+    } else if (/\s/.test(character)) {
+      if (word !== null) words.push(word);
+      word = null;
+    } else {
+      word ??= '';
+      if (character === "'" || character === '"') quote = character;
+      else if (character === '\\' && at + 1 < line.length) word += line[++at]!;
+      else word += character;
+    }
+  }
+  if (quote) throw new AppError('CONFIG_INVALID', { public: 'A command line in the configuration has an open quote.' });
+  if (word !== null) words.push(word);
+  return words;
+}
+
+/** Output of a `_CMD`, without its last line break. Run without a shell. */
+function runCommand(line: string): string {
+  const [program, ...args] = splitCommand(line);
+  const result = spawnSync(program ?? '', args, {
+    encoding: 'utf8',
+    timeout: 30_000,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  if (result.status !== 0) {
+    // Neither output nor arguments are shown: both may hold the secret.
+    throw new AppError('CONFIG_INVALID', {
+      public: `The command ${program ?? ''} of a _CMD option failed (${result.error?.message ?? `status ${result.status}`}).`,
+    });
+  }
+  return result.stdout.replace(/\r?\n$/, '');
+}
