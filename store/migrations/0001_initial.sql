@@ -190,9 +190,12 @@ CREATE TABLE task_instance (
   exchanged_at         timestamptz,
   exchange_key         text,
   execution_jti        text,
-  execution_jti_next   text,
   execution_confirmed  boolean NOT NULL DEFAULT false,
-  -- Until when the successor's first use leaves the predecessor valid.
+  -- The one successor, with the instant that its text is made of, until its first use makes it `execution_jti`.
+  execution_jti_next   text,
+  execution_next_at    timestamptz,
+  -- The predecessor, and until when the successor's first use leaves it valid.
+  execution_jti_prev   text,
   execution_overlap_until timestamptz,
   deadline_at          timestamptz,
   -- When the next try may start (up_for_retry), and when the next poke may (up_for_reschedule).
@@ -208,16 +211,19 @@ CREATE TABLE task_instance (
   rendered_map_index   text,
   note                 text,
   note_user            text,
+  -- Size of this try's log, and what it was when the current stretch began.
   log_bytes            bigint NOT NULL DEFAULT 0,
+  log_base             bigint NOT NULL DEFAULT 0,
   updated_at           timestamptz NOT NULL,
   UNIQUE (dag_run_id, task_id, map_index)
-);
+) WITH (fillfactor = 70); -- room for heartbeats beside their row, so that they touch no index
 CREATE INDEX ti_by_name ON task_instance (dag_id, run_id, task_id, map_index);
 -- Partial: only what the scheduler and the queue look at.
 CREATE INDEX ti_scheduled ON task_instance (priority_weight DESC, dag_run_id, map_index) WHERE state = 'scheduled';
 CREATE INDEX ti_queued ON task_instance (queued_at) WHERE state = 'queued';
 CREATE INDEX ti_active ON task_instance (pool) WHERE state IN ('queued', 'running', 'restarting', 'deferred');
-CREATE INDEX ti_heartbeat ON task_instance (last_heartbeat_at) WHERE state IN ('running', 'restarting');
+-- No index holds last_heartbeat_at: it would make each heartbeat write every index. Silent tries are found by `ti_running`.
+CREATE INDEX ti_running ON task_instance (dag_run_id) WHERE state IN ('running', 'restarting');
 CREATE INDEX ti_retry ON task_instance (retry_at) WHERE state = 'up_for_retry';
 CREATE INDEX ti_reschedule ON task_instance (reschedule_at) WHERE state = 'up_for_reschedule';
 CREATE INDEX ti_by_supervisor ON task_instance (supervisor_id) WHERE supervisor_id IS NOT NULL;
@@ -254,6 +260,8 @@ CREATE TABLE task_instance_history (
   pid                integer,
   retry_delay_override double precision,
   retry_reason       text,
+  -- What its worker reported; null = the server ended the try.
+  reported_state     text,
   rendered_map_index text
 );
 CREATE INDEX ti_history_by_name ON task_instance_history (dag_run_id, task_id, map_index, try_number);
@@ -362,7 +370,9 @@ CREATE TABLE join_ticket (
   digest     text PRIMARY KEY,
   roles      text[] NOT NULL,
   expires_at timestamptz NOT NULL,
-  used_at    timestamptz
+  used_at    timestamptz,
+  -- Who used it, so that the same key may repeat a registration whose answer was lost.
+  used_by    uuid
 );
 
 -- Heartbeats of schedulers, dag-processors and triggerers, as /monitor/health and /jobs show them.
