@@ -7,7 +7,7 @@ import { z } from 'zod';
 
 /** Largest compact token, in bytes, that is looked at. */
 export const MAX_TOKEN_BYTES = 4096;
-export const TASK_AUDIENCE = 'urn:airflow.apache.org:task';
+export { TASK_AUDIENCE } from './config/audiences.ts';
 export const SUPERVISOR_AUDIENCE = 'urn:airlock:supervisor';
 
 const uuid = z.string().regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/);

@@ -6,14 +6,13 @@
 import { z } from 'zod';
 import { publicJwk } from './claims.ts';
 import { needs } from './dag/needs.ts';
+import { SANDBOX_TIERS } from './sandbox-tiers.ts';
 
 const uuid = z.string().regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/);
 
 export const SUPERVISOR_ROLES = ['worker', 'parse', 'trigger'] as const;
 export type SupervisorRole = (typeof SUPERVISOR_ROLES)[number];
-export const SANDBOX_TIERS = ['namespaces', 'landlock', 'user', 'none'] as const;
-/** Strongest first. `namespaces`: own mount, pid and ipc namespaces, Landlock, seccomp, own user id. */
-export type SandboxTier = (typeof SANDBOX_TIERS)[number];
+export { SANDBOX_TIERS, type SandboxTier } from './sandbox-tiers.ts';
 
 /** POST /supervisors: joins with a one-time ticket (no token yet; the proof is made with the key in the body). */
 export const registerRequest = z.strictObject({

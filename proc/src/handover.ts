@@ -63,9 +63,9 @@ export async function receiveHandover(): Promise<Handover> {
       const message = JSON.parse(buffered.slice(0, end)) as ParentMessage;
       buffered = buffered.slice(end + 1);
       if (message.type === 'config') first.resolve(message.values);
-      else if (message.type === 'stop') stop.call('the parent process said so');
       else if (deliver) deliver(message);
       else early.push(message);
+      if (message.type === 'stop') stop.call('the parent process said so');
     }
   });
 

@@ -1,5 +1,8 @@
 import { AppError } from '../errors.ts';
 
+/** Audience of workload and execution tokens. Here and not in claims.ts, so that reading options loads no schema library. */
+export const TASK_AUDIENCE = 'urn:airflow.apache.org:task';
+
 /**
  * `[execution_api] jwt_audience` is a comma list: the first is written into tokens, all are accepted.
  * @throws CONFIG_INVALID the list is empty

@@ -1,4 +1,4 @@
-import { TASK_AUDIENCE } from '../claims.ts';
+import { TASK_AUDIENCE } from './audiences.ts';
 import { choice, int, text } from './options.ts';
 
 export const EXECUTION_API_OPTIONS = {

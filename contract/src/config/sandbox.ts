@@ -1,4 +1,4 @@
-import { SANDBOX_TIERS } from '../supervisor-api.ts';
+import { SANDBOX_TIERS } from '../sandbox-tiers.ts';
 import { choice, int } from './options.ts';
 
 export const SANDBOX_OPTIONS = {
