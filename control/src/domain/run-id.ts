@@ -1,0 +1,38 @@
+/** Names of runs. @see scheduling semantics 1.4; REST 5.1 */
+import { AppError } from '@airlock/contract/errors';
+import { DAG_RUN_TYPES, type DagRunType } from '@airlock/contract/states';
+
+/** `[scheduler] allowed_run_id_pattern`'s default. */
+export const RUN_ID_PATTERN = '^[A-Za-z0-9_.~:+-]+$';
+const GENERATED_PATTERN = String.raw`^(?:manual|scheduled|asset_triggered)__(?:\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\+00:00)$`;
+
+/** An instant as Python prints it in ISO form: offset `+00:00`, microseconds only when there are any. */
+export function pythonIso(instant: string): string {
+  const date = new Date(instant);
+  const fraction = /\.(\d+)/.exec(instant)?.[1] ?? '';
+  const micros = fraction.padEnd(6, '0').slice(0, 6);
+  return `${date.toISOString().slice(0, 19)}${Number(micros) > 0 ? `.${micros}` : ''}+00:00`;
+}
+
+/** `<type>__<run after>`, and `__`-joined random letters where several runs may share an instant. */
+export function generateRunId(type: DagRunType, runAfter: string, suffix?: string): string {
+  return `${type}__${pythonIso(runAfter)}${suffix === undefined ? '' : `_${suffix}`}`;
+}
+
+export type RunIdRules = { readonly pattern: string; readonly allowDoubleDots: boolean };
+
+/** @throws BAD_REQUEST with Airflow's text */
+export function checkRunId(runId: string, type: DagRunType, rules: RunIdRules): void {
+  const refuse = (text: string): never => {
+    throw new AppError('BAD_REQUEST', { public: text });
+  };
+  if (!rules.allowDoubleDots && runId.includes('..')) {
+    refuse(`The run_id '${runId}' must not contain '..' to prevent path traversal`);
+  }
+  if (!new RegExp(rules.pattern).test(runId) && !new RegExp(GENERATED_PATTERN).test(runId)) {
+    refuse(`The run_id provided '${runId}' does not match regex pattern '${rules.pattern}' or '${GENERATED_PATTERN}'`);
+  }
+  if (runId.length > 250) refuse(`The run_id provided '${runId.slice(0, 50)}…' is longer than 250 characters`);
+  const reserved = DAG_RUN_TYPES.find((other) => other !== type && runId.startsWith(`${other}__`));
+  if (reserved) refuse(`A ${type} DAG run cannot use ID '${runId}' since it is reserved for ${reserved} runs`);
+}

@@ -1,0 +1,130 @@
+/**
+ * From the timetable of a document to one that answers questions. A closed table by class path: a path that is not here is
+ * plugin code of a Python server and refused. @see serialized Dag 4.3
+ */
+import type { TimetableDocument } from '@airlock/contract/dag/document';
+import { AppError } from '@airlock/contract/errors';
+import { cronDataInterval, cronPartition, cronTrigger, type RunImmediately } from './cron.ts';
+import { type Duration, isPositive, readDuration } from './duration.ts';
+import { continuous, deltaDataInterval, deltaTrigger, events, never, once } from './simple.ts';
+import type { Timetable } from './types.ts';
+
+export type { Interval, LastRun, NextRun, Restriction, Timetable } from './types.ts';
+
+type Fields = Readonly<Record<string, unknown>>;
+const PREFIX = 'airflow.timetables.';
+
+const BUILDERS: Readonly<Record<string, (type: string, fields: Fields) => Timetable>> = {
+  'simple.NullTimetable': (type) => never(type, 'None', 'Never, external triggers only'),
+  'simple.OnceTimetable': (type) => once(type),
+  'simple.ContinuousTimetable': (type) => continuous(type),
+  'simple.PartitionedAtRuntime': (type) => never(type, 'None', 'Never; the partition is set by the run'),
+  'simple.AssetTriggeredTimetable': (type) => never(type, 'Asset', 'Triggered by assets'),
+  'simple.PartitionedAssetTimetable': (type) => never(type, 'Partitioned Asset', 'Triggered by partitions of assets'),
+  'trigger.CronTriggerTimetable': (type, fields) =>
+    cronTrigger(type, {
+      expressions: [text(fields, 'expression')],
+      timezone: timezone(fields),
+      interval: interval(fields),
+      runImmediately: runImmediately(fields),
+    }),
+  'trigger.MultipleCronTriggerTimetable': (type, fields) =>
+    cronTrigger(type, {
+      expressions: texts(fields, 'expressions'),
+      timezone: timezone(fields),
+      interval: interval(fields),
+      runImmediately: runImmediately(fields),
+    }),
+  'trigger.CronPartitionTimetable': (type, fields) =>
+    cronPartition(type, {
+      expression: text(fields, 'expression'),
+      timezone: timezone(fields),
+      runImmediately: runImmediately(fields),
+      offset: offset(fields),
+      keyFormat: text(fields, 'key_format'),
+    }),
+  'trigger.DeltaTriggerTimetable': (type, fields) => deltaTrigger(type, delta(fields), interval(fields)),
+  'interval.CronDataIntervalTimetable': (type, fields) =>
+    cronDataInterval(type, text(fields, 'expression'), timezone(fields)),
+  'interval.DeltaDataIntervalTimetable': (type, fields) => deltaDataInterval(type, delta(fields)),
+  'events.EventsTimetable': (type, fields) =>
+    events(
+      type,
+      texts(fields, 'event_dates').map(instant),
+      fields.restrict_to_events === true,
+      typeof fields.description === 'string' ? fields.description : '',
+    ),
+  'assets.AssetOrTimeSchedule': (type, fields) => {
+    const inner = fields.timetable as TimetableDocument | undefined;
+    if (typeof inner !== 'object' || inner === null) throw bad('timetable');
+    const timed = buildTimetable(inner);
+    return { ...timed, type, summary: `Asset or ${timed.summary}`, description: `Triggered by assets or ${timed.description}` };
+  },
+};
+
+/** @throws DAG_INVALID for an unknown class, a missing field, a bad cron text or zone */
+export function buildTimetable(document: TimetableDocument): Timetable {
+  const path = document.__type;
+  const name = typeof path === 'string' && path.startsWith(PREFIX) ? path.slice(PREFIX.length) : '';
+  const build = Object.hasOwn(BUILDERS, name) ? BUILDERS[name] : undefined;
+  if (!build) {
+    throw new AppError('DAG_INVALID', {
+      public: `The timetable ${JSON.stringify(path)} is not known here.`,
+      remedy: 'Use a schedule that Airlock has; timetables of Python plugins are not among them.',
+    });
+  }
+  const fields = document.__var;
+  if (typeof fields !== 'object' || fields === null) throw bad('__var');
+  return build(name.slice(name.indexOf('.') + 1), fields);
+}
+
+function bad(field: string): AppError {
+  return new AppError('DAG_INVALID', { public: `The field ${field} of the schedule is missing or of the wrong type.` });
+}
+
+function text(fields: Fields, name: string): string {
+  const value = fields[name];
+  if (typeof value !== 'string') throw bad(name);
+  return value;
+}
+
+function texts(fields: Fields, name: string): readonly string[] {
+  const value = fields[name];
+  if (!Array.isArray(value) || !value.every((item) => typeof item === 'string')) throw bad(name);
+  if (value.length > 10_000) throw bad(name);
+  return value;
+}
+
+function timezone(fields: Fields): string | number {
+  const value = fields.timezone ?? 'UTC';
+  if (typeof value !== 'string' && typeof value !== 'number') throw bad('timezone');
+  return value;
+}
+
+function interval(fields: Fields): Duration {
+  return readDuration(fields.interval ?? 0, 'interval');
+}
+
+function delta(fields: Fields): Duration {
+  const value = readDuration(fields.delta, 'delta');
+  if (!isPositive(value)) throw new AppError('DAG_INVALID', { public: 'The delta of the schedule does not lead forward.' });
+  return value;
+}
+
+function runImmediately(fields: Fields): RunImmediately {
+  const value = fields.run_immediately ?? false;
+  if (typeof value !== 'boolean' && typeof value !== 'number') throw bad('run_immediately');
+  return value;
+}
+
+function offset(fields: Fields): number {
+  const value = fields.run_offset ?? 0;
+  if (typeof value !== 'number' || !Number.isInteger(value) || Math.abs(value) > 1000) throw bad('run_offset');
+  return value;
+}
+
+function instant(textValue: string): number {
+  const ms = Date.parse(textValue);
+  if (Number.isNaN(ms)) throw bad('event_dates');
+  return ms;
+}

@@ -1,0 +1,90 @@
+import { equal, deepEqual, ok, throws } from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import type { TimetableDocument } from '@airlock/contract/dag/document';
+import { buildTimetable, type LastRun } from './index.ts';
+
+type Run = { run_after: string; data_interval: [string, string] | null; partition_key?: string };
+type Vector = {
+  name: string;
+  timetable: TimetableDocument;
+  invalid?: string;
+  now: string;
+  last: Run | null;
+  earliest: string | null;
+  latest: string | null;
+  catchup: boolean;
+  next: (Run & { error?: string }) | null;
+};
+const load = <T>(file: string): T[] =>
+  (JSON.parse(readFileSync(new URL(`../../../test/data/${file}`, import.meta.url), 'utf8')) as { vectors: T[] }).vectors;
+const ms = (text: string | null): number | null => (text === null ? null : Date.parse(text));
+const iso = (at: number): string => new Date(at).toISOString().replace('.000Z', 'Z');
+
+const vectors = load<Vector>('next-run.json');
+
+test('the vectors are all there', () => {
+  // A check that finds nothing to check must fail.
+  equal(vectors.length, 391);
+});
+
+for (const [index, vector] of vectors.entries()) {
+  test(`next run ${index}: ${vector.name}`, () => {
+    if (vector.invalid) {
+      throws(() => buildTimetable(vector.timetable), { code: 'DAG_INVALID' });
+      return;
+    }
+    const last: LastRun | null = vector.last && {
+      runAfterMs: Date.parse(vector.last.run_after),
+      interval: vector.last.data_interval && {
+        startMs: Date.parse(vector.last.data_interval[0]),
+        endMs: Date.parse(vector.last.data_interval[1]),
+      },
+    };
+    const answer = () =>
+      buildTimetable(vector.timetable).next(
+        last,
+        { earliestMs: ms(vector.earliest), latestMs: ms(vector.latest), catchup: vector.catchup },
+        Date.parse(vector.now),
+      );
+    if (vector.next?.error) {
+      throws(answer, { code: 'DAG_INVALID' });
+      return;
+    }
+    const next = answer();
+    deepEqual(
+      next && {
+        run_after: iso(next.runAfterMs),
+        data_interval: next.interval && [iso(next.interval.startMs), iso(next.interval.endMs)],
+        ...(next.partition && { partition_key: next.partition.key, partition_date: iso(next.partition.dateMs) }),
+      },
+      vector.next,
+    );
+  });
+}
+
+for (const [index, vector] of load<{ name: string; timetable: TimetableDocument; run_after: string; data_interval: [string, string] }>(
+  'manual-data-interval.json',
+).entries()) {
+  test(`interval of a manual run ${index}: ${vector.name}`, () => {
+    const interval = buildTimetable(vector.timetable).manualInterval(Date.parse(vector.run_after));
+    deepEqual([iso(interval.startMs), iso(interval.endMs)], vector.data_interval);
+  });
+}
+
+test('a timetable of a plugin is refused by name', () => {
+  throws(() => buildTimetable({ __type: 'my.plugin.Timetable', __var: {} }), { code: 'DAG_INVALID', message: /my\.plugin/ });
+  throws(() => buildTimetable({ __type: 'airflow.timetables.constructor', __var: {} }), { code: 'DAG_INVALID' });
+});
+
+test('a zone that does not exist is refused', () => {
+  throws(
+    () => buildTimetable({ __type: 'airflow.timetables.trigger.CronTriggerTimetable', __var: { expression: '0 0 * * *', timezone: 'Mars/Olympus' } }),
+    { code: 'DAG_INVALID', message: /Mars\/Olympus/ },
+  );
+});
+
+test('a schedule that does not lead forward is refused', () => {
+  throws(() => buildTimetable({ __type: 'airflow.timetables.trigger.DeltaTriggerTimetable', __var: { delta: 0 } }), { code: 'DAG_INVALID' });
+  ok(buildTimetable({ __type: 'airflow.timetables.trigger.DeltaTriggerTimetable', __var: { delta: 1 } }));
+});
