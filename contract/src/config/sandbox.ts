@@ -2,7 +2,7 @@ import { SANDBOX_TIERS } from '../sandbox-tiers.ts';
 import { choice, int } from './options.ts';
 
 export const SANDBOX_OPTIONS = {
-  minimum_tier: choice(SANDBOX_TIERS, 'user', {
+  minimum_tier: choice(SANDBOX_TIERS, 'landlock', {
     readers: ['supervisor', 'standalone'],
     advice: 'Weakest isolation that a host may offer; a weaker one refuses to start. `none` switches the promise off.',
   }),

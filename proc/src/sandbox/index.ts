@@ -4,5 +4,7 @@
  * @see docs/security/sandbox.md
  */
 export { detectTier, requireTier } from './detect.ts';
+export { SANDBOX_FAILED_STATUS } from './enter-plan.ts';
 export { launchSandboxed } from './launch.ts';
 export type { ChildExit, ExtraPath, SandboxedChild, SandboxLimits, SandboxSpec } from './types.ts';
+export type { UidRange } from './uids.ts';

@@ -2,6 +2,7 @@
 import type { Readable } from 'node:stream';
 import type { FromRunner, ToRunner } from '@airlock/contract/ipc/runner';
 import type { SandboxTier } from '@airlock/contract/supervisor-api';
+import type { UidRange } from './uids.ts';
 
 /** A path of the host that the child sees under the same name. */
 export type ExtraPath = { readonly path: string; readonly access: 'read' | 'write' };
@@ -29,13 +30,17 @@ export type SandboxSpec = {
   readonly network: 'host' | 'none';
   /** Further paths: a bundle root (read), the path of a declared `fs` connection (write). */
   readonly extra?: readonly ExtraPath[];
+  /** Paths that stay hidden even where they lie inside a shown tree: the data folder. */
+  readonly hide?: readonly string[];
   /** Added to the child's own minimal environment (PATH, HOME, TMPDIR, USER, LOGNAME, LANG, TZ). Never anything secret. */
   readonly env?: Readonly<Record<string, string>>;
   readonly limits?: Partial<SandboxLimits>;
   /** Further switches of Node, before the entry. */
   readonly nodeArgs?: readonly string[];
-  /** First user id of the range that root takes from, one for each living child. Default 700000. */
-  readonly uidBase?: number;
+  /** Range that root takes user ids from, one for each living child. Default `[sandbox] uid_range_start` and `_size`. */
+  readonly uids?: UidRange;
+  /** Where work folders are made in tiers without a file tree of the child's own; default the system's temporary folder. */
+  readonly workBase?: string;
 };
 
 export type ChildExit = { readonly code: number | null; readonly signal: string | null };

@@ -1,0 +1,64 @@
+/** What a process may change about itself: memory that nobody reads, limits, capabilities, who inherits its orphans. */
+import { mustCall } from './libc.ts';
+import { here } from './syscalls.ts';
+
+const PR_SET_PDEATHSIG = 1;
+const PR_SET_DUMPABLE = 4;
+const PR_SET_NO_NEW_PRIVS = 38;
+const PR_SET_CHILD_SUBREAPER = 36;
+const PR_CAP_AMBIENT = 47;
+const PR_CAP_AMBIENT_CLEAR_ALL = 4;
+const SIGKILL = 9;
+
+const prctl = (about: string, option: number, a = 0, b = 0) =>
+  mustCall('prctl', here('prctl'), about, option, a, b, 0, 0);
+
+/**
+ * Makes environment, memory and descriptors of this process unreadable for other processes of the same user, and forbids
+ * core files. `execve` undoes it. @see prctl(2) PR_SET_DUMPABLE
+ */
+export function becomeNonDumpable(): void {
+  prctl('dumpable', PR_SET_DUMPABLE, 0);
+}
+
+/** No program that this thread or its descendants start gains rights by set-user-id bits or file capabilities. */
+export function forbidNewPrivileges(): void {
+  prctl('no new privileges', PR_SET_NO_NEW_PRIVS, 1);
+}
+
+/** Orphans among the descendants of this process become its children, and not init's: nothing gets lost. */
+export function becomeSubreaper(): void {
+  prctl('child subreaper', PR_SET_CHILD_SUBREAPER, 1);
+}
+
+/** This process is killed when its parent ends. A change of user id clears it, so it is set after that. */
+export function dieWithParent(): void {
+  prctl('parent death signal', PR_SET_PDEATHSIG, SIGKILL);
+}
+
+/** Gives up all capabilities of the calling thread, ambient ones included. */
+export function dropCapabilities(): void {
+  prctl('ambient capabilities', PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL);
+  // struct __user_cap_header_struct version 3, then two structs of effective, permitted, inheritable: all zero.
+  const header = Buffer.alloc(8);
+  header.writeUInt32LE(0x2008_0522, 0);
+  mustCall('capset', here('capset'), '', header, Buffer.alloc(24));
+}
+
+const RESOURCES = { fileBytes: 1, core: 4, processes: 6, openFiles: 7 } as const;
+
+/** Sets a hard and soft limit of this process and its descendants. @see getrlimit(2) */
+export function setLimit(resource: keyof typeof RESOURCES, value: number): void {
+  const limit = Buffer.alloc(16);
+  limit.writeBigUInt64LE(BigInt(value), 0);
+  limit.writeBigUInt64LE(BigInt(value), 8);
+  mustCall('prlimit64', here('prlimit64'), resource, 0, RESOURCES[resource], limit, null);
+}
+
+/**
+ * Marks every descriptor from 3 up of this process as not inheritable: one that came from our own parent, who knows what
+ * it is, must not reach a sandboxed child. What a spawn passes on purpose is duplicated after this and stays.
+ */
+export function closeDescriptorsOnExec(): void {
+  mustCall('close_range', here('close_range'), 'close on exec', 3, 0xffff_ffff, 4);
+}

@@ -1,0 +1,33 @@
+/** What a parent tells the child's very first statements: facts only, nothing left to decide, nothing secret. */
+import type { SandboxTier } from '@airlock/contract/supervisor-api';
+import type { SandboxLimits } from './types.ts';
+
+export type EnterPlan = {
+  readonly tier: SandboxTier;
+  /** User and group id to become; null where the parent is not root. */
+  readonly uid: number | null;
+  readonly workDir: string;
+  readonly limits: SandboxLimits;
+  readonly families: { readonly unix: boolean; readonly internet: boolean };
+  /** The file tree of the `namespaces` tier, in order; empty for the others. */
+  readonly tree: {
+    readonly binds: ReadonlyArray<{
+      readonly path: string;
+      readonly access: 'read' | 'write' | 'device';
+      readonly folder: boolean;
+    }>;
+    readonly links: ReadonlyArray<{ readonly path: string; readonly target: string }>;
+    readonly files: ReadonlyArray<{ readonly path: string; readonly text: string }>;
+    readonly hidden: readonly string[];
+  };
+  readonly paths: {
+    readonly read: readonly string[];
+    readonly write: readonly string[];
+    readonly devices: readonly string[];
+  };
+};
+
+/** Exit status of a child that could not restrict itself; its last line on standard error says why. */
+export const SANDBOX_FAILED_STATUS = 97;
+/** Script that restricts its own process; loaded before the entry by `--require`. */
+export const ENTER_SCRIPT = new URL('./enter.ts', import.meta.url);

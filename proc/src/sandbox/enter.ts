@@ -1,0 +1,148 @@
+/**
+ * Runs in the child before anything else (`node --require enter.ts entry`): reads its plan from descriptor 3, builds its
+ * own file tree, gives up its rights, and returns. Node then loads the entry, inside.
+ *
+ * Everything here is synchronous on purpose. Landlock binds the calling thread and those made later, so it must come
+ * before libuv's thread pool exists: one asynchronous file call earlier would leave eight threads free.
+ */
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmdirSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
+import { restrictPaths } from '../native/landlock.ts';
+import { becomeUser, rawCall } from '../native/libc.ts';
+import { bind, detach, mountProc, mountTmpfs, pivotRoot, sealReadOnly } from '../native/mount.ts';
+import {
+  becomeNonDumpable,
+  dieWithParent,
+  dropCapabilities,
+  forbidNewPrivileges,
+  setLimit,
+} from '../native/process.ts';
+import { installFilter } from '../native/seccomp.ts';
+import { here, thisArchitecture } from '../native/syscalls.ts';
+import { type EnterPlan, SANDBOX_FAILED_STATUS } from './enter-plan.ts';
+import { replaceProgram } from './replace-program.ts';
+
+const CHANNEL_FD = 3;
+const OLD_ROOT = '/.old';
+
+function readExactly(length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  for (let have = 0; have < length; ) {
+    const got = readSync(CHANNEL_FD, bytes, have, length - have, null);
+    if (got === 0) throw new Error('the parent closed the channel');
+    have += got;
+  }
+  return bytes;
+}
+
+function makeTarget(path: string, folder: boolean): void {
+  if (folder) {
+    mkdirSync(path, { recursive: true, mode: 0o755 });
+    return;
+  }
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  try {
+    writeFileSync(path, '', { flag: 'wx', mode: 0o644 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+}
+
+/** A file tree that holds what the plan names and nothing else; the host's tree is gone from this namespace after it. */
+function buildTree(plan: EnterPlan): void {
+  const base = ['/tmp', '/run', '/mnt', '/dev/shm'].find((path) =>
+    statSync(path, { throwIfNoEntry: false })?.isDirectory(),
+  );
+  if (base === undefined) throw new Error('no folder to build a file tree on');
+  mountTmpfs(base, 'size=1m,mode=755,nr_inodes=4096');
+  mkdirSync(base + OLD_ROOT, { mode: 0o700 });
+  pivotRoot(base, base + OLD_ROOT);
+  process.chdir('/');
+  for (const { path, access, folder } of plan.tree.binds) {
+    makeTarget(path, folder);
+    bind(OLD_ROOT + path, path, access);
+  }
+  for (const path of plan.tree.hidden) {
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) mountTmpfs(path, 'size=4k,mode=000,nr_inodes=1');
+  }
+  mkdirSync('/proc', { recursive: true });
+  // Before the old tree goes: without a whole process list in sight, the kernel gives an unprivileged user no new one.
+  mountProc('/proc');
+  for (const { path, text } of plan.tree.files) {
+    makeTarget(path, false);
+    writeFileSync(path, text, 'latin1');
+  }
+  for (const { path, target } of plan.tree.links) {
+    mkdirSync(dirname(path), { recursive: true });
+    symlinkSync(target, path);
+  }
+  makeTarget(plan.workDir, true);
+  const owner = plan.uid === null ? '' : `,uid=${plan.uid},gid=${plan.uid}`;
+  mountTmpfs(plan.workDir, `size=${plan.limits.workBytes},mode=700,nr_inodes=65536${owner}`);
+  detach(OLD_ROOT);
+  rmdirSync(OLD_ROOT);
+  chmodSync('/', 0o755);
+  sealReadOnly('/');
+}
+
+/** Threads that Landlock would not reach must not exist yet. V8's own do: they run no file call of ours. */
+function assertNoPoolThread(): void {
+  for (const task of readdirSync('/proc/self/task')) {
+    const name = readFileSync(`/proc/self/task/${task}/comm`, 'utf8').trim();
+    if (name.startsWith('libuv-worker')) throw new Error('a pool thread exists before the sandbox does');
+  }
+}
+
+function enter(plan: EnterPlan): void {
+  const architecture = thisArchitecture();
+  const strong = plan.tier === 'namespaces' || plan.tier === 'landlock';
+  process.umask(0o022);
+  if (plan.tier === 'namespaces') buildTree(plan);
+  process.umask(0o077);
+  if (strong) assertNoPoolThread();
+  setLimit('core', 0);
+  setLimit('openFiles', plan.limits.openFiles);
+  setLimit('fileBytes', plan.limits.fileBytes);
+  if (plan.uid !== null) {
+    becomeUser(plan.uid, plan.uid);
+    // Counted for each user id of the host. Where that id is shared with everything else of its owner, the limit
+    // would count strangers' threads.
+    setLimit('processes', plan.limits.processes);
+  }
+  process.chdir(plan.workDir);
+  if (plan.tier !== 'none' && plan.tier !== 'user') dropCapabilities();
+  forbidNewPrivileges();
+  becomeNonDumpable();
+  dieWithParent();
+  if (strong) {
+    restrictPaths({ ...plan.paths, tcp: plan.families.internet });
+    if (architecture === null) throw new Error(`no seccomp filter for ${process.arch}`);
+  }
+  if (architecture !== null && plan.tier !== 'none') installFilter(architecture, plan.families);
+  if (plan.tier === 'landlock') {
+    // V8's threads are older than the restriction. A second start of Node, which inherits it as a whole, has none such.
+    // Node marks 0 to 2 as well as 3 close-on-exec at its start: F_SETFD takes that back.
+    for (let descriptor = 0; descriptor <= CHANNEL_FD; descriptor++) rawCall(here('fcntl'), descriptor, 2, 0);
+    // Without this script: the second start has nothing left to do, and may not see it.
+    const switches = process.execArgv.filter((arg, at, all) => arg !== '--require' && all[at - 1] !== '--require');
+    replaceProgram(process.execPath, [process.execPath, ...switches, ...process.argv.slice(1)], process.env);
+  }
+}
+
+try {
+  enter(JSON.parse(readExactly(readExactly(4).readUInt32BE(0)).toString('utf8')) as EnterPlan);
+} catch (error) {
+  // The parent reads this line; the entry never runs.
+  process.stderr.write(`airlock sandbox: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(SANDBOX_FAILED_STATUS);
+}

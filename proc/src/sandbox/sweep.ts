@@ -1,0 +1,77 @@
+/**
+ * Kills what a sandboxed child left behind, where no pid namespace does it: by process group, by user id, and by what has
+ * been reparented to this process (which is its descendants' subreaper).
+ */
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+
+/** Processes started by this package: never strays. */
+const known = new Set<number>();
+export function rememberChild(pid: number): void {
+  known.add(pid);
+}
+export function forgetChild(pid: number): void {
+  known.delete(pid);
+}
+
+export type ProcessFacts = {
+  readonly pid: number;
+  readonly parent: number;
+  readonly state: string;
+  readonly startTicks: string;
+};
+
+/** Facts of /proc/PID/stat, or null when the process is gone. The name may hold spaces and brackets: cut after the last. */
+export function processFacts(pid: number): ProcessFacts | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return { pid, state: fields[0]!, parent: Number(fields[1]), startTicks: fields[19]! };
+  } catch {
+    return null;
+  }
+}
+
+function allPids(): readonly number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+}
+
+/** Sends SIGKILL; a process that is gone already is no error. @returns whether there was one */
+export function killQuietly(pid: number): boolean {
+  try {
+    process.kill(pid, 'SIGKILL');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function ofUser(uid: number): readonly number[] {
+  return allPids().filter((pid) => {
+    try {
+      return statSync(`/proc/${pid}`).uid === uid || realUid(pid) === uid;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** The owner of /proc/PID is root for a process that made itself unreadable; its status tells the real one. */
+function realUid(pid: number): number {
+  const line = /^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'));
+  return Number(line?.[1]);
+}
+
+function reparentedToUs(): readonly number[] {
+  return allPids().filter((pid) => !known.has(pid) && processFacts(pid)?.parent === process.pid);
+}
+
+/** One round. @returns how many living processes it found and killed */
+export function sweepOnce(group: number, uid: number | null): number {
+  let found = killQuietly(-group) ? 1 : 0;
+  for (const pid of uid === null ? reparentedToUs() : ofUser(uid)) {
+    if (processFacts(pid)?.state !== 'Z' && killQuietly(pid)) found++;
+  }
+  return found;
+}
