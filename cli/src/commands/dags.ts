@@ -1,0 +1,188 @@
+import { Command, InvalidArgumentError } from 'commander';
+import type { Context } from '../context.ts';
+import { CliError, EXIT_CODES } from '../exit-codes.ts';
+import { followRun, taskLine } from '../follow-run.ts';
+import { paintState, shortInstant, shortSeconds } from '../output.ts';
+import { allRows } from '../pages.ts';
+import { apiPath, type Dag, type DagRun, type ImportError } from '../wire.ts';
+
+const MOST_DAGS = 100_000;
+
+export function parseJsonObject(text: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new InvalidArgumentError(`is no JSON: ${(error as Error).message}`);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new InvalidArgumentError('must be a JSON object, such as \'{"day": "2026-01-01"}\'');
+  return value as Record<string, unknown>;
+}
+
+export function parseSeconds(text: string): number {
+  const seconds = Number(text);
+  if (!(seconds > 0)) throw new InvalidArgumentError('must be a number of seconds above 0');
+  return seconds;
+}
+
+export function dagsCommand(context: Context): Command {
+  const dags = new Command('dags').description('look at Dags, and start runs of them');
+  dags
+    .command('list')
+    .description('all Dags that the server knows')
+    .option('--tag <name>', 'only Dags with this tag')
+    .option('--active', 'only Dags that are not paused')
+    .option('--json', "the server's own answer, as JSON")
+    .action(async (options: { tag?: string; active?: boolean; json?: boolean }) => {
+      const query = [options.tag ? `tags=${encodeURIComponent(options.tag)}` : '', options.active ? 'paused=false' : '']
+        .filter(Boolean)
+        .join('&');
+      const rows = await allRows<Dag>(context.client(), `/api/v2/dags${query ? `?${query}` : ''}`, 'dags', MOST_DAGS);
+      if (options.json) return context.output.json(rows);
+      const { paint } = context.output;
+      context.output.table(
+        ['DAG', 'SCHEDULE', 'STATE', 'NEXT RUN', 'FILE'],
+        rows.map((dag) => [
+          paint('bold', dag.dag_id),
+          dag.timetable_summary ?? '-',
+          dag.is_paused ? paint('dim', 'paused') : 'active',
+          shortInstant(dag.next_dagrun_run_after),
+          dag.relative_fileloc ?? '-',
+        ]),
+      );
+      if (rows.length === 0) context.output.note(`no Dags yet; put a *.ts file into ${context.home}/dags`);
+      const broken = await context.client().json<{ total_entries: number }>('GET', '/api/v2/importErrors?limit=1');
+      if (broken.total_entries > 0)
+        context.output.note(`${broken.total_entries} file(s) can't be read: airlock dags errors`);
+    });
+
+  dags
+    .command('errors')
+    .description('Dag files that could not be read, and why')
+    .option('--json', 'as JSON')
+    .action(async (options: { json?: boolean }) => {
+      const rows = await allRows<ImportError>(context.client(), '/api/v2/importErrors', 'import_errors', MOST_DAGS);
+      if (options.json) return context.output.json(rows);
+      for (const row of rows) {
+        context.output.line(
+          `${context.output.paint('red', row.filename)}  ${context.output.paint('dim', shortInstant(row.timestamp))}`,
+        );
+        context.output.line(row.stack_trace.trimEnd().replace(/^/gm, '  '));
+      }
+      if (rows.length === 0) context.output.note('every Dag file can be read');
+    });
+
+  dags
+    .command('show <dag>')
+    .description('one Dag: its tasks and its latest runs')
+    .option('--json', 'as JSON')
+    .action(async (id: string, options: { json?: boolean }) => {
+      const client = context.client();
+      const details = await client.json<Dag>('GET', `${apiPath('dags', id)}/details`);
+      const { tasks } = await client.json<{
+        tasks: ReadonlyArray<{
+          task_id: string;
+          operator_name: string | null;
+          pool: string;
+          downstream_task_ids: readonly string[];
+        }>;
+      }>('GET', `${apiPath('dags', id)}/tasks`);
+      const { dag_runs: runs } = await client.json<{ dag_runs: readonly DagRun[] }>(
+        'GET',
+        `${apiPath('dags', id, 'dagRuns')}?limit=5&order_by=-run_after`,
+      );
+      if (options.json) return context.output.json({ dag: details, tasks, latest_runs: runs });
+      const { line, table, paint } = context.output;
+      line(
+        `${paint('bold', details.dag_id)}  ${details.timetable_summary ?? 'no schedule'}  ${details.is_paused ? 'paused' : 'active'}`,
+      );
+      if (details.description) line(details.description);
+      table(
+        ['TASK', 'POOL', 'THEN'],
+        tasks.map((task) => [task.task_id, task.pool, task.downstream_task_ids.join(', ') || '-']),
+      );
+      if (runs.length > 0) line('');
+      table(
+        ['RUN', 'STATE', 'STARTED', 'TOOK'],
+        runs.map((run) => [
+          run.dag_run_id,
+          paintState(paint, run.state),
+          shortInstant(run.start_date),
+          shortSeconds(run.duration),
+        ]),
+      );
+    });
+
+  dags
+    .command('trigger <dag>')
+    .description('start a run; prints its id')
+    .option('--conf <json>', "values for the Dag's params, a JSON object", parseJsonObject)
+    .option('--run-id <id>', 'a name for the run; without it the server makes one')
+    .option('--logical-date <instant>', 'RFC 3339; without it the run has none')
+    .option('--note <text>', 'a note on the run')
+    .option('--wait', 'wait for its end; exit status 1 when it failed')
+    .option('--timeout <seconds>', 'with --wait: give up waiting after this (status 6)', parseSeconds, 86_400)
+    .option('--json', 'the run as JSON; with --wait also its tasks')
+    .action(
+      async (
+        id: string,
+        options: {
+          conf?: Record<string, unknown>;
+          runId?: string;
+          logicalDate?: string;
+          note?: string;
+          wait?: boolean;
+          timeout: number;
+          json?: boolean;
+        },
+      ) => {
+        const run = await context.client().json<DagRun>('POST', apiPath('dags', id, 'dagRuns'), {
+          logical_date: options.logicalDate ?? null,
+          conf: options.conf ?? {},
+          ...(options.runId ? { dag_run_id: options.runId } : {}),
+          ...(options.note ? { note: options.note } : {}),
+        });
+        if (!options.wait) return options.json ? context.output.json(run) : context.output.line(run.dag_run_id);
+        if (!options.json) context.output.line(`run ${context.output.paint('bold', run.dag_run_id)}`);
+        await reportEnd(context, run, options);
+      },
+    );
+
+  for (const [verb, paused] of [
+    ['pause', true],
+    ['unpause', false],
+  ] as const) {
+    dags
+      .command(`${verb} <dags...>`)
+      .description(paused ? 'start no new runs by schedule' : 'let the schedule start runs')
+      .action(async (ids: readonly string[]) => {
+        for (const id of ids) {
+          await context.client().json('PATCH', `${apiPath('dags', id)}?update_mask=is_paused`, { is_paused: paused });
+          context.output.line(`${id} ${paused ? 'paused' : 'active'}`);
+        }
+      });
+  }
+  return dags;
+}
+
+/** Follows a run to its end, shows it, and fails when it failed. */
+export async function reportEnd(
+  context: Context,
+  run: DagRun,
+  options: { readonly timeout: number; readonly json?: boolean },
+): Promise<void> {
+  const { run: ended, tasks } = await followRun(context, run, {
+    timeoutMs: options.timeout * 1000,
+    onTask: (task) => {
+      if (!options.json) context.output.line(taskLine(context, task));
+    },
+  });
+  if (options.json) context.output.json({ ...ended, task_instances: tasks });
+  else context.output.line(`${paintState(context.output.paint, ended.state)} in ${shortSeconds(ended.duration)}`);
+  if (ended.state !== 'success') {
+    const failed = tasks.find((task) => task.state === 'failed');
+    const remedy = failed ? `Read its log: airlock tasks logs ${run.dag_id} ${run.dag_run_id} ${failed.task_id}` : null;
+    throw new CliError(EXIT_CODES.failed, `run ${run.dag_run_id} failed`, remedy);
+  }
+}

@@ -1,0 +1,75 @@
+/** Commands about the server itself and about who we are to it. */
+import { Command } from 'commander';
+import type { Context } from '../context.ts';
+import { CliError, EXIT_CODES } from '../exit-codes.ts';
+import { readSecretLine } from '../secret-input.ts';
+import { saveToken, tokenFile } from '../token-store.ts';
+
+type Component = { readonly status: string | null };
+
+export function healthCommand(context: Context): Command {
+  return new Command('health')
+    .description('whether every part of the server is well; exit status 1 when not')
+    .option('--json', "the server's own answer")
+    .action(async (options: { json?: boolean }) => {
+      const health = await context.client().json<Record<string, Component>>('GET', '/api/v2/monitor/health');
+      if (options.json) context.output.json(health);
+      else
+        for (const [name, { status }] of Object.entries(health))
+          context.output.line(
+            `${name}  ${context.output.paint(status === 'healthy' ? 'green' : status === null ? 'dim' : 'red', status ?? 'not used')}`,
+          );
+      if (Object.values(health).some(({ status }) => status === 'unhealthy'))
+        throw new CliError(EXIT_CODES.failed, 'a part of the server is not healthy');
+    });
+}
+
+export function jwksCommand(context: Context): Command {
+  return new Command('jwks')
+    .description("the public keys that verify the server's tokens (RFC 7517)")
+    .action(async () => context.output.json(await context.client().json('GET', '/.well-known/jwks.json')));
+}
+
+export function versionCommand(context: Context, version: string): Command {
+  return new Command('version')
+    .description('version of this command, and of the server when one answers')
+    .option('--json', 'as JSON')
+    .action(async (options: { json?: boolean }) => {
+      const server = await context
+        .client()
+        .raw('GET', '/api/v2/version')
+        .catch((error: unknown) => {
+          if (error instanceof CliError && error.exitCode === EXIT_CODES.unreachable) return null;
+          throw error;
+        });
+      const wire = server?.status === 200 ? (JSON.parse(server.text) as { version: string }).version : null;
+      if (options.json) return context.output.json({ airlock: version, node: process.version, server: wire });
+      context.output.line(
+        `airlock ${version} (Node ${process.version})${wire === null ? '' : `; the server speaks the interfaces of Airflow ${wire}`}`,
+      );
+    });
+}
+
+export function loginCommand(context: Context): Command {
+  return new Command('login')
+    .description('get a token for --url and keep it for an hour; later commands with the same --url use it')
+    .requiredOption('--user <name>', 'user name')
+    .option('--password-stdin', 'read the password from standard input instead of asking')
+    .action(async (options: { user: string; passwordStdin?: boolean }, command: Command) => {
+      const url = command.optsWithGlobals<{ url?: string }>().url;
+      if (url === undefined)
+        throw new CliError(
+          EXIT_CODES.usage,
+          'login needs --url',
+          "Here, on the server's own machine, no login is needed.",
+        );
+      const password = await readSecretLine(context, 'Password: ', options.passwordStdin === true);
+      const { access_token: token } = await context
+        .client()
+        .json<{ access_token: string }>('POST', '/auth/token/cli', { username: options.user, password });
+      saveToken(context.env, url, token);
+      context.output.line(
+        `logged in to ${new URL(url).origin} as ${options.user}; the token is in ${tokenFile(context.env)}`,
+      );
+    });
+}

@@ -1,0 +1,65 @@
+/** The tree of commands. The processes (standalone, api-server, …) are started by bin/airlock itself; here they are only named. */
+import { Command } from 'commander';
+import { configCommand } from './commands/config.ts';
+import { dagsCommand } from './commands/dags.ts';
+import { runsCommand } from './commands/runs.ts';
+import { healthCommand, jwksCommand, loginCommand, versionCommand } from './commands/server.ts';
+import { tasksCommand } from './commands/tasks.ts';
+import { usersCommand } from './commands/users.ts';
+import type { Context } from './context.ts';
+import { CliError, EXIT_CODES } from './exit-codes.ts';
+
+/** Started by bin/airlock, which becomes them; the help names them. */
+const STARTED_BY_LAUNCHER: ReadonlyArray<readonly [string, string]> = [
+  ['standalone', 'start everything on this machine: PostgreSQL, token-service, control, supervisor'],
+  ['api-server', 'start one API server'],
+  ['scheduler', 'start one scheduler'],
+  ['worker', 'start a supervisor that runs tasks'],
+  ['dag-processor', 'start a supervisor that reads Dag files'],
+  ['token-service', 'start the signer'],
+];
+
+/** Global options, read again by main.ts before the commands run. */
+export type GlobalOptions = { readonly url?: string };
+
+export function createProgram(context: Context, version: string): Command {
+  const program = new Command('airlock')
+    .description('Airlock: workflows in which a compromised task can only be itself')
+    .option('--url <url>', 'server to speak to, with AIRLOCK_TOKEN or after login; without it the one of AIRLOCK_HOME')
+    .version(version, '-V, --version')
+    .showHelpAfterError('(see --help)')
+    .addHelpText(
+      'after',
+      '\nExit status: 0 done, 1 failed, 2 wrong usage, 3 no server, 4 not allowed, 5 not found, 6 still running, 130 interrupted.',
+    )
+    .exitOverride();
+  for (const [name, description] of STARTED_BY_LAUNCHER) {
+    program
+      .command(name)
+      .description(description)
+      .helpOption(true)
+      .action(() => {
+        throw new CliError(EXIT_CODES.usage, `${name} is a process: start it with cli/bin/airlock ${name}`);
+      });
+  }
+  const commands = [
+    dagsCommand,
+    runsCommand,
+    tasksCommand,
+    usersCommand,
+    configCommand,
+    healthCommand,
+    jwksCommand,
+    loginCommand,
+  ];
+  for (const command of commands) program.addCommand(inherit(command(context)));
+  program.addCommand(inherit(versionCommand(context, version)));
+  return program;
+}
+
+/** Commander does not hand these settings down to commands that were made apart. */
+function inherit(command: Command): Command {
+  command.exitOverride().showHelpAfterError('(see --help)');
+  for (const inner of command.commands) inherit(inner);
+  return command;
+}
