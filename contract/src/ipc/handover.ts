@@ -5,8 +5,7 @@
  */
 import { z } from 'zod';
 
-/** Descriptor number of the channel in every process that we start, runners included. */
-export const CHANNEL_FD = 3;
+export { CHANNEL_FD } from './channel-fd.ts';
 
 export const parentMessage = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('config'), values: z.record(z.string(), z.unknown()) }),

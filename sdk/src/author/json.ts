@@ -52,6 +52,7 @@ export type Jsonable<T> = 0 extends 1 & T
  * What `run` may return for a result of type `R`: JSON or nothing, at once or promised. The compiler infers `R` through
  * the first branch; a bound on `R` itself would be circular.
  */
+// biome-ignore lint/suspicious/noConfusingVoidType: a body without a return statement has the result type void.
 export type Returned<R> = [Exclude<R, undefined | void>] extends [Jsonable<Exclude<R, undefined | void>>]
   ? R | Promise<R>
   : Jsonable<R> | Promise<Jsonable<R>>;

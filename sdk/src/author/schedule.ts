@@ -1,6 +1,6 @@
 /** From the author's `schedule` to a timetable of the interchange format. @see reference "serialized-dag" 4.3 */
 import { DagError, show } from './dag-error.ts';
-import { type Duration, parseDuration } from './duration.ts';
+import { parseDuration } from './duration.ts';
 
 /**
  * `null`: only when triggered. A cron text of five fields, a preset (`@hourly`, `@daily`, …), `'@once'`, `'@continuous'`,
@@ -43,7 +43,7 @@ export function readSchedule(schedule: unknown, timezone: string): Timetable {
   if (schedule === '@continuous') return of('simple.ContinuousTimetable', {});
   if (typeof schedule === 'number' || (typeof schedule === 'string' && isDurationText(schedule))) {
     return of('trigger.DeltaTriggerTimetable', {
-      delta: parseDuration(schedule as Duration, 'schedule', { min: 1 }),
+      delta: parseDuration(schedule, 'schedule', { min: 1 }),
       interval: 0,
     });
   }

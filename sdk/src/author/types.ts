@@ -42,7 +42,7 @@ type Empty = Record<never, never>;
 type NoInput = { readonly [name: string]: never };
 type CallArguments<I> = [keyof I] extends [never]
   ? [input?: NoInput]
-  : {} extends I
+  : Empty extends I
     ? [input?: Inputs<I>]
     : [input: Inputs<I>];
 

@@ -1,0 +1,98 @@
+/**
+ * The interchange document of one Dag. Canonical: the same source gives the same bytes, on every parse and machine; the
+ * order of keys and lists is fixed here.
+ * @see reference "serialized-dag" 4, 7.1 and 13
+ */
+import type { DagDocument } from '@airlock/contract/dag/document';
+import type { Dag } from '../dag.ts';
+import { downstreamOf, type GroupVertex } from '../graph.ts';
+import type { Param } from '../params.ts';
+import { serializeTask } from './task.ts';
+import { encodeTagged } from './value.ts';
+
+export const DOCUMENT_VERSION = 3;
+
+export type SourceLocation = {
+  /** Absolute, as the machine that parses names it. */
+  readonly fileloc: string;
+  /** Inside the bundle, with `/`. */
+  readonly relativeFileloc: string;
+};
+
+/** Builds the Dag and writes its document. @throws DagError, and whatever the builder throws */
+export function serializeDag(dag: Dag, source: SourceLocation): DagDocument {
+  const graph = dag.graph();
+  const down = downstreamOf(graph.tasks);
+  const s = dag.settings;
+  return {
+    __version: DOCUMENT_VERSION,
+    dag: {
+      dag_id: dag.dagId,
+      fileloc: source.fileloc,
+      relative_fileloc: source.relativeFileloc,
+      timezone: s.timezone,
+      timetable: s.timetable,
+      catchup: s.catchup,
+      max_active_runs: s.maxActiveRuns,
+      max_active_tasks: s.maxActiveTasks,
+      max_consecutive_failed_dag_runs: 0,
+      disable_bundle_versioning: false,
+      ...given('start_date', s.startDate),
+      ...given('end_date', s.endDate),
+      ...given('dagrun_timeout', s.runTimeout),
+      ...given('description', s.description),
+      ...given('doc_md', s.docs),
+      ...given('dag_display_name', s.displayName),
+      ...given('is_paused_upon_creation', s.paused),
+      ...given('fail_fast', s.failFast || undefined),
+      ...given('tags', s.tags.length > 0 ? s.tags : undefined),
+      edge_info: {},
+      dag_dependencies: [],
+      params: s.params.map((param) => [param.name, serializeParam(param)] as const),
+      deadline: null,
+      allowed_run_types: null,
+      _processor_dags_folder: null,
+      task_group: serializeGroup(graph.root),
+      tasks: [...graph.tasks.values()].map((task) => ({
+        __type: 'operator' as const,
+        __var: serializeTask(dag.dagId, task, down.get(task.taskId)!),
+      })),
+    },
+  };
+}
+
+function serializeParam(param: Param) {
+  return {
+    __class: 'airflow.sdk.definitions.param.Param',
+    default: param.hasDefault ? encodeTagged(param.default) : { __type: 'arg_not_set', __var: null },
+    description: param.description,
+    schema: encodeTagged(param.schema),
+    source: 'dag',
+  };
+}
+
+function serializeGroup(group: GroupVertex): Readonly<Record<string, unknown>> {
+  const children = group.children.map((child) =>
+    'task' in child
+      ? [child.task, ['operator', child.task]]
+      : [child.group.groupId, ['taskgroup', serializeGroup(child.group)]],
+  );
+  return {
+    _group_id: group.groupId,
+    group_display_name: group.displayName ?? '',
+    prefix_group_id: true,
+    tooltip: '',
+    ui_color: 'CornflowerBlue',
+    ui_fgcolor: '#000',
+    ...given('doc_md', group.docs),
+    children: Object.fromEntries(children),
+    upstream_group_ids: [],
+    downstream_group_ids: [],
+    upstream_task_ids: [],
+    downstream_task_ids: [],
+  };
+}
+
+function given(name: string, value: unknown): Readonly<Record<string, unknown>> {
+  return value === undefined ? {} : { [name]: value };
+}

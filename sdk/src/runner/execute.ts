@@ -1,0 +1,62 @@
+/** One try of one task, from its inputs to its outcome. The same code runs in a worker's runner and in a test. */
+import type { TaskOutcome } from '@airlock/contract/ipc/runner';
+import type { Dag } from '../author/dag.ts';
+import type { Graph, TaskVertex } from '../author/graph.ts';
+import { isFail, isSkip } from '../author/outcome.ts';
+import { cutForDisplay } from '../author/serialize/value.ts';
+import { makeContext } from './context.ts';
+import type { Assignment, TaskHost } from './host.ts';
+import { resolveInput } from './inputs.ts';
+import { resolveNeeds } from './needs.ts';
+import { successOf } from './result.ts';
+import { describeThrown } from './stack.ts';
+
+/** Never throws: whatever happens becomes the outcome. */
+export async function executeTask(dag: Dag, assignment: Assignment, host: TaskHost): Promise<TaskOutcome> {
+  try {
+    const graph = dag.graph();
+    const vertex = graph.tasks.get(assignment.context.task_id);
+    if (!vertex)
+      throw new Error(`Dag ${dag.dagId} has no task ${assignment.context.task_id} in this version of its file.`);
+    const [input, needs] = await Promise.all([
+      resolveInput(vertex, graph, host, assignment.context.map_index),
+      resolveNeeds(vertex.needs, host),
+    ]);
+    // Shown while the body runs already; awaited so that it is there before the outcome is.
+    const shown = Object.keys(input).length > 0 ? host.showInput(cutForDisplay(input as never)) : Promise.resolve();
+    const context = makeContext(dag, assignment, needs, host);
+    const outcome = await runBody(vertex, graph, input, context, host);
+    await shown.catch((error: unknown) => {
+      host.log('warning', `The task's input could not be stored for display: ${describeThrown(error).message}`);
+    });
+    return outcome;
+  } catch (thrown) {
+    return outcomeOfThrown(thrown);
+  }
+}
+
+type BodyContext = ReturnType<typeof makeContext>;
+
+async function runBody(
+  vertex: TaskVertex,
+  graph: Graph,
+  input: Readonly<Record<string, unknown>>,
+  context: BodyContext,
+  host: TaskHost,
+): Promise<TaskOutcome> {
+  const { body } = vertex;
+  if (body.kind === 'task') return successOf(await body.run(input, context), vertex, graph);
+  const ready = await body.check(context);
+  if (typeof ready !== 'boolean') throw new TypeError('The check of a sensor has to return true or false.');
+  if (ready) return { state: 'success', has_value: false, mapped_length: null };
+  const waitedSeconds = (host.nowMs() - context.task.startDate.getTime()) / 1000;
+  if (waitedSeconds < body.sensorTimeout) return { state: 'reschedule', after_seconds: body.every };
+  const message = `The sensor waited ${Math.round(waitedSeconds)} s; its timeout is ${body.sensorTimeout} s.`;
+  return { state: 'failed', retryable: false, error: { name: 'SensorTimeout', message, stack: '' } };
+}
+
+/** The outcome of a body that threw. Also for errors that nobody awaited. */
+export function outcomeOfThrown(thrown: unknown): TaskOutcome {
+  if (isSkip(thrown)) return { state: 'skipped', reason: describeThrown(thrown).message };
+  return { state: 'failed', retryable: !isFail(thrown), error: describeThrown(thrown) };
+}
