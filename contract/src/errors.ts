@@ -55,6 +55,11 @@ export const ERRORS = {
   PORT_IN_USE: { rest: 500, execution: 500, remedy: 'Stop the other program, or set [api] port.' },
   HOME_UNWRITABLE: { rest: 500, execution: 500, remedy: 'Make the folder writable, or set AIRLOCK_HOME.' },
   HOME_IN_USE: { rest: 500, execution: 500, remedy: 'Stop the other standalone, or set another AIRLOCK_HOME.' },
+  API_UNREACHABLE: {
+    rest: 503,
+    execution: 503,
+    remedy: 'Start the API server, or correct [core] execution_api_server_url.',
+  },
   DB_UNREACHABLE: { rest: 503, execution: 503, remedy: 'Start PostgreSQL, or correct [database] sql_alchemy_conn.' },
   DB_TOO_OLD: { rest: 500, execution: 500, remedy: 'Use PostgreSQL 14 or newer.' },
   DB_DIALECT: { rest: 500, execution: 500, remedy: 'Use a postgresql:// address.' },
