@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import type { ChildMessage, ParentMessage } from '@airlock/contract/ipc/handover';
 import { type EnterSpec, enterPrefix } from './enter.ts';
 import { HANDOVER_FLAG } from './handover.ts';
+import { claim } from './own-pids.ts';
 
 export type NodeChildSpec = {
   /** Absolute path of the entry, a `bin/` file. */
@@ -50,6 +51,7 @@ export function spawnNode(spec: NodeChildSpec): NodeChild {
     // A session of its own: Ctrl-C on our terminal reaches us alone, and what it leaves behind can be killed as a group.
     detached: true,
   });
+  claim(child);
   eachLine(child.stdout!, spec.onLine);
   eachLine(child.stderr!, spec.onLine);
   const channel = child.stdio[3] as Duplex;

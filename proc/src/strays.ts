@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { rawCall } from './native/libc.ts';
 import { here } from './native/syscalls.ts';
+import { ownPids } from './own-pids.ts';
 
 const WNOHANG = 1;
 
@@ -25,11 +26,11 @@ export function childPids(): number[] {
 }
 
 /**
- * Kills every child that is not in `known`, and reaps those that are dead: Node waits only for children that it started.
+ * Kills every child that we did not start ourselves, and reaps those that are dead: Node waits only for what it started.
  * @returns how many were found
  */
-export function killStrays(known: ReadonlySet<number>): number {
-  const strays = childPids().filter((pid) => !known.has(pid));
+export function killStrays(): number {
+  const strays = childPids().filter((pid) => !ownPids.has(pid));
   for (const pid of strays) {
     try {
       process.kill(pid, 'SIGKILL');

@@ -59,6 +59,16 @@ export type SupervisorValues = {
   readonly work_dir: string;
 };
 
+/** Values of `migrate`, the process of `store`. */
+export type MigrateValues = {
+  /** Address of a role that may create tables. */
+  readonly url: string;
+  /** Made first when it does not exist, over this connection; null = it exists. */
+  readonly create_database: { readonly url: string; readonly name: string } | null;
+  /** Roles to make, or to give this password. */
+  readonly role_passwords: Readonly<Record<string, string>>;
+};
+
 /** The part of `config` that a process of `kind` may read. */
 export function configFor(config: Config, kind: ProcessKind): HandedConfig {
   const handed: Record<string, Record<string, unknown>> = {};

@@ -22,6 +22,7 @@ const TABLE = {
   prlimit64: [302, 261],
   seccomp: [317, 277],
   umount2: [166, 39],
+  flock: [73, 32],
   wait4: [61, 260],
   // what a child may not call
   _sysctl: [156, null],

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AppError } from '@airlock/contract/errors';
+import { claim } from '../own-pids.ts';
 import { give, type PostgresAccount, postgresPrefix, writePasswdFile } from './account.ts';
 import type { PostgresBinaries } from './binaries.ts';
 
@@ -74,6 +75,7 @@ async function run(words: readonly string[], binaries: PostgresBinaries): Promis
     cwd: '/',
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  claim(child);
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => {

@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AppError } from '@airlock/contract/errors';
 import { give, type PostgresAccount, postgresPrefix } from './account.ts';
+import { claim } from '../own-pids.ts';
 import type { PostgresBinaries } from './binaries.ts';
 import { postgresEnvironment } from './init.ts';
 
@@ -82,6 +83,7 @@ export function startPostgres(options: PostgresOptions): PostgresServer {
     cwd: '/',
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  claim(child);
   let lastLine = '';
   for (const stream of [child.stdout, child.stderr]) {
     createInterface({ input: stream }).on('line', (line) => {

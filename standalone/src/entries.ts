@@ -1,0 +1,15 @@
+/** The programs that standalone starts. */
+import { join } from 'node:path';
+
+const root = join(import.meta.dirname, '../..');
+
+export const ENTRIES = {
+  tokenService: join(root, 'token-sign/bin/token-service.ts'),
+  control: join(root, 'control/bin/control.ts'),
+  supervisor: join(root, 'supervisor/bin/supervisor.ts'),
+  migrate: join(root, 'store/bin/migrate.ts'),
+} as const;
+export type Entries = Readonly<Record<keyof typeof ENTRIES, string>>;
+
+export const MIGRATIONS_DIRS: readonly string[] = [join(root, 'store/migrations'), join(root, 'store/grants')];
+export const EXAMPLES_DIR: string = join(root, 'examples');

@@ -1,0 +1,150 @@
+/** The three Node processes: what each is given, and how they learn of each other. */
+import { randomBytes } from 'node:crypto';
+import {
+  type ControlValues,
+  configFor,
+  type SupervisorValues,
+  type TokenServiceValues,
+} from '@airlock/contract/config/handed';
+import type { Config } from '@airlock/contract/config/index';
+import { type Info, type NodeServiceSpec, nodeService, type Service } from '@airlock/proc/service';
+import type { Entries } from './entries.ts';
+import { type Account, type Layout, programPaths } from './layout.ts';
+import type { Log } from './log.ts';
+
+export type ServiceContext = {
+  readonly config: Config;
+  readonly layout: Layout;
+  readonly log: Log;
+  readonly entries: Entries;
+  /** Environment of every process: nothing of ours but language and time zone. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Further variables of the supervisor, which passes some of them to `[workers] command`. */
+  readonly workerEnv: Readonly<Record<string, string>>;
+  readonly examplesDir: string | null;
+  readonly fernetKey: string;
+  /** Given to the first control that becomes ready, to make the user `admin` with. */
+  readonly adminPassword: string | null;
+  /** Control's database address, when the database is ready. */
+  readonly databaseUrl: Promise<string>;
+  /** Called when one has died, before it is started again. */
+  readonly onDown: () => void;
+  /** Called when the set of process ids may have changed. */
+  readonly onChange: () => void;
+};
+
+export type Services = {
+  readonly tokenService: Service;
+  readonly control: Service;
+  readonly supervisor: Service;
+  /** Of the first ready control. */
+  readonly controlInfo: Promise<Info>;
+};
+
+/** Not more than these processes need; a leak shows as a restart instead of a machine without memory. */
+const HEAP_LIMIT_MB = { 'token-service': 64, control: 1024, supervisor: 1024 } as const;
+
+/** Starts all three at once; each loads its code while it waits for its values. */
+export function startServices(context: ServiceContext): Services {
+  const { config, layout } = context;
+  const { accounts } = layout;
+  const controlUid = accounts?.control.uid ?? process.getuid!();
+  // The port that control got when `[api] port` is 0: kept for later starts, since workers know it by then.
+  let port = config.api.port;
+  let adminPassword = context.adminPassword;
+  let controlReady = Promise.withResolvers<void>();
+
+  const tokenService = nodeService({
+    ...common(context, 'token-service', accounts?.tokenService ?? null),
+    values: async () =>
+      ({
+        config: configFor(config, 'token-service'),
+        keys_dir: layout.signingKeysDir,
+        socket_path: layout.tokenSocket,
+        generate: true,
+      }) satisfies TokenServiceValues,
+    onReady: () => {
+      // A new signer knows nobody: the control that runs now must be named to it.
+      if (control.pid() !== 0) introduce(control.pid());
+    },
+  });
+  const introduce = (pid: number) => tokenService.send({ type: 'peer', uid: controlUid, pid });
+
+  const control: Service = nodeService({
+    ...common(context, 'control', accounts?.control ?? null),
+    values: async (pid) => {
+      const [databaseUrl] = await Promise.all([context.databaseUrl, tokenService.firstReady]);
+      introduce(pid);
+      return {
+        config: configFor({ ...config, api: { ...config.api, port } }, 'control'),
+        database_url: databaseUrl,
+        token_socket: layout.tokenSocket,
+        fernet_key: context.fernetKey,
+        roles: ['api', 'scheduler'],
+        control_socket: layout.controlSocket,
+        operator_uids: [process.getuid!()],
+        admin_password: adminPassword,
+        examples_dir: context.examplesDir,
+        output_dir: layout.outputDir,
+      } satisfies ControlValues;
+    },
+    onReady: (info) => {
+      port = Number(new URL(String(info.url)).port) || port;
+      adminPassword = null;
+      controlReady.resolve();
+      context.onChange();
+    },
+    onDown: () => {
+      controlReady = Promise.withResolvers();
+      context.onDown();
+    },
+  });
+
+  const supervisor = nodeService({
+    ...common(context, 'supervisor', null),
+    values: async () => {
+      const info = await control.firstReady;
+      await controlReady.promise;
+      const ticket = randomBytes(32).toString('base64url');
+      control.send({ type: 'ticket', ticket, roles: ['worker', 'parse'] });
+      const url = config.core.execution_api_server_url ?? `${String(info.url)}/execution`;
+      return {
+        config: configFor(config, 'supervisor'),
+        execution_url: url.replace(/\/+$/, ''),
+        roles: ['worker', 'parse'],
+        join_ticket: ticket,
+        work_dir: layout.workDir,
+      } satisfies SupervisorValues;
+    },
+  });
+  return { tokenService, control, supervisor, controlInfo: control.firstReady };
+}
+
+/** What the three specs share. */
+function common(
+  context: ServiceContext,
+  name: 'token-service' | 'control' | 'supervisor',
+  account: Account | null,
+): Omit<NodeServiceSpec, 'values'> {
+  const { layout, log, entries } = context;
+  const entry = { 'token-service': entries.tokenService, control: entries.control, supervisor: entries.supervisor }[
+    name
+  ];
+  return {
+    name,
+    log: log.say,
+    onDown: context.onDown,
+    onReady: context.onChange,
+    child: () => ({
+      entry,
+      env: {
+        ...(name === 'supervisor' ? context.workerEnv : {}),
+        ...context.env,
+        NODE_COMPILE_CACHE: layout.cacheDir(name),
+      },
+      runAs: account && { ...account, paths: [...programPaths(), { path: layout.home, writable: true }] },
+      execArgv: ['--disable-warning=ExperimentalWarning', `--max-old-space-size=${HEAP_LIMIT_MB[name]}`],
+      onLine: (line) => log.line(name, line),
+    }),
+  };
+}

@@ -1,0 +1,69 @@
+import { type Db, sql } from '../../database.ts';
+
+/** A Dag as the services read it. Instants are text. */
+export type DagRow = {
+  readonly dag_id: string;
+  readonly bundle_name: string;
+  readonly relative_fileloc: string;
+  readonly team: string | null;
+  readonly is_paused: boolean;
+  readonly is_stale: boolean;
+  readonly has_import_errors: boolean;
+  readonly max_active_runs: number;
+  readonly max_active_tasks: number;
+  readonly allowed_run_types: string[] | null;
+  readonly current_version_id: string | null;
+  /** Version of the Dag's bundle, null where bundles have none. */
+  readonly bundle_version: string | null;
+};
+
+/** One Dag. Locks nothing. */
+export async function findDag(db: Db, dagId: string): Promise<DagRow | null> {
+  const rows = await db.query<DagRow>(
+    sql`SELECT d.dag_id, d.bundle_name, d.relative_fileloc, d.team, d.is_paused, d.is_stale, d.has_import_errors,
+        d.max_active_runs, d.max_active_tasks, d.allowed_run_types, d.current_version_id, b.version AS bundle_version
+      FROM dag d JOIN dag_bundle b ON b.name = d.bundle_name WHERE d.dag_id = ${dagId}`,
+    'dag_find',
+  );
+  return rows[0] ?? null;
+}
+
+/** Documents of versions, as text. Versions never change, so callers keep what they built from them. */
+export async function findDocuments(
+  db: Db,
+  versionIds: readonly string[],
+): Promise<{ id: string; document: unknown }[]> {
+  return db.query(sql`SELECT id, document FROM dag_version WHERE id = ANY(${versionIds}::uuid[])`, 'dag_documents');
+}
+
+/** The newest scheduled or backfill run: what the next automatic run follows. Uses the unique index on logical dates. */
+export async function findLastAutomaticRun(
+  db: Db,
+  dagId: string,
+): Promise<{ run_after: string; data_interval_start: string | null; data_interval_end: string | null } | null> {
+  const rows = await db.query<{
+    run_after: string;
+    data_interval_start: string | null;
+    data_interval_end: string | null;
+  }>(
+    sql`SELECT run_after, data_interval_start, data_interval_end FROM dag_run
+      WHERE dag_id = ${dagId} AND logical_date IS NOT NULL AND run_type IN ('scheduled', 'backfill')
+      ORDER BY logical_date DESC LIMIT 1`,
+    'dag_last_automatic_run',
+  );
+  return rows[0] ?? null;
+}
+
+/** Sets what the schedule says next; null everywhere = nothing more. Locks: the dag row. */
+export async function setNextRun(
+  db: Db,
+  dagId: string,
+  next: { logicalDate: string | null; start: string | null; end: string | null; createAfter: string | null },
+): Promise<void> {
+  await db.query(
+    sql`UPDATE dag SET next_logical_date = ${next.logicalDate}::timestamptz, next_interval_start = ${next.start}::timestamptz,
+        next_interval_end = ${next.end}::timestamptz, next_create_after = ${next.createAfter}::timestamptz
+      WHERE dag_id = ${dagId}`,
+    'dag_set_next_run',
+  );
+}

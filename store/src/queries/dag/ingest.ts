@@ -1,0 +1,113 @@
+import { type Db, sql } from '../../database.ts';
+
+/** Serialises ingestion: two files that claim one Dag id must not both be first. Held until the transaction ends. */
+export async function lockIngestion(db: Db): Promise<void> {
+  await db.query(sql`SELECT pg_advisory_xact_lock(7233481010)`, 'ingest_lock');
+}
+
+export type BundleRow = { readonly name: string; readonly team: string | null; readonly version: string | null };
+
+/** A bundle that is in use. Locks nothing. */
+export async function findBundle(db: Db, name: string): Promise<BundleRow | null> {
+  const rows = await db.query<BundleRow>(
+    sql`SELECT name, team, version FROM dag_bundle WHERE name = ${name} AND active`,
+    'ingest_bundle',
+  );
+  return rows[0] ?? null;
+}
+
+export type KnownDag = {
+  readonly dag_id: string;
+  readonly bundle_name: string;
+  readonly relative_fileloc: string;
+  readonly is_stale: boolean;
+  readonly version_id: string | null;
+  readonly version_number: number | null;
+  readonly digest: string | null;
+  readonly source: string | null;
+  readonly bundle_version: string | null;
+  /** Some task instance refers to the current version. */
+  readonly in_use: boolean;
+};
+
+/** Dags of a file, and Dags of these ids from any file, with their current versions. Locks the dag rows, by id. */
+export async function lockKnownDags(
+  db: Db,
+  file: { bundleName: string; relativeFileloc: string },
+  dagIds: readonly string[],
+): Promise<KnownDag[]> {
+  return db.query<KnownDag>(
+    sql`SELECT d.dag_id, d.bundle_name, d.relative_fileloc, d.is_stale, v.id AS version_id, v.version_number, v.digest,
+        v.source, v.bundle_version,
+        EXISTS (SELECT 1 FROM task_instance t WHERE t.dag_version_id = v.id)
+          OR EXISTS (SELECT 1 FROM dag_run r WHERE r.dag_id = d.dag_id AND r.created_version_id = v.id) AS in_use
+      FROM dag d LEFT JOIN dag_version v ON v.id = d.current_version_id
+      WHERE (d.bundle_name = ${file.bundleName} AND d.relative_fileloc = ${file.relativeFileloc})
+        OR d.dag_id = ANY(${dagIds}::text[])
+      ORDER BY d.dag_id FOR NO KEY UPDATE OF d`,
+    'ingest_known',
+  );
+}
+
+/** Records that a file was looked at, so that it is not looked at again before its inputs change. */
+export async function recordFile(
+  db: Db,
+  o: { bundleName: string; relativeFileloc: string; inputsDigest: string; parseSeconds: number; nowIso: string },
+): Promise<void> {
+  await db.query(
+    sql`INSERT INTO dag_file (bundle_name, relative_fileloc, inputs_digest, last_parsed_at, parse_seconds)
+      VALUES (${o.bundleName}, ${o.relativeFileloc}, ${o.inputsDigest}, ${o.nowIso}::timestamptz, ${o.parseSeconds})
+      ON CONFLICT (bundle_name, relative_fileloc) DO UPDATE SET inputs_digest = EXCLUDED.inputs_digest,
+        last_parsed_at = EXCLUDED.last_parsed_at, parse_seconds = EXCLUDED.parse_seconds`,
+    'ingest_file',
+  );
+}
+
+/** Stores or removes the import error of a file. Locks: its row. */
+export async function setImportError(
+  db: Db,
+  o: { bundleName: string; relativeFileloc: string; text: string | null; nowIso: string },
+): Promise<void> {
+  if (o.text === null) {
+    await db.query(
+      sql`DELETE FROM import_error WHERE bundle_name = ${o.bundleName} AND filename = ${o.relativeFileloc}`,
+      'ingest_error_gone',
+    );
+    return;
+  }
+  await db.query(
+    sql`INSERT INTO import_error (bundle_name, filename, stack_trace, at)
+      VALUES (${o.bundleName}, ${o.relativeFileloc}, ${o.text}, ${o.nowIso}::timestamptz)
+      ON CONFLICT (bundle_name, filename) DO UPDATE SET stack_trace = EXCLUDED.stack_trace, at = EXCLUDED.at`,
+    'ingest_error',
+  );
+}
+
+/** Marks Dags of a file as broken: they keep their last good version, and their running runs go on. */
+export async function markImportErrors(db: Db, dagIds: readonly string[], broken: boolean): Promise<void> {
+  if (dagIds.length === 0) return;
+  await db.query(
+    sql`UPDATE dag SET has_import_errors = ${broken} WHERE dag_id = ANY(${dagIds}::text[]) AND has_import_errors <> ${broken}`,
+    'ingest_broken',
+  );
+}
+
+/** Marks Dags that left their file, or whose file is gone. History stays; nothing new is scheduled. */
+export async function markStale(db: Db, dagIds: readonly string[], nowIso: string): Promise<void> {
+  if (dagIds.length === 0) return;
+  await db.query(
+    sql`UPDATE dag SET is_stale = true, has_import_errors = false, last_expired_at = ${nowIso}::timestamptz,
+        next_logical_date = NULL, next_interval_start = NULL, next_interval_end = NULL, next_create_after = NULL
+      WHERE dag_id = ANY(${dagIds}::text[]) AND NOT is_stale`,
+    'ingest_stale',
+  );
+}
+
+/** Stores a bundled module by its content hash; the same content again is nothing new. */
+export async function insertModule(db: Db, module: { hash: string; code: string }, nowIso: string): Promise<void> {
+  await db.query(
+    sql`INSERT INTO dag_module (hash, code, created_at) VALUES (${module.hash}, ${module.code}, ${nowIso}::timestamptz)
+      ON CONFLICT (hash) DO NOTHING`,
+    'ingest_module',
+  );
+}

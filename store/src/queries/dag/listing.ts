@@ -1,0 +1,18 @@
+import { type Db, sql } from '../../database.ts';
+
+/**
+ * Forgets files of a bundle that are no longer there, with their import errors. Locks: the rows that go.
+ * @returns Dags, not stale so far, whose file is gone.
+ */
+export async function dropMissingFiles(db: Db, bundleName: string, files: readonly string[]): Promise<string[]> {
+  const rows = await db.query<{ dag_id: string }>(
+    sql`WITH kept AS MATERIALIZED (SELECT unnest(${files}::text[]) AS path),
+      f AS (DELETE FROM dag_file x WHERE x.bundle_name = ${bundleName} AND NOT EXISTS (SELECT 1 FROM kept k WHERE k.path = x.relative_fileloc)),
+      e AS (DELETE FROM import_error x WHERE x.bundle_name = ${bundleName} AND NOT EXISTS (SELECT 1 FROM kept k WHERE k.path = x.filename))
+      SELECT d.dag_id FROM dag d WHERE d.bundle_name = ${bundleName} AND NOT d.is_stale
+        AND NOT EXISTS (SELECT 1 FROM kept k WHERE k.path = d.relative_fileloc)
+      ORDER BY d.dag_id FOR NO KEY UPDATE OF d`,
+    'listing_missing',
+  );
+  return rows.map((row) => row.dag_id);
+}

@@ -1,0 +1,19 @@
+import { type Db, sql } from '../../database.ts';
+
+export type BundleRow = {
+  readonly name: string;
+  readonly kind: 'local';
+  readonly path: string;
+  /** Relative path → digest of the inputs of the last report. */
+  readonly files: Record<string, string>;
+};
+
+/** The active bundles with what is known of their files. Locks nothing. */
+export async function listBundles(db: Db): Promise<BundleRow[]> {
+  return await db.query<BundleRow>(
+    sql`SELECT b.name, b.kind, b.path, COALESCE((SELECT json_object_agg(f.relative_fileloc, f.inputs_digest)
+        FROM dag_file f WHERE f.bundle_name = b.name), '{}') AS files
+      FROM dag_bundle b WHERE b.active ORDER BY b.name`,
+    'bundle_list',
+  );
+}

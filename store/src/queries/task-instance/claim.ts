@@ -1,0 +1,72 @@
+import { type Db, sql } from '../../database.ts';
+import { EXECUTION_TOKENS_CLEARED } from '../token/caller.ts';
+
+export type ClaimedRow = {
+  readonly id: string;
+  readonly dag_id: string;
+  readonly run_id: string;
+  readonly task_id: string;
+  readonly map_index: number;
+  readonly try_number: number;
+  readonly dag_version_id: string;
+  readonly queue: string;
+  readonly pool_slots: number;
+  readonly priority_weight: number;
+  readonly runtime: string;
+  readonly needs: string | null;
+  readonly execution_timeout_seconds: number | null;
+  readonly bundle_name: string;
+  readonly bundle_version: string | null;
+  readonly relative_fileloc: string;
+  readonly module_hash: string | null;
+  readonly workload_jti: string;
+};
+
+/**
+ * Gives queued task instances to one supervisor, highest weight first, then oldest in the queue; each gets the `jti` of its
+ * one workload token. Rows that another claim holds are skipped, never awaited. Locks: the task_instance rows.
+ * @param options.jtis as many as rows are wanted, each unused before.
+ * @param options.queues null = every queue.
+ */
+export async function claimQueued(
+  db: Db,
+  options: {
+    readonly supervisorId: string;
+    readonly queues: readonly string[] | null;
+    readonly jtis: readonly string[];
+    readonly nowIso: string;
+  },
+): Promise<ClaimedRow[]> {
+  return await db.query<ClaimedRow>(
+    sql`WITH picked AS (
+        SELECT id FROM task_instance
+        WHERE state = 'queued' AND supervisor_id IS NULL
+          AND (${options.queues}::text[] IS NULL OR queue = ANY(${options.queues}::text[]))
+        ORDER BY priority_weight DESC, queued_at, id LIMIT ${options.jtis.length} FOR NO KEY UPDATE SKIP LOCKED
+      ), numbered AS (SELECT id, row_number() OVER () AS n FROM picked)
+      UPDATE task_instance t SET ${EXECUTION_TOKENS_CLEARED}, supervisor_id = ${options.supervisorId}::uuid,
+        claimed_at = ${options.nowIso}::timestamptz, workload_jti = (${options.jtis}::text[])[p.n],
+        updated_at = ${options.nowIso}::timestamptz
+      FROM numbered p, dag_version v, dag d
+      WHERE t.id = p.id AND v.id = t.dag_version_id AND d.dag_id = t.dag_id
+      RETURNING t.id, t.dag_id, t.run_id, t.task_id, t.map_index, t.try_number, t.dag_version_id, t.queue, t.pool_slots,
+        t.priority_weight, t.runtime, t.needs, t.execution_timeout_seconds, v.bundle_name, v.bundle_version,
+        d.relative_fileloc, v.module_hash, t.workload_jti`,
+    'ti_claim',
+  );
+}
+
+/** Gives claimed rows back to the queue, because their workloads could not be made. Locks: the rows. */
+export async function releaseClaims(
+  db: Db,
+  which: { readonly supervisorId: string; readonly jtis: readonly string[] },
+): Promise<void> {
+  await db.query(
+    sql`WITH released AS (
+        UPDATE task_instance SET supervisor_id = NULL, claimed_at = NULL, workload_jti = NULL
+        WHERE supervisor_id = ${which.supervisorId} AND state = 'queued' AND workload_jti = ANY(${which.jtis}::text[])
+        RETURNING id)
+      SELECT pg_notify('airlock', 'queue') FROM (SELECT count(*) AS n FROM released) r WHERE r.n > 0`,
+    'ti_release_claims',
+  );
+}

@@ -1,0 +1,78 @@
+import { type Db, sql } from '../../database.ts';
+import { tokenUse } from '../token/caller.ts';
+import { RELAXED } from '../token/relaxed.ts';
+import type { TokenState } from '../token/use.ts';
+
+export type Heartbeat = {
+  readonly id: string;
+  readonly jti: string;
+  readonly hostname: string;
+  readonly pid: number;
+  /** Wanted successor of the token, when its refresh is due. */
+  readonly successorJti: string | null;
+};
+
+/**
+ * Records heartbeats of running tries, one per try, with the use and refresh of their tokens: one statement for all that
+ * arrived together. A beat that does not fit (other host or pid, other token, other state) changes nothing and is not in
+ * the answer. Locks: the rows, in the order of their ids.
+ * @see execution API 3.4
+ */
+export async function recordHeartbeats(
+  db: Db,
+  beats: readonly Heartbeat[],
+  at: { nowIso: string; overlapUntilIso: string },
+): Promise<Map<string, TokenState>> {
+  const rows = await db.query<TokenState & { id: string }>(
+    sql`WITH ${RELAXED}, h AS (
+        SELECT b.* FROM unnest(${beats.map((b) => b.id)}::uuid[], ${beats.map((b) => b.jti)}::text[],
+          ${beats.map((b) => b.hostname)}::text[], ${beats.map((b) => b.pid)}::integer[],
+          ${beats.map((b) => b.successorJti)}::text[]) AS b (id, jti, hostname, pid, successor)
+        JOIN task_instance t ON t.id = b.id ORDER BY b.id FOR NO KEY UPDATE OF t
+      )
+      UPDATE task_instance t SET last_heartbeat_at = ${at.nowIso}::timestamptz, ${tokenUse({
+        jti: sql`h.jti`,
+        successorJti: sql`h.successor`,
+        now: sql`${at.nowIso}::timestamptz`,
+        overlapUntil: sql`${at.overlapUntilIso}::timestamptz`,
+      })}
+      FROM relaxed, h
+      WHERE t.id = h.id AND t.state = 'running' AND t.hostname = h.hostname AND t.pid = h.pid
+        AND t.deadline_at > ${at.nowIso}::timestamptz AND (t.execution_jti = h.jti OR t.execution_jti_next = h.jti
+          OR (t.execution_jti_prev = h.jti AND t.execution_overlap_until > ${at.nowIso}::timestamptz))
+      RETURNING t.id, t.execution_jti, t.execution_jti_next, t.execution_next_at, t.deadline_at`,
+    'ti_heartbeat',
+  );
+  return new Map(rows.map((row) => [row.id, row]));
+}
+
+export type OwnTry = {
+  readonly archived: boolean;
+  readonly state: string | null;
+  readonly hostname: string;
+  readonly pid: number | null;
+  readonly reported_state: string | null;
+  readonly execution_jti: string | null;
+  readonly execution_jti_prev: string | null;
+  readonly execution_overlap_until: string | null;
+  readonly dag_id: string;
+  readonly run_id: string;
+  readonly task_id: string;
+  readonly map_index: number;
+  readonly try_number: number;
+};
+
+/** What became of a try, live or archived; for the answer to a report that changed nothing. Locks nothing. */
+export async function findOwnTry(db: Db, id: string): Promise<OwnTry | null> {
+  const rows = await db.query<OwnTry>(
+    sql`SELECT false AS archived, state, hostname, pid, NULL AS reported_state, execution_jti, execution_jti_prev,
+        execution_overlap_until, dag_id, run_id, task_id, map_index, try_number
+      FROM task_instance WHERE id = ${id}
+      UNION ALL
+      SELECT true, state, hostname, pid, reported_state, NULL, NULL, NULL, dag_id, run_id, task_id, map_index, try_number
+      FROM task_instance_history WHERE id = ${id}
+      LIMIT 1`,
+    'ti_own',
+  );
+  return rows[0] ?? null;
+}

@@ -1,0 +1,95 @@
+/** Variables and connections for a try: caller, right and value on one snapshot. */
+import { type Db, sql } from '../../database.ts';
+import type { ConnectionRow } from '../connection/get.ts';
+import { readForCaller, type With } from '../task-instance/reads.ts';
+import type { VariableRow } from '../variable/get.ts';
+import { type CallerKey, type CallerRow, callerColumns } from './caller.ts';
+import { mayReadNamed, mayWriteVariables, type RightsContext } from './rights.ts';
+
+/** The variable that the caller sees under this key: its team's own, else the shared one. */
+export async function readVariableFor(
+  db: Db,
+  key: CallerKey,
+  name: string,
+  rights: RightsContext,
+): Promise<With<VariableRow | null> | null> {
+  return await readForCaller(db, key, {
+    name: 'variable_for_try',
+    allowed: mayReadNamed(rights, 'variables', name),
+    value: sql`(SELECT to_json(v) FROM variable v WHERE COALESCE(v.team, '') IN (COALESCE(c.team, ''), '') AND v.key = ${name}
+      ORDER BY v.team NULLS LAST LIMIT 1)`,
+  });
+}
+
+/** The connection that the caller sees under this id: its team's own, else the shared one. */
+export async function readConnectionFor(
+  db: Db,
+  key: CallerKey,
+  connId: string,
+  rights: RightsContext,
+): Promise<With<ConnectionRow | null> | null> {
+  return await readForCaller(db, key, {
+    name: 'connection_for_try',
+    allowed: mayReadNamed(rights, 'connections', connId),
+    value: sql`(SELECT to_json(v) FROM connection v WHERE COALESCE(v.team, '') IN (COALESCE(c.team, ''), '')
+      AND v.conn_id = ${connId} ORDER BY v.team NULLS LAST LIMIT 1)`,
+  });
+}
+
+export type VariableWriteRow = CallerRow & { readonly allowed: boolean };
+
+/**
+ * Sets a variable of the caller's team. Locks: the caller's row, then the variable, then (insert) event_log.
+ * @param value.val sealed already when `encrypted`. @returns null when there is no live row of the caller.
+ */
+export async function putVariableFor(
+  db: Db,
+  key: CallerKey,
+  name: string,
+  value: { readonly val: string; readonly encrypted: boolean; readonly description: string | null },
+  rights: RightsContext,
+): Promise<VariableWriteRow | null> {
+  const rows = await db.query<VariableWriteRow>(
+    sql`WITH t AS (SELECT * FROM task_instance WHERE id = ${key.id} FOR NO KEY UPDATE),
+      k AS (SELECT ${callerColumns(key)} FROM t),
+      c AS (SELECT c.*, c.live AND ${mayWriteVariables(rights)} AS allowed FROM k c),
+      w AS (
+        INSERT INTO variable (team, key, val, description, is_encrypted)
+        SELECT c.team, ${name}, ${value.val}, ${value.description}::text, ${value.encrypted}::boolean FROM c WHERE c.allowed
+        ON CONFLICT (COALESCE(team, ''), key) DO UPDATE
+        SET val = excluded.val, description = COALESCE(excluded.description, variable.description),
+          is_encrypted = excluded.is_encrypted
+      ), audit AS (
+        INSERT INTO event_log (at, event, dag_id, task_id, run_id, map_index, try_number, owner, extra)
+        SELECT ${key.nowIso}::timestamptz, 'put_variable', c.dag_id, c.task_id, c.run_id, c.map_index, c.try_number, 'task',
+          json_build_object('key', ${name}::text)::text FROM c WHERE c.allowed
+      )
+      SELECT c.* FROM c`,
+    'variable_put_for_try',
+  );
+  return rows[0] ?? null;
+}
+
+/** Removes a variable of the caller's team; absent is fine. Locks as above. @returns null when the caller is gone. */
+export async function deleteVariableFor(
+  db: Db,
+  key: CallerKey,
+  name: string,
+  rights: RightsContext,
+): Promise<VariableWriteRow | null> {
+  const rows = await db.query<VariableWriteRow>(
+    sql`WITH t AS (SELECT * FROM task_instance WHERE id = ${key.id} FOR NO KEY UPDATE),
+      k AS (SELECT ${callerColumns(key)} FROM t),
+      c AS (SELECT c.*, c.live AND ${mayWriteVariables(rights)} AS allowed FROM k c),
+      gone AS (DELETE FROM variable v USING c WHERE c.allowed AND COALESCE(v.team, '') = COALESCE(c.team, '')
+        AND v.key = ${name} RETURNING v.id),
+      audit AS (
+        INSERT INTO event_log (at, event, dag_id, task_id, run_id, map_index, try_number, owner, extra)
+        SELECT ${key.nowIso}::timestamptz, 'delete_variable', c.dag_id, c.task_id, c.run_id, c.map_index, c.try_number, 'task',
+          json_build_object('key', ${name}::text)::text FROM c JOIN gone ON true
+      )
+      SELECT c.* FROM c`,
+    'variable_delete_for_try',
+  );
+  return rows[0] ?? null;
+}

@@ -1,0 +1,66 @@
+/**
+ * Rights of a try as SQL over the caller's row `c`, so that what is not allowed is not even looked up. The same rules in
+ * TypeScript decide the answer (control/src/api/execution/rights.ts); a test compares the two over the whole matrix.
+ */
+import { type Sql, sql } from '../../database.ts';
+
+/** `[execution_api] rights_mode`. */
+export type RightsMode = 'auto' | 'strict' | 'airflow';
+export type RightsContext = { readonly mode: RightsMode; readonly multiTeam: boolean };
+
+/** The try is held to its declared needs. */
+function strict(mode: RightsMode): Sql {
+  return sql`(${mode}::text = 'strict' OR (${mode}::text = 'auto' AND c.needs IS NOT NULL))`;
+}
+
+function declared(kind: 'variables' | 'connections' | 'xcoms', name: string): Sql {
+  return sql`COALESCE(c.needs::jsonb -> ${kind}::text ? ${name}::text, false)`;
+}
+
+/** A variable or connection of this name may be read. */
+export function mayReadNamed(context: RightsContext, kind: 'variables' | 'connections', name: string): Sql {
+  return sql`(NOT ${strict(context.mode)} OR ${declared(kind, name)})`;
+}
+
+/** Variables may be written at all: never under declared needs, which are about reading. */
+export function mayWriteVariables(context: RightsContext): Sql {
+  return sql`(NOT ${strict(context.mode)})`;
+}
+
+export type XComTarget = {
+  readonly dagId: string;
+  readonly runId: string;
+  readonly taskId: string;
+  /** Null = whatever map index. */
+  readonly mapIndex: number | null;
+  /** Values of earlier runs count too. */
+  readonly priorDates?: boolean;
+};
+
+/** XComs of this place may be read. */
+export function mayReadXCom(context: RightsContext, target: XComTarget): Sql {
+  return sql`CASE WHEN ${strict(context.mode)} THEN NOT ${target.priorDates ?? false}::boolean
+      AND c.dag_id = ${target.dagId} AND c.run_id = ${target.runId}
+      AND (c.task_id = ${target.taskId} OR ${declared('xcoms', target.taskId)})
+    ELSE NOT ${context.multiTeam}::boolean
+      OR EXISTS (SELECT 1 FROM dag g WHERE g.dag_id = ${target.dagId} AND (g.team IS NULL OR g.team = c.team)) END`;
+}
+
+/** The XCom of this place may be written or deleted. */
+export function mayWriteXCom(context: RightsContext, target: XComTarget & { readonly mapIndex: number }): Sql {
+  return sql`CASE WHEN ${strict(context.mode)} THEN c.dag_id = ${target.dagId} AND c.run_id = ${target.runId}
+      AND c.task_id = ${target.taskId} AND c.map_index = ${target.mapIndex}::integer
+    ELSE NOT ${context.multiTeam}::boolean
+      OR EXISTS (SELECT 1 FROM dag g WHERE g.dag_id = ${target.dagId} AND g.team IS NOT DISTINCT FROM c.team) END`;
+}
+
+/** Task instances of this Dag may be counted and listed; `runIds` null = of all its runs. */
+export function mayListInstances(
+  context: RightsContext,
+  target: { readonly dagId: string; readonly runIds: readonly string[] | null },
+): Sql {
+  return sql`CASE WHEN ${strict(context.mode)} THEN c.dag_id = ${target.dagId}
+      AND ${target.runIds}::text[] <@ ARRAY[c.run_id] AND cardinality(${target.runIds}::text[]) > 0
+    ELSE NOT ${context.multiTeam}::boolean
+      OR EXISTS (SELECT 1 FROM dag g WHERE g.dag_id = ${target.dagId} AND (g.team IS NULL OR g.team = c.team)) END`;
+}

@@ -1,0 +1,86 @@
+import { type Db, sql } from '../../database.ts';
+import { type CallerKey, type CallerRow, callerColumns } from '../token/caller.ts';
+import { mayWriteXCom, type RightsContext, type XComTarget } from '../token/rights.ts';
+
+type Place = XComTarget & { readonly mapIndex: number; readonly key: string };
+
+export type XComWriteRow = CallerRow & {
+  readonly allowed: boolean;
+  readonly run_found: boolean;
+  readonly written: boolean;
+};
+
+/**
+ * Stores one value, replacing what was there, and, with `mappedLength`, how far a downstream task expands over it.
+ * Locks: the caller's row, so that no write commits after the end of its try; then the xcom and task_map rows.
+ * @param options.valueJson JSON text, kept as it is.
+ * @returns null when there is no live row of the caller.
+ */
+export async function setXCom(
+  db: Db,
+  key: CallerKey,
+  place: Place,
+  options: { readonly valueJson: string; readonly dagResult: boolean; readonly mappedLength: number | null },
+  rights: RightsContext,
+): Promise<XComWriteRow | null> {
+  const rows = await db.query<XComWriteRow>(
+    sql`WITH t AS (SELECT * FROM task_instance WHERE id = ${key.id} FOR NO KEY UPDATE),
+      k AS (SELECT ${callerColumns(key)} FROM t),
+      c AS (SELECT c.*, c.live AND ${mayWriteXCom(rights, place)} AS allowed FROM k c),
+      r AS (SELECT d.id FROM c JOIN dag_run d ON d.dag_id = ${place.dagId} AND d.run_id = ${place.runId} WHERE c.allowed),
+      i AS (SELECT r.id FROM r JOIN task_instance o ON o.dag_run_id = r.id AND o.task_id = ${place.taskId}
+        AND o.map_index = ${place.mapIndex}::integer),
+      w AS (
+        INSERT INTO xcom (dag_run_id, task_id, map_index, key, dag_id, run_id, value, dag_result, at)
+        SELECT i.id, ${place.taskId}, ${place.mapIndex}::integer, ${place.key}, ${place.dagId}, ${place.runId},
+          ${options.valueJson}::json, ${options.dagResult}::boolean, ${key.nowIso}::timestamptz FROM i
+        ON CONFLICT (dag_run_id, task_id, map_index, key)
+        DO UPDATE SET value = excluded.value, dag_result = excluded.dag_result, at = excluded.at
+        RETURNING dag_run_id
+      ), m AS (
+        INSERT INTO task_map (dag_run_id, task_id, map_index, length)
+        SELECT i.id, ${place.taskId}, ${place.mapIndex}::integer, ${options.mappedLength}::integer FROM i
+        WHERE ${options.mappedLength}::integer IS NOT NULL
+        ON CONFLICT (dag_run_id, task_id, map_index) DO UPDATE SET length = excluded.length
+      )
+      SELECT c.*, r.id IS NOT NULL AS run_found, w.dag_run_id IS NOT NULL AS written
+      FROM c LEFT JOIN r ON true LEFT JOIN w ON true`,
+    'xcom_set',
+  );
+  return rows[0] ?? null;
+}
+
+/**
+ * Removes one value; absent is fine. Locks: the caller's row, then the xcom row.
+ * @returns null when there is no live row of the caller.
+ */
+export async function deleteXCom(
+  db: Db,
+  key: CallerKey,
+  place: Place,
+  rights: RightsContext,
+): Promise<(CallerRow & { readonly allowed: boolean }) | null> {
+  const rows = await db.query<CallerRow & { allowed: boolean }>(
+    sql`WITH t AS (SELECT * FROM task_instance WHERE id = ${key.id} FOR NO KEY UPDATE),
+      k AS (SELECT ${callerColumns(key)} FROM t),
+      c AS (SELECT c.*, c.live AND ${mayWriteXCom(rights, place)} AS allowed FROM k c),
+      gone AS (DELETE FROM xcom v USING c, dag_run d WHERE c.allowed AND d.dag_id = ${place.dagId}
+        AND d.run_id = ${place.runId} AND v.dag_run_id = d.id AND v.task_id = ${place.taskId}
+        AND v.map_index = ${place.mapIndex}::integer AND v.key = ${place.key})
+      SELECT c.* FROM c`,
+    'xcom_delete',
+  );
+  return rows[0] ?? null;
+}
+
+/** Removes what earlier tries of one task instance stored; map index -1 = of the whole task. Locks: the xcom rows. */
+export async function clearXComOf(
+  db: Db,
+  which: { readonly dagRunId: number; readonly taskId: string; readonly mapIndex: number },
+): Promise<void> {
+  await db.query(
+    sql`DELETE FROM xcom WHERE dag_run_id = ${which.dagRunId} AND task_id = ${which.taskId}
+      AND (${which.mapIndex}::integer = -1 OR map_index = ${which.mapIndex}::integer)`,
+    'xcom_clear',
+  );
+}
