@@ -1,0 +1,160 @@
+/** A whole Airlock as production starts it, in a folder that is thrown away: for system tests, conformance and measurements. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { tempHome } from './temp-home.ts';
+import { waitFor } from './wait.ts';
+
+export const repositoryRoot: string = join(import.meta.dirname, '../..');
+
+export type StandaloneOptions = {
+  /** An existing data folder, for a second start; without it a new one, removed at the end. */
+  readonly home?: string;
+  /** Files copied into the Dag folder before the start, absolute. */
+  readonly dagFiles?: readonly string[];
+  /** Name → text of further Dag files. */
+  readonly dags?: Readonly<Record<string, string>>;
+  /** Further environment: `AIRLOCK__SECTION__KEY`. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Bound of the start, ms. */
+  readonly timeoutMs?: number;
+};
+export type Standalone = {
+  /** http://127.0.0.1:PORT */
+  readonly url: string;
+  readonly home: string;
+  readonly pid: number;
+  /** From the command to the healthy line, ms. */
+  readonly startMs: number;
+  /** What it wrote so far, both streams. */
+  readonly output: () => string;
+  /** JSON of a 2xx answer, as the administrator unless another token is given. */
+  readonly api: <T>(method: string, path: string, body?: unknown, token?: string) => Promise<T>;
+  readonly login: (user: string, password: string) => Promise<string>;
+  /** SIGTERM, and waits for the end. @returns milliseconds that it took */
+  readonly stop: () => Promise<number>;
+} & AsyncDisposable;
+
+export const ADMIN_PASSWORD = 'correct horse battery staple';
+const START_MS = 60_000;
+const STOP_MS = 15_000;
+
+/** @throws Error with everything that it wrote, when it does not become healthy */
+export async function startStandalone(options: StandaloneOptions = {}): Promise<Standalone> {
+  const temporary = options.home === undefined ? tempHome() : null;
+  const home = options.home ?? temporary!.path;
+  const dags = join(home, 'dags');
+  mkdirSync(dags, { recursive: true });
+  for (const file of options.dagFiles ?? []) copyFileSync(file, join(dags, basename(file)));
+  for (const [name, text] of Object.entries(options.dags ?? {})) writeFileSync(join(dags, name), text);
+
+  const startedMs = performance.now();
+  // Named one by one: a test must not depend on what the machine happens to have set.
+  const env: Record<string, string> = {
+    PATH: process.env.PATH ?? '/usr/bin:/bin',
+    HOME: home,
+    AIRLOCK_HOME: home,
+    AIRLOCK_ADMIN_PASSWORD: ADMIN_PASSWORD,
+    AIRLOCK__API__PORT: '0',
+    AIRLOCK__CORE__LOAD_EXAMPLES: 'false',
+    AIRLOCK__CORE__DAGS_ARE_PAUSED_AT_CREATION: 'false',
+    ...options.env,
+  };
+  const child = spawn(process.execPath, [join(repositoryRoot, 'cli/bin/airlock'), 'standalone'], {
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (chunk: string) => (output += chunk));
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+
+  const found = await waitFor(
+    'standalone is healthy',
+    () => {
+      if (child.exitCode !== null || child.signalCode !== null) throw new Error('it ended');
+      return healthyUrl(output);
+    },
+    { timeoutMs: options.timeoutMs ?? START_MS, everyMs: 2 },
+  ).catch(async (error: unknown) => {
+    await end(child, ended);
+    temporary?.[Symbol.dispose]();
+    throw new Error(`standalone did not become healthy; it wrote:\n${output}`, { cause: error });
+  });
+  const startMs = performance.now() - startedMs;
+
+  let adminToken: Promise<string> | undefined;
+  const request = async <T>(method: string, path: string, body: unknown, token: string | null): Promise<T> => {
+    const answer = await fetch(found + path, {
+      method,
+      headers: {
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+      },
+      body: body === undefined ? null : JSON.stringify(body),
+    });
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text}`);
+    return (text === '' ? null : JSON.parse(text)) as T;
+  };
+  const login = async (username: string, password: string) =>
+    (await request<{ access_token: string }>('POST', '/auth/token', { username, password }, null)).access_token;
+  const stop = async () => {
+    const beganMs = performance.now();
+    await end(child, ended);
+    const tookMs = performance.now() - beganMs;
+    temporary?.[Symbol.dispose]();
+    return tookMs;
+  };
+  return {
+    url: found,
+    home,
+    pid: child.pid!,
+    startMs,
+    output: () => output,
+    login,
+    api: async (method, path, body, token) => {
+      adminToken ??= login('admin', ADMIN_PASSWORD);
+      return request(method, path, body, token ?? (await adminToken));
+    },
+    stop,
+    [Symbol.asyncDispose]: async () => void (await stop()),
+  };
+}
+
+/** The address in the healthy line, once it is there. */
+function healthyUrl(output: string): string | null {
+  const match = /^.*(https?:\/\/[^\s/]+)\/?(?:\s.*)?\n/m.exec(output);
+  return match ? match[1]! : null;
+}
+
+async function end(child: ChildProcess, ended: Promise<void>): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.kill('SIGTERM');
+  const late = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+  await ended;
+  clearTimeout(late);
+}
+
+export type Run = { readonly dag_run_id: string; readonly state: string; readonly duration?: number };
+
+/** Triggers a run and waits for its end. @returns the ended run and the seconds from the call to the end, as a client sees them */
+export async function runDag(
+  airlock: Standalone,
+  dagId: string,
+  conf: unknown = {},
+  timeoutMs = 60_000,
+): Promise<{ run: Run; seconds: number }> {
+  await waitFor(`Dag ${dagId} is known`, () => airlock.api('GET', `/api/v2/dags/${dagId}`), { timeoutMs: 20_000 });
+  const beganMs = performance.now();
+  const begun = await airlock.api<Run>('POST', `/api/v2/dags/${dagId}/dagRuns`, { logical_date: null, conf });
+  const run = await waitFor(
+    `run of ${dagId} has ended`,
+    async () => {
+      const now = await airlock.api<Run>('GET', `/api/v2/dags/${dagId}/dagRuns/${begun.dag_run_id}`);
+      return now.state === 'success' || now.state === 'failed' ? now : null;
+    },
+    { timeoutMs, everyMs: 5 },
+  );
+  return { run, seconds: (performance.now() - beganMs) / 1000 };
+}
