@@ -36,8 +36,8 @@ export function handedOver(argv: readonly string[] = process.argv): boolean {
 }
 
 /**
- * Waits for the first message. The channel keeps the process alive until the parent closes it.
- * @throws CONFIG_INVALID when the parent goes, or speaks otherwise, before it has sent the values
+ * Waits for the first message. The channel keeps the process alive until the parent closes it; a parent that goes, or says
+ * stop, before it has sent the values ends the process here.
  */
 export async function receiveHandover(): Promise<Handover> {
   const socket = new Socket({ fd: CHANNEL_FD, readable: true, writable: true });
@@ -46,10 +46,10 @@ export async function receiveHandover(): Promise<Handover> {
   const gone = once();
   const stop = once<string>();
   const first = Promise.withResolvers<Readonly<Record<string, unknown>>>();
+  let started = false;
   const lost = () => {
-    first.reject(
-      new AppError('CONFIG_INVALID', { public: 'The parent process ended before it gave this one its values.' }),
-    );
+    // Nothing was begun, so there is nothing to stop.
+    if (!started) process.exit(0);
     gone.call(undefined);
     stop.call('the parent process is gone');
   };
@@ -62,10 +62,15 @@ export async function receiveHandover(): Promise<Handover> {
     for (let end = buffered.indexOf('\n'); end >= 0; end = buffered.indexOf('\n')) {
       const message = JSON.parse(buffered.slice(0, end)) as ParentMessage;
       buffered = buffered.slice(end + 1);
-      if (message.type === 'config') first.resolve(message.values);
-      else if (deliver) deliver(message);
+      if (message.type === 'config') {
+        started = true;
+        first.resolve(message.values);
+      } else if (deliver) deliver(message);
       else early.push(message);
-      if (message.type === 'stop') stop.call('the parent process said so');
+      if (message.type === 'stop') {
+        if (!started) process.exit(0);
+        stop.call('the parent process said so');
+      }
     }
   });
 

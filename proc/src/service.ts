@@ -42,6 +42,8 @@ export type Service = {
 
 const FIRST_DELAY_MS = 50;
 const LONGEST_DELAY_MS = 5000;
+/** So many deaths before it ever worked, and it is given up: nobody is helped by an endless first start. */
+const FIRST_START_TRIES = 3;
 /** After this long a start counts as good, and the next death is healed at once again. */
 const STEADY_MS = 10_000;
 
@@ -83,6 +85,16 @@ export function keepRunning(spec: ServiceSpec): Service {
     const exit = await running.exited;
     current = undefined;
     if (stopping.signal.aborted) return 'give up';
+    if (!wasReady && restarts + 1 >= FIRST_START_TRIES) {
+      const how = exit.signal ?? `status ${exit.code}`;
+      firstReady.reject(
+        new AppError('INTERNAL', {
+          public: `${spec.name} ended with ${how} before it was ready, ${FIRST_START_TRIES} times in a row.`,
+          remedy: 'Its last words stand in the log above.',
+        }),
+      );
+      return 'give up';
+    }
     spec.log(
       'warning',
       `${spec.name} (process ${running.pid}) ended with ${exit.signal ?? `status ${exit.code}`}; it is started again`,

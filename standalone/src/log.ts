@@ -28,6 +28,8 @@ export function levelOf(line: string): Level {
   if (number !== undefined) return Number(number) >= 50 ? 'error' : Number(number) >= 40 ? 'warning' : 'info';
   if (/^\{"level":"(error|fatal)"|\b(ERROR|FATAL|PANIC):/.test(line)) return 'error';
   if (/^\{"level":"warn|\bWARNING:/.test(line)) return 'warning';
+  if (/^(LOG|DETAIL|HINT|NOTICE|STATEMENT|CONTEXT):/.test(line)) return 'info'; // PostgreSQL's
+
   return line.startsWith('{') ? 'info' : 'warning';
 }
 

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AppError } from '@airlock/contract/errors';
-import { give, type PostgresAccount, postgresPrefix } from './account.ts';
 import { claim } from '../own-pids.ts';
+import { give, type PostgresAccount, postgresPrefix } from './account.ts';
 import type { PostgresBinaries } from './binaries.ts';
 import { postgresEnvironment } from './init.ts';
 
@@ -56,6 +56,7 @@ function settings(options: PostgresOptions): Record<string, string> {
     jit: 'off',
     password_encryption: 'scram-sha-256',
     log_min_messages: 'warning',
+    log_checkpoints: 'off',
     log_line_prefix: '',
     // A statement in an error report could hold a secret.
     log_min_error_statement: 'panic',
@@ -82,6 +83,8 @@ export function startPostgres(options: PostgresOptions): PostgresServer {
     env: postgresEnvironment(binaries),
     cwd: '/',
     stdio: ['ignore', 'pipe', 'pipe'],
+    // A session of its own: Ctrl-C on our terminal must not stop it before those that use it.
+    detached: true,
   });
   claim(child);
   let lastLine = '';
