@@ -6,6 +6,12 @@ export const CORE_OPTIONS = {
     unit: 'path',
     advice: 'Folder of Dag files of the default bundle `dags-folder`.',
   }),
+  dagbag_import_timeout: number(30, {
+    readers: ['supervisor'],
+    unit: 's',
+    min: 0.1,
+    advice: 'Time allowed to parse one Dag file; then the parse is killed, and reported as an import error.',
+  }),
   load_examples: bool(true, {
     readers: ['standalone', 'control', 'supervisor', 'cli'],
     advice: 'Show the examples, with the variable, pool and connection that they use, on first start.',

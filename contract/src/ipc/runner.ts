@@ -111,6 +111,8 @@ export const runnerNotice = z.discriminatedUnion('type', [
       z.strictObject({ state: z.literal('reschedule'), after_seconds: z.number().positive() }),
     ]),
   }),
+  /** Parser: the file and these others have become one module; what comes after is the author's code. */
+  z.strictObject({ type: z.literal('bundled'), inputs: z.array(z.string()) }),
   /** The one outcome of a parse. */
   z.strictObject({
     type: z.literal('parsed'),

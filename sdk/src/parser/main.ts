@@ -46,7 +46,8 @@ export function serveOneParse(): void {
         void finish();
       });
     }
-    void parse(frame, report).catch(failWith).then(finish);
+    const onBundled = (inputs: string[]) => channel.send({ type: 'bundled', inputs });
+    void parse(frame, report, onBundled).catch(failWith).then(finish);
   };
   const channel = new Channel(onFrame, () => reallyExit(finished ? 0 : 1));
   channel.send({ type: 'idle', pid: process.pid });
@@ -65,7 +66,7 @@ function refuseExit(onExit: () => void): void {
 }
 
 /** Fills the report as far as it gets, so that a late failure still says what is known. @throws what goes wrong */
-async function parse(start: StartParse, report: Report): Promise<void> {
+async function parse(start: StartParse, report: Report, onBundled: (inputs: string[]) => void): Promise<void> {
   if (statSync(start.file).size > MAX_SOURCE_BYTES) {
     throw new ParseProblem(
       problem(start, `The file is larger than ${MAX_SOURCE_BYTES / 1024 / 1024} MiB.`, 'Split it.'),
@@ -74,6 +75,8 @@ async function parse(start: StartParse, report: Report): Promise<void> {
   report.source = readFileSync(start.file, 'utf8');
   const bundled = bundleFile(start.bundle_root, start.relative_fileloc);
   report.inputs = [...bundled.inputs];
+  // Said before the author's code runs: it may never end, and then its inputs still tell when to try again.
+  onBundled(report.inputs);
   const exports = await loadModule(start.relative_fileloc, bundled.code);
   const location = { fileloc: start.fileloc, relativeFileloc: start.relative_fileloc };
   const { documents, warnings } = collectDags(exports, location);

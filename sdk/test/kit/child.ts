@@ -2,7 +2,14 @@
 import { spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import type { FromRunner, ParseOutcome, RunContext, RunnerRequest, TaskOutcome, ToRunner } from '@airlock/contract/ipc/runner';
+import type {
+  FromRunner,
+  ParseOutcome,
+  RunContext,
+  RunnerRequest,
+  TaskOutcome,
+  ToRunner,
+} from '@airlock/contract/ipc/runner';
 import { runnerNotice, runnerRequest } from '@airlock/contract/ipc/runner';
 
 const ENTRIES = {
@@ -102,14 +109,22 @@ export type Answers = (request: RunnerRequest) => { value?: unknown; status?: nu
 export type Ran = { readonly outcome: TaskOutcome | null; readonly child: Child; readonly code: number | null };
 
 /** Runs one task of a module in a fresh runner. */
-export async function runTask(code: string, context: Partial<RunContext>, answers: Answers = () => ({ status: 404 })): Promise<Ran> {
+export async function runTask(
+  code: string,
+  context: Partial<RunContext>,
+  answers: Answers = () => ({ status: 404 }),
+): Promise<Ran> {
   const child = startChild('runner');
   child.onFrame = (frame) => {
     if (!('id' in frame)) return;
     const { value, status, code: errorCode } = answers(frame);
     if (status === undefined) child.send({ type: 'answer', id: frame.id, value });
     else {
-      const error = { status, code: errorCode ?? (status === 404 ? 'NOT_FOUND' : 'NOT_ENTITLED'), message: `refused with ${status}` };
+      const error = {
+        status,
+        code: errorCode ?? (status === 404 ? 'NOT_FOUND' : 'NOT_ENTITLED'),
+        message: `refused with ${status}`,
+      };
       child.send({ type: 'answer', id: frame.id, error });
     }
   };

@@ -1,0 +1,62 @@
+/** The three calls of the dag-processor to the server, with its own scoped token. */
+import { AppError } from '@airlock/contract/errors';
+import {
+  type BundleList,
+  bundleList,
+  type ParseReport,
+  type ParseReportAnswer,
+  parseReportAnswer,
+} from '@airlock/contract/supervisor-api';
+import type { ExecutionAnswer, ExecutionClient, TokenHolder } from '../client/index.ts';
+
+export type ParseApi = {
+  bundles(signal: AbortSignal): Promise<BundleList>;
+  report(bundleName: string, report: ParseReport, signal: AbortSignal): Promise<ParseReportAnswer>;
+  listing(bundleName: string, files: readonly string[], signal: AbortSignal): Promise<void>;
+};
+
+/** A bundled module may be megabytes. */
+const REPORT_TIMEOUT_MS = 30_000;
+
+/** The server said no, and would say so again. */
+export class ReportRefused extends AppError {
+  readonly status: number;
+  constructor(what: string, answer: ExecutionAnswer) {
+    super(answer.status === 413 ? 'BODY_TOO_LARGE' : 'VALIDATION', {
+      public: `The server refused ${what} with ${answer.status}.`,
+      internal: { body: answer.text().slice(0, 2000) },
+    });
+    this.status = answer.status;
+  }
+}
+
+/** Every method throws AppError API_UNREACHABLE when there is no answer, ReportRefused when the answer is a refusal. */
+export function makeParseApi(client: ExecutionClient, token: TokenHolder): ParseApi {
+  const checked = (what: string, answer: ExecutionAnswer): ExecutionAnswer => {
+    if (answer.status < 200 || answer.status > 299) throw new ReportRefused(what, answer);
+    return answer;
+  };
+  const below = (bundleName: string) => `/bundles/${encodeURIComponent(bundleName)}`;
+  return {
+    async bundles(signal) {
+      const answer = await client.call({ token, method: 'GET', path: '/bundles', signal });
+      return bundleList.parse(checked('the list of bundles', answer).json());
+    },
+    async report(bundleName, report, signal) {
+      const path = `${below(bundleName)}/file`;
+      const answer = await client.call({
+        token,
+        method: 'PUT',
+        path,
+        json: report,
+        timeoutMs: REPORT_TIMEOUT_MS,
+        signal,
+      });
+      return parseReportAnswer.parse(checked(`the report on ${report.relative_fileloc}`, answer).json());
+    },
+    async listing(bundleName, files, signal) {
+      const path = `${below(bundleName)}/listing`;
+      checked('the list of files', await client.call({ token, method: 'PUT', path, json: { files }, signal }));
+    },
+  };
+}

@@ -1,0 +1,280 @@
+/**
+ * Keeps what the server knows of one bundle equal to its folder. Each file is parsed when it, or something that went into
+ * its module, has other content than at its last parse; a file that could not be bundled is tried again with any change,
+ * since what it lacks may be what has come.
+ *
+ * What a file without a Dag is: an error if it mentions the SDK and no other file imports it (its author forgot the
+ * export), else a helper, about which nothing is said.
+ */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ParseReport } from '@airlock/contract/supervisor-api';
+import { allowedInput, digestOf, stampOf } from './digest.ts';
+import { plainImportError } from './import-error.ts';
+import type { ParsedFile, ParseFile } from './parse-child.ts';
+import { packageFolders, type Scan, scanBundle } from './scan.ts';
+
+const SDK_NAME = '@airlock/sdk';
+
+export type BundleParserOptions = {
+  readonly name: string;
+  readonly root: string;
+  readonly shownRoot: string;
+  readonly parseFile: ParseFile;
+  /** Runs a job when one of the parse slots of the whole process is free. */
+  readonly withSlot: <T>(job: () => Promise<T>) => Promise<T>;
+  readonly onReport: (report: ParseReport) => void;
+  readonly onListing: (files: readonly string[]) => void;
+  readonly onScan: (scan: Scan) => void;
+  readonly log: { info(fields: object, text: string): void; warn(fields: object, text: string): void };
+};
+
+type FileState = {
+  /** Of the content at the last parse; null before the first. */
+  digest: string | null;
+  /** Name of each input, the file itself first, with the stamp that it had when `digest` was made. */
+  stamps: Map<string, string>;
+  /** Null until a parse has got as far as bundling. */
+  inputs: readonly string[] | null;
+  parsing: boolean;
+  /** A change came while it was being parsed. */
+  again: boolean;
+  result: {
+    readonly parsed: ParsedFile;
+    readonly source: string;
+    readonly digest: string;
+    readonly seconds: number;
+  } | null;
+  /** Of the last report that said more than "a helper"; null when there was none. */
+  reportedDigest: string | null;
+  /** What was said last about a file without Dags, so that it is said once. */
+  saidHelper: boolean | null;
+};
+
+export class BundleParser {
+  readonly #options: BundleParserOptions;
+  readonly #files = new Map<string, FileState>();
+  readonly #abort = new AbortController();
+  readonly #running = new Set<Promise<void>>();
+  #listed: string | null = null;
+  #packages: readonly string[] = [];
+
+  constructor(options: BundleParserOptions) {
+    this.#options = options;
+  }
+
+  /** Looks at the folder, and starts the parses that are due. Cheap when nothing has changed. */
+  refresh(): void {
+    if (this.#abort.signal.aborted) return;
+    const scan = scanBundle(this.#options.root);
+    this.#packages = packageFolders(this.#options.root);
+    this.#options.onScan(scan);
+    if (scan.cut)
+      this.#options.log.warn({ bundle: this.#options.name }, 'the bundle is too large; some files are left out');
+    const present = new Set(scan.files);
+    for (const path of [...this.#files.keys()]) if (!present.has(path)) this.#files.delete(path);
+    for (const path of scan.files) if (!this.#files.has(path)) this.#files.set(path, newState());
+    const listing = scan.files.join('\n');
+    if (listing !== this.#listed) {
+      this.#listed = listing;
+      this.#options.onListing(scan.files);
+    }
+    const changed = scan.files.filter((path) => this.#isChanged(path));
+    // What could not be bundled may lack just the file that has changed now, or one that is no Dag file at all.
+    const unbundled = scan.files.filter((path) => !changed.includes(path) && this.#isStuck(path));
+    for (const path of [...changed, ...unbundled]) this.#start(path);
+    this.#sayHelpers();
+  }
+
+  /** Parses the file again whatever its content: the server does not know the last report. */
+  forget(path: string): void {
+    const state = this.#files.get(path);
+    if (state) state.digest = null;
+  }
+
+  /** Digest of each file about which the server has something to hold: Dags, or an error. */
+  reported(): ReadonlyMap<string, string> {
+    return new Map(
+      [...this.#files].flatMap(([path, s]) => (s.reportedDigest ? [[path, s.reportedDigest] as const] : [])),
+    );
+  }
+
+  /** True while a parse is due or under way. */
+  get busy(): boolean {
+    return this.#running.size > 0;
+  }
+
+  async stop(): Promise<void> {
+    this.#abort.abort(new Error('the dag-processor stops'));
+    await Promise.allSettled(this.#running);
+  }
+
+  #names(path: string, state: FileState): readonly string[] {
+    return [path, ...(state.inputs ?? [])];
+  }
+
+  #pathOf(name: string): string | null {
+    return allowedInput(this.#options.root, this.#packages, name);
+  }
+
+  #stamp(name: string): string {
+    const path = this.#pathOf(name);
+    return path === null ? 'absent' : stampOf(path);
+  }
+
+  #digest(path: string, state: FileState): string {
+    return digestOf(this.#names(path, state).map((name) => ({ name, path: this.#pathOf(name) })));
+  }
+
+  /** Stamps first, since they cost no reading; contents only where a stamp differs. */
+  #isChanged(path: string): boolean {
+    const state = this.#files.get(path)!;
+    if (state.digest === null) return true;
+    const names = this.#names(path, state);
+    const stamps = new Map(names.map((name) => [name, this.#stamp(name)]));
+    if (names.every((name) => state.stamps.get(name) === stamps.get(name))) return false;
+    state.stamps = stamps;
+    return this.#digest(path, state) !== state.digest;
+  }
+
+  /** Not bundled, and the folder differs from what it was at that attempt. */
+  #isStuck(path: string): boolean {
+    const state = this.#files.get(path)!;
+    return state.inputs === null && state.result !== null && state.stamps.get('*') !== this.#folderStamp();
+  }
+
+  #folderStamp(): string {
+    return [...this.#files.keys()].map((path) => `${path}=${this.#stamp(path)}`).join('\n');
+  }
+
+  #start(path: string): void {
+    const state = this.#files.get(path)!;
+    if (state.parsing) {
+      state.again = true;
+      return;
+    }
+    state.parsing = true;
+    const job = this.#options
+      .withSlot(() => this.#parse(path, state))
+      .catch((error: unknown) => {
+        if (!this.#abort.signal.aborted)
+          this.#options.log.warn({ err: error, file: path }, 'a parse could not be started');
+        // Tried again with the next look at the folder.
+        state.digest = null;
+      })
+      .finally(() => {
+        state.parsing = false;
+        this.#running.delete(job);
+        if (state.again && this.#files.get(path) === state && !this.#abort.signal.aborted) {
+          state.again = false;
+          if (this.#isChanged(path)) this.#start(path);
+        }
+        if (!this.busy) this.#sayHelpers();
+      });
+    this.#running.add(job);
+  }
+
+  async #parse(path: string, state: FileState): Promise<void> {
+    const options = this.#options;
+    const job = { bundleName: options.name, root: options.root, shownRoot: options.shownRoot, relative: path };
+    // Stamped before the parse: a change during it is then seen as one.
+    const before = this.#stamp(path);
+    const folder = this.#folderStamp();
+    const source = readText(join(options.root, path));
+    const startedAt = performance.now();
+    const parsed = await options.parseFile(job, this.#abort.signal);
+    if (this.#files.get(path) !== state) return;
+    const seconds = Math.round(performance.now() - startedAt) / 1000;
+    const bundled = parsed.bundled;
+    state.inputs = bundled ? parsed.inputs.filter((name) => this.#pathOf(name) !== null) : null;
+    state.stamps = new Map((state.inputs ?? []).map((name) => [name, this.#stamp(name)]));
+    state.stamps.set(path, before).set('*', folder);
+    state.digest = this.#digest(path, state);
+    state.result = { parsed, source, digest: state.digest, seconds };
+    state.saidHelper = null;
+    if (parsed.dags.length > 0 || this.#isOwnError(parsed, source))
+      this.#report(path, state.result, parsed.importError);
+    for (const warning of parsed.warnings) options.log.warn({ bundle: options.name, file: path }, warning);
+  }
+
+  /** An error of a file that is no Dag file and never was is its importer's affair. */
+  #isOwnError(parsed: ParsedFile, source: string): boolean {
+    return (
+      parsed.importError !== null &&
+      (source.includes(SDK_NAME) || parsed.inputs.some((name) => this.#mentionsSdk(name)))
+    );
+  }
+
+  #mentionsSdk(name: string): boolean {
+    const path = name.includes('node_modules/') ? null : this.#pathOf(name);
+    return path !== null && readText(path).includes(SDK_NAME);
+  }
+
+  /** Files without Dags: judged when nothing is under way, since only then it is known who imports whom. */
+  #sayHelpers(): void {
+    if (this.busy || this.#abort.signal.aborted) return;
+    const imported = new Set([...this.#files].flatMap(([path, s]) => (s.inputs ?? []).filter((name) => name !== path)));
+    for (const [path, state] of this.#files) {
+      const { result } = state;
+      if (result === null || result.parsed.dags.length > 0) continue;
+      if (this.#isOwnError(result.parsed, result.source)) continue;
+      const helper = imported.has(path) || !result.source.includes(SDK_NAME);
+      if (state.saidHelper === helper) continue;
+      state.saidHelper = helper;
+      const hint = "Write export default dag('id', { … }, (d) => { … }), or name the export.";
+      this.#report(path, result, helper ? null : plainImportError(path, 'The file exports no Dag.', hint));
+    }
+  }
+
+  #report(path: string, result: NonNullable<FileState['result']>, importError: string | null): void {
+    const { parsed } = result;
+    const state = this.#files.get(path);
+    if (state) state.reportedDigest = parsed.dags.length > 0 || importError !== null ? result.digest : null;
+    const module = parsed.moduleCode === null ? null : { hash: sha256(parsed.moduleCode), code: parsed.moduleCode };
+    this.#options.log.info(
+      {
+        bundle: this.#options.name,
+        file: path,
+        dags: parsed.dags.length,
+        seconds: result.seconds,
+        failed: importError !== null,
+      },
+      'parsed a Dag file',
+    );
+    this.#options.onReport({
+      relative_fileloc: path,
+      inputs_digest: result.digest,
+      dags: [...parsed.dags],
+      module,
+      source: result.source,
+      import_error: importError,
+      warnings: [...parsed.warnings],
+      parse_seconds: result.seconds,
+    });
+  }
+}
+
+function newState(): FileState {
+  return {
+    digest: null,
+    stamps: new Map(),
+    inputs: null,
+    parsing: false,
+    again: false,
+    result: null,
+    saidHelper: null,
+  };
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}

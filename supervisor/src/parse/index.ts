@@ -1,0 +1,132 @@
+/**
+ * The role dag-processor: keeps the Dags that the server knows equal to the files of its bundles. Holds no database, no
+ * key and no user code: each file is parsed in a sandboxed child of its own.
+ * @see docs/dag-processor.md
+ */
+import { realpathSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { BundleList } from '@airlock/contract/supervisor-api';
+import type { Role, RoleContext } from '../role-context.ts';
+import { makeParseApi, type ParseApi } from './api.ts';
+import { BundleParser } from './bundle-parser.ts';
+import { Outbox, type OutboxLog } from './outbox.ts';
+import { makeParseFile, type ParseFile } from './parse-child.ts';
+import { makeSlots } from './slots.ts';
+import { type TreeWatch, watchTree } from './watch.ts';
+
+/** How often the server is asked for its bundles; also keeps our token fresh, which lives 300 s. */
+const BUNDLES_EVERY_MS = 60_000;
+const FIRST_RETRY_MS = 200;
+
+type Bundle = BundleList['bundles'][number];
+type OpenBundle = {
+  readonly path: string;
+  readonly parser: BundleParser;
+  readonly outbox: Outbox;
+  readonly watch: TreeWatch;
+};
+
+/** Starts the role; it works until `stop`. Never throws: what fails is logged and tried again. */
+export function startParseRole(context: RoleContext): Role {
+  const { config, client, token } = context;
+  const seconds = Math.min(config.core.dagbag_import_timeout, config.dag_processor.dag_file_processor_timeout);
+  const parseFile = makeParseFile({
+    tier: context.tier,
+    timeoutMs: seconds * 1000,
+    packages: context.packages,
+    hidden: context.hidden,
+    workBase: context.workBase,
+  });
+  return startParsing({
+    api: makeParseApi(client, token),
+    parseFile,
+    parsingProcesses: config.dag_processor.parsing_processes,
+    log: context.log.child({ role: 'dag-processor' }),
+  });
+}
+
+export type ParsingOptions = {
+  readonly api: ParseApi;
+  readonly parseFile: ParseFile;
+  readonly parsingProcesses: number;
+  readonly log: OutboxLog;
+};
+
+/** The role without its surroundings. */
+export function startParsing(options: ParsingOptions): Role {
+  const open = new Map<string, OpenBundle>();
+  const withSlot = makeSlots(options.parsingProcesses);
+  const abort = new AbortController();
+
+  const openBundle = (bundle: Bundle): OpenBundle => {
+    const root = realpathSync(bundle.path);
+    const outbox = new Outbox(bundle.name, options.api, options.log);
+    let watch: TreeWatch | null = null;
+    const parser = new BundleParser({
+      name: bundle.name,
+      root,
+      shownRoot: bundle.path,
+      parseFile: options.parseFile,
+      withSlot,
+      onReport: (report) => outbox.putReport(report),
+      onListing: (files) => outbox.putListing(files),
+      onScan: ({ folders }) => watch?.setFolders(folders),
+      log: options.log,
+    });
+    watch = watchTree(root, () => parser.refresh());
+    // Watched before it is read: what changes in between is then seen twice rather than never.
+    watch.setFolders(['']);
+    parser.refresh();
+    return { path: bundle.path, parser, outbox, watch };
+  };
+  const closeBundle = async (name: string, bundle: OpenBundle) => {
+    open.delete(name);
+    bundle.watch.close();
+    await Promise.all([bundle.parser.stop(), bundle.outbox.stop()]);
+  };
+  /** Opens and closes bundles; parses anew what the server does not know as we reported it. */
+  const apply = async (list: BundleList) => {
+    const wanted = new Map(list.bundles.map((bundle) => [bundle.name, bundle]));
+    for (const [name, bundle] of open) if (wanted.get(name)?.path !== bundle.path) await closeBundle(name, bundle);
+    for (const [name, bundle] of wanted) {
+      const known = open.get(name);
+      if (!known) {
+        try {
+          open.set(name, openBundle(bundle));
+        } catch (error) {
+          options.log.warn(
+            { err: error, bundle: name, path: bundle.path },
+            'a bundle can not be read; it will be tried again',
+          );
+        }
+      } else if (!known.parser.busy && !known.outbox.pending) {
+        for (const [file, digest] of known.parser.reported())
+          if (bundle.files[file] !== digest) known.parser.forget(file);
+        known.parser.refresh();
+      }
+    }
+  };
+  const loop = async () => {
+    for (let wait = FIRST_RETRY_MS; !abort.signal.aborted; ) {
+      let next = BUNDLES_EVERY_MS;
+      try {
+        await apply(await options.api.bundles(abort.signal));
+        wait = FIRST_RETRY_MS;
+      } catch (error) {
+        if (abort.signal.aborted) return;
+        options.log.warn({ err: error, waitMs: wait }, 'the list of bundles could not be read; it will be tried again');
+        next = wait;
+        wait = Math.min(wait * 2, BUNDLES_EVERY_MS / 6);
+      }
+      await delay(next, undefined, { signal: abort.signal }).catch(() => undefined);
+    }
+  };
+  const running = loop();
+  return {
+    async stop() {
+      abort.abort(new Error('the dag-processor stops'));
+      await running;
+      await Promise.all([...open].map(([name, bundle]) => closeBundle(name, bundle)));
+    },
+  };
+}

@@ -1,0 +1,183 @@
+/** One parse of one file: a fresh sandboxed child without network and token, bounded in time, memory and output. */
+import { realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { ParseOutcome } from '@airlock/contract/ipc/runner';
+import type { SandboxTier } from '@airlock/contract/supervisor-api';
+import { launchSandboxed } from '@airlock/proc/sandbox/index';
+import { importErrorText, plainImportError } from './import-error.ts';
+import { packageFolders } from './scan.ts';
+
+/** The SDK's own folder; the supervisor starts its programs and never imports them. */
+export const SDK_FOLDER = realpathSync(fileURLToPath(new URL('../../../sdk', import.meta.url)));
+const PARSER_ENTRY = join(SDK_FOLDER, 'bin/parser.ts');
+
+/** Heap of a parse child, MiB. Address space can't be bounded instead: Node reserves more than it uses. */
+const HEAP_MIB = 512;
+const MAX_OUTPUT_BYTES = 64 * 1024;
+
+export type ParseJob = {
+  readonly bundleName: string;
+  /** Real path of the bundle. */
+  readonly root: string;
+  /** The path under which the server knows the bundle. */
+  readonly shownRoot: string;
+  readonly relative: string;
+};
+
+export type ParseChildOptions = {
+  readonly tier: SandboxTier;
+  readonly timeoutMs: number;
+  /** Folders of the packages that the parser imports, and what stays out of sight; as for every child of this supervisor. */
+  readonly packages: readonly string[];
+  readonly hidden: readonly string[];
+  readonly workBase?: string;
+};
+
+export type ParsedFile = {
+  /** Null when the file has an import error. */
+  readonly dags: readonly unknown[];
+  readonly moduleCode: string | null;
+  /** False when the file never became a module: then `inputs` says nothing. */
+  readonly bundled: boolean;
+  readonly inputs: readonly string[];
+  readonly importError: string | null;
+  readonly warnings: readonly string[];
+  /** What the file printed while it was parsed, cut. */
+  readonly output: string;
+};
+
+/** Parses one file. Resolves in every case but a failed launch; the child is gone then. */
+export type ParseFile = (job: ParseJob, signal: AbortSignal) => Promise<ParsedFile>;
+
+/** Keeps the start of what a stream says, and reads on, so that the writer is never held back. */
+function collect(stream: NodeJS.ReadableStream): () => string {
+  const chunks: Buffer[] = [];
+  let kept = 0;
+  stream.on('data', (chunk: Buffer) => {
+    if (kept >= MAX_OUTPUT_BYTES) return;
+    const part = chunk.subarray(0, MAX_OUTPUT_BYTES - kept);
+    chunks.push(part);
+    kept += part.length;
+  });
+  return () => Buffer.concat(chunks).toString('utf8');
+}
+
+/** @throws AppError when no child can be started, or the signal aborts the parse */
+export function makeParseFile(options: ParseChildOptions): ParseFile {
+  return async (job, signal) => {
+    signal.throwIfAborted();
+    const child = launchSandboxed({
+      tier: options.tier,
+      entry: PARSER_ENTRY,
+      packages: options.packages,
+      network: 'none',
+      hide: options.hidden,
+      workBase: options.workBase,
+      extra: [job.root, ...packageFolders(job.root)].map((path) => ({ path, access: 'read' as const })),
+      nodeArgs: [`--max-old-space-size=${HEAP_MIB}`],
+    });
+    const stdout = collect(child.stdout);
+    const stderr = collect(child.stderr);
+    const stop = () => void child.kill();
+    signal.addEventListener('abort', stop, { once: true });
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      void child.kill();
+    }, options.timeoutMs);
+    try {
+      let broken: string | null = null;
+      let inputs: readonly string[] | null = null;
+      child.onBroken((reason) => {
+        broken = reason;
+      });
+      const report = new Promise<ParseOutcome | null>((resolve) => {
+        child.onFrame((frame) => {
+          if (frame.type === 'bundled') inputs = frame.inputs;
+          if (frame.type === 'parsed') resolve(frame);
+        });
+        void child.exited.then(() => resolve(null));
+      });
+      child.send({
+        type: 'parse',
+        bundle_root: job.root,
+        file: join(job.root, job.relative),
+        relative_fileloc: job.relative,
+        fileloc: join(job.shownRoot, job.relative),
+        bundle_name: job.bundleName,
+      });
+      const parsed = await report;
+      const exit = await child.kill();
+      signal.throwIfAborted();
+      const output = stdout() + stderr();
+      if (parsed) return fromReport(parsed, inputs !== null, output);
+      return failed(explainExit(job.relative, late ? options.timeoutMs : null, broken, exit, stderr()), inputs, output);
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', stop);
+      await child.kill();
+    }
+  };
+}
+
+function fromReport(report: ParseOutcome, bundled: boolean, output: string): ParsedFile {
+  const problem = report.import_error;
+  return {
+    dags: problem ? [] : report.dags,
+    moduleCode: problem ? null : (report.module?.code ?? null),
+    bundled,
+    inputs: report.inputs,
+    importError: problem ? importErrorText(problem) : null,
+    warnings: report.warnings,
+    output,
+  };
+}
+
+function failed(importError: string, inputs: readonly string[] | null, output: string): ParsedFile {
+  return {
+    dags: [],
+    moduleCode: null,
+    bundled: inputs !== null,
+    inputs: inputs ?? [],
+    importError,
+    warnings: [],
+    output,
+  };
+}
+
+type Exit = { readonly code: number | null; readonly signal: string | null };
+
+function explainExit(
+  file: string,
+  lateAfterMs: number | null,
+  broken: string | null,
+  exit: Exit,
+  stderr: string,
+): string {
+  if (lateAfterMs !== null) {
+    const message = `Parsing took longer than ${lateAfterMs / 1000} s and was stopped.`;
+    return plainImportError(
+      file,
+      message,
+      'Look for an endless loop or a wait outside of run; [core] dagbag_import_timeout is the limit.',
+    );
+  }
+  if (broken !== null) {
+    return plainImportError(
+      file,
+      `The parser sent something that is no report: ${broken}.`,
+      'A Dag file must not write to descriptor 3.',
+    );
+  }
+  const how = exit.signal === null ? `status ${exit.code}` : `signal ${exit.signal}`;
+  const memory = /heap out of memory|allocation failed/i.test(stderr);
+  return memory
+    ? plainImportError(file, `Parsing needed more than ${HEAP_MIB} MiB of memory.`, 'Read large data inside run.')
+    : plainImportError(
+        file,
+        `The parser ended with ${how} before it could report.`,
+        'See what the file printed, below.',
+        stderr.slice(-4000),
+      );
+}

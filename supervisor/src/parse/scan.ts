@@ -1,0 +1,70 @@
+/**
+ * Which files of a bundle are parsed. Every `*.ts` is, but for declarations, tests, names that start with a dot or an
+ * underscore, and what lies in `node_modules` or a folder whose name starts with a dot. Symbolic links are not followed.
+ */
+import { type Dirent, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+
+export type Scan = {
+  /** Files to parse, relative with `/`, sorted. */
+  readonly files: readonly string[];
+  /** Folders that were read, relative; the root is `''`. */
+  readonly folders: readonly string[];
+  /** True when there was more than the bounds allow; the rest was left out. */
+  readonly cut: boolean;
+};
+
+const MAX_FILES = 20_000;
+const MAX_FOLDERS = 5_000;
+const MAX_DEPTH = 20;
+
+/** True for a file name (without folder) that is parsed. */
+export function isParsedName(name: string): boolean {
+  return name.endsWith('.ts') && !/^[._]|\.d\.ts$|\.(?:test|spec|test-d)\.ts$/.test(name);
+}
+
+function isReadFolder(name: string): boolean {
+  return name !== 'node_modules' && !name.startsWith('.');
+}
+
+/** Reads the folder tree. A folder that vanishes or can't be read counts as empty. */
+export function scanBundle(root: string): Scan {
+  const files: string[] = [];
+  const folders: string[] = [];
+  let cut = false;
+  const visit = (folder: string, depth: number) => {
+    if (folders.length >= MAX_FOLDERS || depth > MAX_DEPTH) {
+      cut = true;
+      return;
+    }
+    folders.push(folder);
+    for (const entry of entriesOf(join(root, folder))) {
+      const path = folder === '' ? entry.name : `${folder}/${entry.name}`;
+      if (entry.isDirectory() && isReadFolder(entry.name)) visit(path, depth + 1);
+      else if (entry.isFile() && isParsedName(entry.name)) {
+        if (files.length < MAX_FILES) files.push(path);
+        else cut = true;
+      }
+    }
+  };
+  visit('', 0);
+  return { files: files.sort(), folders, cut };
+}
+
+function entriesOf(folder: string): readonly Dirent[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true });
+  } catch {
+    return [];
+  }
+}
+
+/** The `node_modules` folders that Node would search from the bundle root upwards, and that exist. */
+export function packageFolders(root: string): readonly string[] {
+  const found: string[] = [];
+  for (let folder = root; ; folder = join(folder, '..')) {
+    const candidate = join(folder, 'node_modules');
+    if (statSync(candidate, { throwIfNoEntry: false })?.isDirectory()) found.push(candidate);
+    if (join(folder, '..') === folder) return found;
+  }
+}
