@@ -263,6 +263,7 @@ function newState(): FileState {
     parsing: false,
     again: false,
     result: null,
+    reportedDigest: null,
     saidHelper: null,
   };
 }
