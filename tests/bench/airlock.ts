@@ -1,0 +1,123 @@
+/** Everything that is measured on Airlock, each figure on a fresh data folder. */
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { ADMIN_PASSWORD, repositoryRoot, type Standalone, startStandalone } from '../kit/standalone.ts';
+import { tempHome } from '../kit/temp-home.ts';
+import { waitFor } from '../kit/wait.ts';
+import { createDriver, quantile } from './drive.ts';
+import { runLoad } from './load.ts';
+import { type Memory, memoryOf, processorShare } from './processes.ts';
+
+export type Figures = {
+  firstStartSeconds: number;
+  secondStartSeconds: number | null;
+  memory: Memory;
+  idlePercent: number;
+  one: { p50: number; p95: number };
+  chain40: number;
+  fan100: number;
+  heartbeatsPerSecond: number | null;
+};
+export type Amount = {
+  readonly one: number;
+  readonly chain: number;
+  readonly fan: number;
+  readonly idleSeconds: number;
+  readonly loadSeconds: number;
+};
+
+/** Quiet time before memory and idle work are read, ms. */
+const SETTLE_MS = 5_000;
+const HEARTBEAT_CONNECTIONS = 8;
+const HOLD_QUEUE = 'bench_hold';
+
+/** @param say gets a line about what is being measured */
+export async function measureAirlock(amount: Amount, say: (text: string) => void): Promise<Figures> {
+  using home = tempHome();
+  const dagFiles = [join(import.meta.dirname, 'airlock_dags.ts')];
+  say('first start');
+  const first = await startStandalone({ home: home.path, dagFiles });
+  const firstStartSeconds = first.startMs / 1000;
+  await first.stop();
+  say('second start');
+  const second = await startStandalone({ home: home.path });
+  try {
+    const secondStartSeconds = second.startMs / 1000;
+    say('idle');
+    await pause(SETTLE_MS);
+    const memory = memoryOf(second.pid);
+    const idlePercent = await processorShare(second.pid, amount.idleSeconds);
+    const driver = await createDriver(second.url, 'admin', ADMIN_PASSWORD);
+    say('one no-op task');
+    await driver.measure('one', 3);
+    const one = await driver.measure('one', amount.one);
+    say('chain of 40');
+    const chain = await driver.measure('chain40', amount.chain);
+    say('fan-out of 100');
+    const fan = await driver.measure('fan100', amount.fan);
+    return {
+      firstStartSeconds,
+      secondStartSeconds,
+      memory,
+      idlePercent,
+      one: { p50: quantile(one, 0.5), p95: quantile(one, 0.95) },
+      chain40: quantile(chain, 0.5),
+      fan100: quantile(fan, 0.5),
+      heartbeatsPerSecond: null,
+    };
+  } finally {
+    await second.stop();
+  }
+}
+
+/** Heartbeats of one running try, as fast as the server takes them. The try's token is a plain bearer, as foreign workers hold it. */
+export async function measureHeartbeats(amount: Amount): Promise<number> {
+  const capture = mkdtempSync(join(tmpdir(), 'airlock-bench-'));
+  chmodSync(capture, 0o777);
+  const dag = `import { dag } from '@airlock/sdk';
+export default dag('held', { schedule: null, startDate: '2024-01-01' }, (d) => { d.task('t', { queue: '${HOLD_QUEUE}', run: async () => 1 })(); });`;
+  const airlock = await startStandalone({
+    dags: { 'held.ts': dag },
+    env: {
+      AIRLOCK__WORKERS__COMMAND: `${process.execPath} ${join(repositoryRoot, 'tests/bench/hold_workload.ts')}`,
+      AIRLOCK__WORKERS__COMMAND_QUEUES: HOLD_QUEUE,
+      AIRLOCK__WORKERS__COMMAND_ENV: 'BENCH_CAPTURE',
+      BENCH_CAPTURE: capture,
+    },
+  });
+  try {
+    return await heartbeat(airlock, join(capture, 'workload.json'), amount);
+  } finally {
+    await airlock.stop();
+    rmSync(capture, { recursive: true, force: true });
+  }
+}
+
+async function heartbeat(airlock: Standalone, file: string, amount: Amount): Promise<number> {
+  await waitFor('the Dag is known', () => airlock.api('GET', '/api/v2/dags/held'), { timeoutMs: 20_000 });
+  await airlock.api('POST', '/api/v2/dags/held/dagRuns', { logical_date: null });
+  await waitFor('the workload was handed out', () => existsSync(file), { timeoutMs: 20_000 });
+  const workload = JSON.parse(readFileSync(file, 'utf8')) as { token: string; ti: { id: string } };
+  const who = { hostname: 'bench', unixname: 'bench', pid: 4242 };
+  const instance = `${airlock.url}/execution/task-instances/${workload.ti.id}`;
+  const started = await fetch(`${instance}/run`, {
+    method: 'PATCH',
+    headers: { authorization: `Bearer ${workload.token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ state: 'running', ...who, start_date: new Date().toISOString() }),
+  });
+  const token = started.headers.get('refreshed-api-token');
+  if (!started.ok || token === null) throw new Error(`/run answered ${started.status} ${await started.text()}`);
+  const { perSecond, statuses } = await runLoad({
+    url: `${instance}/heartbeat`,
+    method: 'PUT',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ hostname: who.hostname, pid: who.pid }),
+    connections: HEARTBEAT_CONNECTIONS,
+    seconds: amount.loadSeconds,
+  });
+  const refused = Object.keys(statuses).filter((status) => !status.startsWith('2'));
+  if (refused.length > 0) throw new Error(`heartbeats were refused: ${JSON.stringify(statuses)}`);
+  return perSecond;
+}

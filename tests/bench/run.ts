@@ -1,0 +1,86 @@
+/**
+ * `npm run bench`: what Airlock costs and how fast it is, on this machine, now. `-- --airflow` runs the same Dags on Airflow
+ * 3.3.2 in the same run and adds ratios; `-- --quick` repeats less. Loopback only. Compare figures of one run only.
+ */
+import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
+import { type Amount, type Figures, measureAirlock, measureHeartbeats } from './airlock.ts';
+import { measureStarts, measureTokens } from './isolation.ts';
+
+const { values } = parseArgs({
+  options: { airflow: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false } },
+});
+const amount: Amount = values.quick
+  ? { one: 10, chain: 1, fan: 1, idleSeconds: 5, loadSeconds: 3 }
+  : { one: 40, chain: 3, fan: 3, idleSeconds: 15, loadSeconds: 8 };
+const say = (text: string) => console.error(`… ${text}`);
+
+/** Goals of the design, and how a figure is shown. */
+const ROWS: ReadonlyArray<{
+  what: string;
+  of: (figures: Figures) => number | null;
+  unit: string;
+  digits: number;
+  goal: string;
+  more?: boolean;
+}> = [
+  { what: 'first start to healthy', of: (f) => f.firstStartSeconds, unit: 's', digits: 2, goal: '<= 3' },
+  { what: 'second start to healthy', of: (f) => f.secondStartSeconds, unit: 's', digits: 2, goal: '<= 1' },
+  { what: 'memory, all processes, idle (PSS)', of: (f) => f.memory.megabytes, unit: 'MB', digits: 0, goal: '<= 250' },
+  { what: 'processor, idle', of: (f) => f.idlePercent, unit: '% of a core', digits: 2, goal: '<= 0.5' },
+  { what: 'one no-op task, p50', of: (f) => f.one.p50, unit: 's', digits: 3, goal: '<= 0.05' },
+  { what: 'one no-op task, p95', of: (f) => f.one.p95, unit: 's', digits: 3, goal: '' },
+  { what: 'chain of 40, median', of: (f) => f.chain40, unit: 's', digits: 2, goal: '<= 1' },
+  { what: 'fan-out of 100, median', of: (f) => f.fan100, unit: 's', digits: 2, goal: '<= 2' },
+  {
+    what: 'heartbeats, one server process',
+    of: (f) => f.heartbeatsPerSecond,
+    unit: '/s',
+    digits: 0,
+    goal: '>= 5000',
+    more: true,
+  },
+];
+
+console.log(`${cpus().length} × ${cpus()[0]?.model.trim()}, Node ${process.version}`);
+const airlock = await measureAirlock(amount, say);
+say('heartbeats');
+airlock.heartbeatsPerSecond = await measureHeartbeats(amount);
+let airflow: Figures | null = null;
+if (values.airflow) {
+  const { measureAirflow } = await import('./airflow.ts');
+  airflow = await measureAirflow(amount, say);
+}
+const cell = (value: number | null, digits: number) => (value === null ? '-' : value.toFixed(digits));
+console.log(
+  `\n${'figure'.padEnd(36)}${'Airlock'.padStart(10)}${'goal'.padStart(10)}${airflow ? `${'Airflow'.padStart(10)}${'ratio'.padStart(9)}` : ''}  unit`,
+);
+for (const { what, of, unit, digits, goal, more } of ROWS) {
+  const ours = of(airlock);
+  const theirs = airflow ? of(airflow) : null;
+  const ratio = ours === null || theirs === null ? '-' : `${(more ? ours / theirs : theirs / ours).toFixed(1)} ×`;
+  console.log(
+    `${what.padEnd(36)}${cell(ours, digits).padStart(10)}${goal.padStart(10)}${airflow ? cell(theirs, digits).padStart(10) + ratio.padStart(9) : ''}  ${unit}`,
+  );
+}
+console.log(
+  `\nmemory by process, MB: ${[...airlock.memory.byName].map(([name, megabytes]) => `${name} ${megabytes.toFixed(0)}`).join(', ')}`,
+);
+if (airlock.memory.unreadable > 0)
+  console.log(
+    `${airlock.memory.unreadable} of ${airlock.memory.processes} processes could not be read: run as root for the whole sum`,
+  );
+
+say('isolation');
+const starts = await measureStarts(values.quick ? 5 : 20);
+const tokens = await measureTokens(values.quick ? 200 : 2000);
+const sandboxMs = starts.sandboxed.medianMs - starts.plain.medianMs;
+// A try needs a workload and an execution token; the server verifies on each of its five calls: run, module, log, result, state.
+const tokenMs = 2 * tokens.mintMs + 5 * tokens.verifyMs;
+console.log(
+  `\nisolation per task: sandbox ${sandboxMs.toFixed(1)} ms (start ${starts.sandboxed.medianMs.toFixed(1)} ms under ${starts.sandboxed.tier}, ${starts.plain.medianMs.toFixed(1)} ms plain), tokens ${tokenMs.toFixed(1)} ms (mint ${tokens.mintMs.toFixed(2)}, verify ${tokens.verifyMs.toFixed(2)}), together ${(sandboxMs + tokenMs).toFixed(1)} ms; goal <= 15`,
+);
+if (airflow)
+  console.log(
+    'Airflow ran on a PostgreSQL without fsync, which is in its favour; ratios above 1 mean that Airlock needs less or does more.',
+  );
