@@ -1,7 +1,16 @@
 /** A whole Airlock as production starts it, in a folder that is thrown away: for system tests, conformance and measurements. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chownSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import {
+  descendantsOf,
+  isSame,
+  kill9,
+  type Process,
+  processesNaming,
+  somebodyListens,
+  unixSocketsBelow,
+} from './processes.ts';
 import { tempHome } from './temp-home.ts';
 import { waitFor } from './wait.ts';
 
@@ -18,6 +27,8 @@ export type StandaloneOptions = {
   readonly env?: Readonly<Record<string, string>>;
   /** Bound of the start, ms. */
   readonly timeoutMs?: number;
+  /** Started as this user and group id instead of ours; needs root. */
+  readonly runAs?: number;
 };
 export type Standalone = {
   /** http://127.0.0.1:PORT */
@@ -31,8 +42,12 @@ export type Standalone = {
   /** JSON of a 2xx answer, as the administrator unless another token is given. */
   readonly api: <T>(method: string, path: string, body?: unknown, token?: string) => Promise<T>;
   readonly login: (user: string, password: string) => Promise<string>;
-  /** SIGTERM, and waits for the end. @returns milliseconds that it took */
+  /** Token of the administrator. */
+  readonly token: () => Promise<string>;
+  /** SIGTERM, and waits for the end. @returns milliseconds that it took @throws Error when anything of it is left */
   readonly stop: () => Promise<number>;
+  /** SIGKILL to the standalone alone, as a crash; waits for its end and for that of all that it started. @throws as stop */
+  readonly crash: () => Promise<void>;
 } & AsyncDisposable;
 
 export const ADMIN_PASSWORD = 'correct horse battery staple';
@@ -47,6 +62,7 @@ export async function startStandalone(options: StandaloneOptions = {}): Promise<
   mkdirSync(dags, { recursive: true });
   for (const file of options.dagFiles ?? []) copyFileSync(file, join(dags, basename(file)));
   for (const [name, text] of Object.entries(options.dags ?? {})) writeFileSync(join(dags, name), text);
+  if (options.runAs !== undefined) for (const path of [home, dags]) chownSync(path, options.runAs, options.runAs);
 
   const startedMs = performance.now();
   // Named one by one: a test must not depend on what the machine happens to have set.
@@ -63,6 +79,7 @@ export async function startStandalone(options: StandaloneOptions = {}): Promise<
   const child = spawn(process.execPath, [join(repositoryRoot, 'cli/bin/airlock'), 'standalone'], {
     env,
     stdio: ['ignore', 'pipe', 'pipe'],
+    ...(options.runAs === undefined ? {} : { uid: options.runAs, gid: options.runAs }),
   });
   let output = '';
   for (const stream of [child.stdout, child.stderr])
@@ -99,13 +116,41 @@ export async function startStandalone(options: StandaloneOptions = {}): Promise<
   };
   const login = async (username: string, password: string) =>
     (await request<{ access_token: string }>('POST', '/auth/token', { username, password }, null)).access_token;
+  // Cached only when it came: a test may ask while the database is down.
+  const tokenOfAdmin = async () => {
+    adminToken ??= login('admin', ADMIN_PASSWORD).catch((error: unknown) => {
+      adminToken = undefined;
+      throw error;
+    });
+    return adminToken;
+  };
+  let gone = false;
+  /** Runs `finish`, and then nothing may be left of what ran before. */
+  const ending = async (finish: () => Promise<void>) => {
+    if (gone) return;
+    gone = true;
+    const started = descendantsOf(child.pid!);
+    await finish();
+    try {
+      await nothingLeft({ home, url: found, started });
+    } finally {
+      temporary?.[Symbol.dispose]();
+    }
+  };
   const stop = async () => {
     const beganMs = performance.now();
-    await end(child, ended);
-    const tookMs = performance.now() - beganMs;
-    temporary?.[Symbol.dispose]();
+    let tookMs = 0;
+    await ending(async () => {
+      await end(child, ended);
+      tookMs = performance.now() - beganMs;
+    });
     return tookMs;
   };
+  const crash = () =>
+    ending(async () => {
+      child.kill('SIGKILL');
+      await ended;
+    });
   return {
     url: found,
     home,
@@ -113,13 +158,33 @@ export async function startStandalone(options: StandaloneOptions = {}): Promise<
     startMs,
     output: () => output,
     login,
-    api: async (method, path, body, token) => {
-      adminToken ??= login('admin', ADMIN_PASSWORD);
-      return request(method, path, body, token ?? (await adminToken));
-    },
+    token: tokenOfAdmin,
+    api: async (method, path, body, token) => request(method, path, body, token ?? (await tokenOfAdmin())),
     stop,
+    crash,
     [Symbol.asyncDispose]: async () => void (await stop()),
   };
+}
+
+/** How long what a standalone started may outlive it: it stops by itself when its parent is gone. */
+const LEFT_MS = 5000;
+
+/** Waits until nothing of an installation runs or listens any more. @throws Error naming what is left, which is killed then */
+async function nothingLeft(what: { home: string; url: string; started: readonly Process[] }): Promise<void> {
+  const left = () => {
+    const named = processesNaming(what.home);
+    const pids = new Set(named.map((one) => one.pid));
+    return [...named, ...what.started.filter((one) => !pids.has(one.pid) && isSame(one))];
+  };
+  const text = (one: Process) => `process ${one.pid} (child of ${one.parent}, state ${one.state}): ${one.command}`;
+  await waitFor('no process of it is left', () => left().length === 0, { timeoutMs: LEFT_MS }).catch(() => {
+    const found = left();
+    for (const { pid } of found) kill9(pid);
+    if (found.length > 0) throw new Error(`left after the stop:\n${found.map(text).join('\n')}`);
+  });
+  if (await somebodyListens(what.url)) throw new Error(`after the stop something listens at ${what.url}`);
+  const sockets = unixSocketsBelow(what.home);
+  if (sockets.length > 0) throw new Error(`after the stop somebody holds ${sockets.join(', ')}`);
 }
 
 /** The address in the healthy line, once it is there. */
