@@ -5,6 +5,9 @@ REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM airlock_control;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM airlock_control;
 REVOKE ALL ON SCHEMA public FROM airlock_control;
 GRANT USAGE ON SCHEMA public TO airlock_control;
+-- What PostgreSQL gives to everybody: temporary tables, and before release 15 tables in this schema.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+DO $$ BEGIN EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()); END $$;
 
 -- Only reads: who may change the schema is decided elsewhere.
 GRANT SELECT ON schema_version TO airlock_control;

@@ -90,6 +90,9 @@ CREATE TABLE dag_version (
   created_at     timestamptz NOT NULL,
   UNIQUE (dag_id, version_number)
 );
+-- For the removal of modules and versions that nobody uses, and the checks of foreign keys that go with it.
+CREATE INDEX dag_version_by_module ON dag_version (module_hash) WHERE module_hash IS NOT NULL;
+CREATE INDEX dag_by_version ON dag (current_version_id) WHERE current_version_id IS NOT NULL;
 ALTER TABLE dag ADD CONSTRAINT dag_current_version FOREIGN KEY (current_version_id)
   REFERENCES dag_version (id) ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED;
 
@@ -142,7 +145,9 @@ CREATE TABLE dag_run (
 CREATE UNIQUE INDEX dag_run_logical_date ON dag_run (dag_id, logical_date) WHERE logical_date IS NOT NULL;
 -- Unfinished runs only, so that the scheduler's cost never grows with history.
 CREATE INDEX dag_run_unfinished ON dag_run (state, run_after) WHERE state IN ('queued', 'running');
+CREATE INDEX dag_run_active ON dag_run (dag_id, state) WHERE state IN ('queued', 'running');
 CREATE INDEX dag_run_by_dag ON dag_run (dag_id, run_after DESC);
+CREATE INDEX dag_run_by_version ON dag_run (created_version_id) WHERE created_version_id IS NOT NULL;
 CREATE INDEX dag_run_by_end ON dag_run (end_date) WHERE end_date IS NOT NULL;
 
 -- The live rows: one per task of a run and map index; `id` names the current try and changes with it.
@@ -171,6 +176,9 @@ CREATE TABLE task_instance (
   -- Rights of the try: canonical needs, null = undeclared (airflow mode).
   needs                text,
   execution_timeout_seconds double precision,
+  -- The author's limits on instances of this task that are active at once; null = none.
+  max_active_per_dag   integer,
+  max_active_per_run   integer,
   scheduled_at         timestamptz,
   queued_at            timestamptz,
   queued_by            uuid,
@@ -221,7 +229,7 @@ CREATE INDEX ti_by_name ON task_instance (dag_id, run_id, task_id, map_index);
 -- Partial: only what the scheduler and the queue look at.
 CREATE INDEX ti_scheduled ON task_instance (priority_weight DESC, dag_run_id, map_index) WHERE state = 'scheduled';
 CREATE INDEX ti_queued ON task_instance (queued_at) WHERE state = 'queued';
-CREATE INDEX ti_active ON task_instance (pool) WHERE state IN ('queued', 'running', 'restarting', 'deferred');
+CREATE INDEX ti_active ON task_instance (pool) WHERE state IN ('queued', 'running', 'restarting', 'deferred', 'awaiting_input');
 -- No index holds last_heartbeat_at: it would make each heartbeat write every index. Silent tries are found by `ti_running`.
 CREATE INDEX ti_running ON task_instance (dag_run_id) WHERE state IN ('running', 'restarting');
 CREATE INDEX ti_retry ON task_instance (retry_at) WHERE state = 'up_for_retry';

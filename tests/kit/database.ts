@@ -79,7 +79,11 @@ export async function testDatabase(): Promise<TestDatabase> {
   const from = await template;
   const { url: adminUrl } = await getCluster();
   const name = `airlock_test_${randomBytes(6).toString('hex')}`;
-  await withAdmin((admin) => admin.query(sql`CREATE DATABASE ${raw(name)} TEMPLATE ${raw(from)}`));
+  await withAdmin(async (admin) => {
+    await admin.query(sql`CREATE DATABASE ${raw(name)} TEMPLATE ${raw(from)}`);
+    // Rights on the database itself, unlike those on what is in it, are not copied with it.
+    await admin.query(sql`REVOKE TEMPORARY ON DATABASE ${raw(name)} FROM PUBLIC`);
+  });
   const url = at(adminUrl, name, { name: 'airlock_control', password: ROLE_PASSWORD });
   const db = openDatabase({ url, maxConnections: 8, applicationName: 'test', onError: () => undefined });
   const close = async () => {

@@ -1,0 +1,479 @@
+CREATE TABLE account (
+  name text NOT NULL,
+  role text NOT NULL,
+  password_hash text,
+  disabled boolean NOT NULL DEFAULT false,
+  tokens_valid_from timestamp with time zone NOT NULL,
+  created_at timestamp with time zone NOT NULL,
+  CONSTRAINT account_pkey PRIMARY KEY (name),
+  CONSTRAINT account_name_check CHECK (((length(name) >= 1) AND (length(name) <= 250))),
+  CONSTRAINT account_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'user'::text, 'op'::text, 'admin'::text])))
+);
+-- granted: airlock_control: delete, insert, select, update
+
+CREATE TABLE connection (
+  id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+  team text,
+  conn_id text NOT NULL,
+  conn_type text NOT NULL,
+  description text,
+  host text,
+  schema text,
+  login text,
+  password text,
+  port integer,
+  extra text,
+  is_encrypted boolean NOT NULL DEFAULT false,
+  CONSTRAINT connection_pkey PRIMARY KEY (id),
+  CONSTRAINT connection_conn_id_check CHECK (((length(conn_id) >= 1) AND (length(conn_id) <= 250))),
+  CONSTRAINT connection_team_fkey FOREIGN KEY (team) REFERENCES team(name)
+);
+CREATE UNIQUE INDEX connection_conn_id ON connection USING btree (COALESCE(team, ''::text), conn_id);
+-- granted: airlock_control: delete, insert, select, update
+
+CREATE TABLE dag (
+  dag_id text NOT NULL,
+  bundle_name text NOT NULL,
+  relative_fileloc text NOT NULL,
+  fileloc text NOT NULL,
+  team text,
+  display_name text NOT NULL,
+  description text,
+  owners text NOT NULL DEFAULT ''::text,
+  timetable_type text NOT NULL,
+  timetable_summary text,
+  timetable_description text,
+  timetable_periodic boolean NOT NULL DEFAULT false,
+  is_paused boolean NOT NULL,
+  is_stale boolean NOT NULL DEFAULT false,
+  has_import_errors boolean NOT NULL DEFAULT false,
+  max_active_runs integer NOT NULL,
+  max_active_tasks integer NOT NULL,
+  max_consecutive_failed_dag_runs integer NOT NULL DEFAULT 0,
+  allowed_run_types text[],
+  current_version_id uuid,
+  last_parsed_at timestamp with time zone NOT NULL,
+  last_parse_seconds double precision,
+  last_expired_at timestamp with time zone,
+  next_logical_date timestamp with time zone,
+  next_interval_start timestamp with time zone,
+  next_interval_end timestamp with time zone,
+  next_create_after timestamp with time zone,
+  CONSTRAINT dag_pkey PRIMARY KEY (dag_id),
+  CONSTRAINT dag_bundle_name_fkey FOREIGN KEY (bundle_name) REFERENCES dag_bundle(name),
+  CONSTRAINT dag_current_version FOREIGN KEY (current_version_id) REFERENCES dag_version(id) ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED,
+  CONSTRAINT dag_dag_id_check CHECK ((length(dag_id) <= 250)),
+  CONSTRAINT dag_team_fkey FOREIGN KEY (team) REFERENCES team(name)
+);
+CREATE INDEX dag_by_file ON dag USING btree (bundle_name, relative_fileloc);
+CREATE INDEX dag_by_version ON dag USING btree (current_version_id) WHERE (current_version_id IS NOT NULL);
+CREATE INDEX dag_due ON dag USING btree (next_create_after) WHERE ((NOT is_paused) AND (NOT is_stale) AND (next_create_after IS NOT NULL));
+-- granted: airlock_control: delete, insert, select, update
+
+CREATE TABLE dag_bundle (
+  name text NOT NULL,
+  kind text NOT NULL,
+  path text NOT NULL,
+  team text,
+  version text,
+  active boolean NOT NULL DEFAULT true,
+  last_refreshed_at timestamp with time zone,
+  CONSTRAINT dag_bundle_pkey PRIMARY KEY (name),
+  CONSTRAINT dag_bundle_kind_check CHECK ((kind = 'local'::text)),
+  CONSTRAINT dag_bundle_team_fkey FOREIGN KEY (team) REFERENCES team(name)
+);
+-- granted: airlock_control: delete, insert, select, update
+
+CREATE TABLE dag_favorite (
+  user_name text NOT NULL,
+  dag_id text NOT NULL,
+  CONSTRAINT dag_favorite_pkey PRIMARY KEY (user_name, dag_id),
+  CONSTRAINT dag_favorite_dag_id_fkey FOREIGN KEY (dag_id) REFERENCES dag(dag_id) ON DELETE CASCADE
+);
+-- granted: airlock_control: delete, insert, select
+
+CREATE TABLE dag_file (
+  bundle_name text NOT NULL,
+  relative_fileloc text NOT NULL,
+  inputs_digest text NOT NULL,
+  last_parsed_at timestamp with time zone NOT NULL,
+  parse_seconds double precision NOT NULL,
+  CONSTRAINT dag_file_pkey PRIMARY KEY (bundle_name, relative_fileloc),
+  CONSTRAINT dag_file_bundle_name_fkey FOREIGN KEY (bundle_name) REFERENCES dag_bundle(name) ON DELETE CASCADE
+);
+-- granted: airlock_control: delete, insert, select, update
+
+CREATE TABLE dag_module (
+  hash text NOT NULL,
+  code text NOT NULL,
+  created_at timestamp with time zone NOT NULL,
+  CONSTRAINT dag_module_pkey PRIMARY KEY (hash),
+  CONSTRAINT dag_module_hash_check CHECK ((hash ~ '^[0-9a-f]{64}$'::text))
+);
+-- granted: airlock_control: delete, insert, select
+
+CREATE TABLE dag_run (
+  id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+  dag_id text NOT NULL,
+  run_id text NOT NULL,
+  team text,
+  state text NOT NULL,
+  run_type text NOT NULL,
+  triggered_by text NOT NULL,
+  triggering_user_name text,
+  logical_date timestamp with time zone,
+  data_interval_start timestamp with time zone,
+  data_interval_end timestamp with time zone,
+  run_after timestamp with time zone NOT NULL,
+  queued_at timestamp with time zone,
+  start_date timestamp with time zone,
+  end_date timestamp with time zone,
+  last_scheduling_decision timestamp with time zone,
+  updated_at timestamp with time zone NOT NULL,
+  conf json NOT NULL DEFAULT '{}'::json,
+  note text,
+  note_user text,
+  clear_number integer NOT NULL DEFAULT 0,
+  created_version_id uuid,
+  bundle_version text,
+  partition_key text,
+  partition_date timestamp with time zone,
+  backfill_id bigint,
+  CONSTRAINT dag_run_pkey PRIMARY KEY (id),
+  CONSTRAINT dag_run_created_version_id_fkey FOREIGN KEY (created_version_id) REFERENCES dag_version(id),
+  CONSTRAINT dag_run_dag_id_fkey FOREIGN KEY (dag_id) REFERENCES dag(dag_id) ON DELETE CASCADE,
+  CONSTRAINT dag_run_dag_id_run_id_key UNIQUE (dag_id, run_id),
+  CONSTRAINT dag_run_run_id_check CHECK ((length(run_id) <= 250)),
+  CONSTRAINT dag_run_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'success'::text, 'failed'::text])))
+);
+CREATE INDEX dag_run_active ON dag_run USING btree (dag_id, state) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
+CREATE INDEX dag_run_by_dag ON dag_run USING btree (dag_id, run_after DESC);
+CREATE INDEX dag_run_by_end ON dag_run USING btree (end_date) WHERE (end_date IS NOT NULL);
+CREATE INDEX dag_run_by_version ON dag_run USING btree (created_version_id) WHERE (created_version_id IS NOT NULL);
+CREATE UNIQUE INDEX dag_run_logical_date ON dag_run USING btree (dag_id, logical_date) WHERE (logical_date IS NOT NULL);
+CREATE INDEX dag_run_unfinished ON dag_run USING btree (state, run_after) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
+-- granted: airlock_control: delete, insert, select, update
+
+CREATE TABLE dag_tag (
+  dag_id text NOT NULL,
+  name text NOT NULL,
+  CONSTRAINT dag_tag_pkey PRIMARY KEY (dag_id, name),
+  CONSTRAINT dag_tag_dag_id_fkey FOREIGN KEY (dag_id) REFERENCES dag(dag_id) ON DELETE CASCADE,
+  CONSTRAINT dag_tag_name_check CHECK ((length(name) <= 100))
+);
+CREATE INDEX dag_tag_by_name ON dag_tag USING btree (name);
+-- granted: airlock_control: delete, insert, select
+
+CREATE TABLE dag_version (
+  id uuid NOT NULL,
+  dag_id text NOT NULL,
+  version_number integer NOT NULL,
+  bundle_name text NOT NULL,
+  bundle_version text,
+  digest text NOT NULL,
+  document json NOT NULL,
+  source text NOT NULL,
+  module_hash text,
+  created_at timestamp with time zone NOT NULL,
+  CONSTRAINT dag_version_pkey PRIMARY KEY (id),
+  CONSTRAINT dag_version_dag_id_fkey FOREIGN KEY (dag_id) REFERENCES dag(dag_id) ON DELETE CASCADE,
+  CONSTRAINT dag_version_dag_id_version_number_key UNIQUE (dag_id, version_number),
+  CONSTRAINT dag_version_module_hash_fkey FOREIGN KEY (module_hash) REFERENCES dag_module(hash)
+);
+CREATE INDEX dag_version_by_module ON dag_version USING btree (module_hash) WHERE (module_hash IS NOT NULL);
+-- granted: airlock_control: delete, insert, select, update
+
+CREATE TABLE dag_warning (
+  dag_id text NOT NULL,
+  warning_type text NOT NULL,
+  message text NOT NULL,
+  at timestamp with time zone NOT NULL,
+  CONSTRAINT dag_warning_pkey PRIMARY KEY (dag_id, warning_type),
+  CONSTRAINT dag_warning_dag_id_fkey FOREIGN KEY (dag_id) REFERENCES dag(dag_id) ON DELETE CASCADE
+);
+-- granted: airlock_control: delete, insert, select, update
+
+CREATE TABLE event_log (
+  id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+  at timestamp with time zone NOT NULL,
+  event text NOT NULL,
+  owner text,
+  dag_id text,
+  task_id text,
+  run_id text,
+  map_index integer,
+  try_number integer,
+  logical_date timestamp with time zone,
+  extra text,
+  CONSTRAINT event_log_pkey PRIMARY KEY (id)
+);
+CREATE INDEX event_log_at ON event_log USING btree (at);
+CREATE INDEX event_log_dag ON event_log USING btree (dag_id, at);
+-- granted: airlock_control: delete, insert, select
+
+CREATE TABLE import_error (
+  id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+  bundle_name text NOT NULL,
+  filename text NOT NULL,
+  stack_trace text NOT NULL,
+  at timestamp with time zone NOT NULL,
+  CONSTRAINT import_error_pkey PRIMARY KEY (id),
+  CONSTRAINT import_error_bundle_name_filename_key UNIQUE (bundle_name, filename),
+  CONSTRAINT import_error_bundle_name_fkey FOREIGN KEY (bundle_name) REFERENCES dag_bundle(name) ON DELETE CASCADE
+);
+-- granted: airlock_control: delete, insert, select, update
+
+CREATE TABLE job (
+  id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+  job_type text NOT NULL,
+  instance_id uuid NOT NULL,
+  state text NOT NULL,
+  hostname text NOT NULL,
+  unixname text NOT NULL,
+  start_date timestamp with time zone NOT NULL,
+  end_date timestamp with time zone,
+  latest_heartbeat timestamp with time zone NOT NULL,
+  CONSTRAINT job_pkey PRIMARY KEY (id),
+  CONSTRAINT job_instance_id_key UNIQUE (instance_id),
+  CONSTRAINT job_job_type_check CHECK ((job_type = ANY (ARRAY['SchedulerJob'::text, 'TriggererJob'::text, 'DagProcessorJob'::text])))
+);
+CREATE INDEX job_by_type ON job USING btree (job_type, latest_heartbeat DESC);
+-- granted: airlock_control: delete, insert, select, update
+
+CREATE TABLE join_ticket (
+  digest text NOT NULL,
+  roles text[] NOT NULL,
+  expires_at timestamp with time zone NOT NULL,
+  used_at timestamp with time zone,
+  used_by uuid,
+  CONSTRAINT join_ticket_pkey PRIMARY KEY (digest)
+);
+-- granted: airlock_control: delete, insert, select, update
+
+CREATE TABLE revoked_token (
+  jti text NOT NULL,
+  expires_at timestamp with time zone NOT NULL,
+  CONSTRAINT revoked_token_pkey PRIMARY KEY (jti)
+);
+CREATE INDEX revoked_token_expiry ON revoked_token USING btree (expires_at);
+-- granted: airlock_control: delete, insert, select
+
+CREATE TABLE schema_version (
+  version integer NOT NULL,
+  name text NOT NULL,
+  checksum text NOT NULL,
+  applied_at timestamp with time zone NOT NULL,
+  CONSTRAINT schema_version_pkey PRIMARY KEY (version)
+);
+-- granted: airlock_control: select
+
+CREATE TABLE slot_pool (
+  id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+  team text,
+  name text NOT NULL,
+  slots integer NOT NULL,
+  description text,
+  include_deferred boolean NOT NULL DEFAULT false,
+  CONSTRAINT slot_pool_pkey PRIMARY KEY (id),
+  CONSTRAINT slot_pool_name_check CHECK (((name <> ''::text) AND (length(name) <= 256))),
+  CONSTRAINT slot_pool_slots_check CHECK ((slots >= '-1'::integer)),
+  CONSTRAINT slot_pool_team_fkey FOREIGN KEY (team) REFERENCES team(name)
+);
+CREATE UNIQUE INDEX slot_pool_name ON slot_pool USING btree (name);
+-- granted: airlock_control: delete, insert, select, update
+
+CREATE TABLE supervisor (
+  id uuid NOT NULL,
+  jkt text NOT NULL,
+  public_jwk json NOT NULL,
+  hostname text NOT NULL,
+  unixname text NOT NULL,
+  pid integer NOT NULL,
+  roles text[] NOT NULL,
+  sandbox_tier text NOT NULL,
+  version text NOT NULL,
+  registered_at timestamp with time zone NOT NULL,
+  last_seen_at timestamp with time zone NOT NULL,
+  ended_at timestamp with time zone,
+  CONSTRAINT supervisor_pkey PRIMARY KEY (id),
+  CONSTRAINT supervisor_jkt_key UNIQUE (jkt)
+);
+-- granted: airlock_control: delete, insert, select, update
+
+CREATE TABLE task_instance (
+  id uuid NOT NULL,
+  dag_run_id bigint NOT NULL,
+  dag_id text NOT NULL,
+  run_id text NOT NULL,
+  task_id text NOT NULL,
+  map_index integer NOT NULL DEFAULT '-1'::integer,
+  team text,
+  dag_version_id uuid NOT NULL,
+  state text,
+  try_number integer NOT NULL DEFAULT 0,
+  max_tries integer NOT NULL DEFAULT 0,
+  operator text,
+  task_display_name text NOT NULL,
+  runtime text NOT NULL DEFAULT 'python'::text,
+  pool text NOT NULL,
+  pool_slots integer NOT NULL DEFAULT 1,
+  queue text NOT NULL,
+  priority_weight integer NOT NULL DEFAULT 1,
+  executor text,
+  executor_config json,
+  needs text,
+  execution_timeout_seconds double precision,
+  max_active_per_dag integer,
+  max_active_per_run integer,
+  scheduled_at timestamp with time zone,
+  queued_at timestamp with time zone,
+  queued_by uuid,
+  queue_attempts integer NOT NULL DEFAULT 0,
+  supervisor_id uuid,
+  claimed_at timestamp with time zone,
+  start_date timestamp with time zone,
+  end_date timestamp with time zone,
+  duration double precision,
+  hostname text NOT NULL DEFAULT ''::text,
+  unixname text,
+  pid integer,
+  last_heartbeat_at timestamp with time zone,
+  workload_jti text,
+  exchanged_at timestamp with time zone,
+  exchange_key text,
+  execution_jti text,
+  execution_confirmed boolean NOT NULL DEFAULT false,
+  execution_jti_next text,
+  execution_next_at timestamp with time zone,
+  execution_jti_prev text,
+  execution_overlap_until timestamp with time zone,
+  deadline_at timestamp with time zone,
+  retry_at timestamp with time zone,
+  retry_delay_override double precision,
+  retry_reason text,
+  reschedule_at timestamp with time zone,
+  next_method text,
+  next_kwargs json,
+  trigger_id bigint,
+  trigger_timeout timestamp with time zone,
+  rendered_fields json,
+  rendered_map_index text,
+  note text,
+  note_user text,
+  log_bytes bigint NOT NULL DEFAULT 0,
+  log_base bigint NOT NULL DEFAULT 0,
+  updated_at timestamp with time zone NOT NULL,
+  CONSTRAINT task_instance_pkey PRIMARY KEY (id),
+  CONSTRAINT task_instance_dag_run_id_fkey FOREIGN KEY (dag_run_id) REFERENCES dag_run(id) ON DELETE CASCADE,
+  CONSTRAINT task_instance_dag_run_id_task_id_map_index_key UNIQUE (dag_run_id, task_id, map_index),
+  CONSTRAINT task_instance_dag_version_id_fkey FOREIGN KEY (dag_version_id) REFERENCES dag_version(id)
+) WITH (fillfactor=70);
+CREATE INDEX ti_active ON task_instance USING btree (pool) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text, 'restarting'::text, 'deferred'::text, 'awaiting_input'::text]));
+CREATE INDEX ti_by_name ON task_instance USING btree (dag_id, run_id, task_id, map_index);
+CREATE INDEX ti_by_supervisor ON task_instance USING btree (supervisor_id) WHERE (supervisor_id IS NOT NULL);
+CREATE INDEX ti_by_version ON task_instance USING btree (dag_version_id);
+CREATE INDEX ti_queued ON task_instance USING btree (queued_at) WHERE (state = 'queued'::text);
+CREATE INDEX ti_reschedule ON task_instance USING btree (reschedule_at) WHERE (state = 'up_for_reschedule'::text);
+CREATE INDEX ti_retry ON task_instance USING btree (retry_at) WHERE (state = 'up_for_retry'::text);
+CREATE INDEX ti_running ON task_instance USING btree (dag_run_id) WHERE (state = ANY (ARRAY['running'::text, 'restarting'::text]));
+CREATE INDEX ti_scheduled ON task_instance USING btree (priority_weight DESC, dag_run_id, map_index) WHERE (state = 'scheduled'::text);
+-- granted: airlock_control: delete, insert, select, update
+
+CREATE TABLE task_instance_history (
+  id uuid NOT NULL,
+  dag_run_id bigint NOT NULL,
+  dag_id text NOT NULL,
+  run_id text NOT NULL,
+  task_id text NOT NULL,
+  map_index integer NOT NULL,
+  team text,
+  dag_version_id uuid,
+  state text,
+  try_number integer NOT NULL,
+  max_tries integer NOT NULL,
+  operator text,
+  task_display_name text NOT NULL,
+  pool text NOT NULL,
+  pool_slots integer NOT NULL,
+  queue text NOT NULL,
+  priority_weight integer NOT NULL,
+  executor text,
+  executor_config json,
+  scheduled_at timestamp with time zone,
+  queued_at timestamp with time zone,
+  start_date timestamp with time zone,
+  end_date timestamp with time zone,
+  duration double precision,
+  hostname text NOT NULL,
+  unixname text,
+  pid integer,
+  retry_delay_override double precision,
+  retry_reason text,
+  reported_state text,
+  rendered_map_index text,
+  CONSTRAINT task_instance_history_pkey PRIMARY KEY (id),
+  CONSTRAINT task_instance_history_dag_run_id_fkey FOREIGN KEY (dag_run_id) REFERENCES dag_run(id) ON DELETE CASCADE
+);
+CREATE INDEX ti_history_by_name ON task_instance_history USING btree (dag_run_id, task_id, map_index, try_number);
+-- granted: airlock_control: delete, insert, select, update
+
+CREATE TABLE task_map (
+  dag_run_id bigint NOT NULL,
+  task_id text NOT NULL,
+  map_index integer NOT NULL,
+  length integer NOT NULL,
+  CONSTRAINT task_map_pkey PRIMARY KEY (dag_run_id, task_id, map_index),
+  CONSTRAINT task_map_dag_run_id_fkey FOREIGN KEY (dag_run_id) REFERENCES dag_run(id) ON DELETE CASCADE,
+  CONSTRAINT task_map_length_check CHECK ((length >= 0))
+);
+-- granted: airlock_control: delete, insert, select, update
+
+CREATE TABLE task_reschedule (
+  id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+  ti_id uuid NOT NULL,
+  start_date timestamp with time zone NOT NULL,
+  end_date timestamp with time zone NOT NULL,
+  reschedule_at timestamp with time zone NOT NULL,
+  CONSTRAINT task_reschedule_pkey PRIMARY KEY (id),
+  CONSTRAINT task_reschedule_ti_id_fkey FOREIGN KEY (ti_id) REFERENCES task_instance(id) ON UPDATE CASCADE ON DELETE CASCADE
+);
+CREATE INDEX task_reschedule_by_ti ON task_reschedule USING btree (ti_id);
+-- granted: airlock_control: delete, insert, select
+
+CREATE TABLE team (
+  name text NOT NULL,
+  CONSTRAINT team_pkey PRIMARY KEY (name),
+  CONSTRAINT team_name_check CHECK ((name ~ '^[A-Za-z0-9_-]{1,50}$'::text))
+);
+-- granted: airlock_control: delete, insert, select, update
+
+CREATE TABLE variable (
+  id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+  team text,
+  key text NOT NULL,
+  val text NOT NULL,
+  description text,
+  is_encrypted boolean NOT NULL DEFAULT false,
+  CONSTRAINT variable_pkey PRIMARY KEY (id),
+  CONSTRAINT variable_key_check CHECK ((length(key) <= 250)),
+  CONSTRAINT variable_team_fkey FOREIGN KEY (team) REFERENCES team(name)
+);
+CREATE UNIQUE INDEX variable_key ON variable USING btree (COALESCE(team, ''::text), key);
+-- granted: airlock_control: delete, insert, select, update
+
+CREATE TABLE xcom (
+  dag_run_id bigint NOT NULL,
+  task_id text NOT NULL,
+  map_index integer NOT NULL,
+  key text NOT NULL,
+  dag_id text NOT NULL,
+  run_id text NOT NULL,
+  value json,
+  dag_result boolean NOT NULL DEFAULT false,
+  at timestamp with time zone NOT NULL,
+  CONSTRAINT xcom_pkey PRIMARY KEY (dag_run_id, task_id, map_index, key),
+  CONSTRAINT xcom_dag_run_id_fkey FOREIGN KEY (dag_run_id) REFERENCES dag_run(id) ON DELETE CASCADE,
+  CONSTRAINT xcom_key_check CHECK (((key <> ''::text) AND (length(key) <= 512)))
+);
+-- granted: airlock_control: delete, insert, select, update
+-- besides tables: nothing
