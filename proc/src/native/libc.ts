@@ -65,10 +65,12 @@ export function addressOf(bytes: NodeJS.ArrayBufferView): bigint {
   return getRawPointer(bytes);
 }
 
-/** Leaves user, group and all supplementary groups, on every thread. @throws SystemCallError */
-export function becomeUser(uid: number, gid: number): void {
+/** Leaves user, group and all supplementary groups but these, on every thread. @throws SystemCallError */
+export function becomeUser(uid: number, gid: number, groups: readonly number[] = []): void {
+  const list = new Uint32Array(groups);
   // The library's functions, not the kernel's: the kernel changes one thread, the library all of them.
-  if (libc.setgroups(0n, 0n) !== 0) throw new SystemCallError('setgroups', errno());
+  if (libc.setgroups(BigInt(list.length), list.length === 0 ? 0n : getRawPointer(list)) !== 0)
+    throw new SystemCallError('setgroups', errno());
   if (libc.setresgid(gid, gid, gid) !== 0) throw new SystemCallError('setresgid', errno(), String(gid));
   if (libc.setresuid(uid, uid, uid) !== 0) throw new SystemCallError('setresuid', errno(), String(uid));
 }

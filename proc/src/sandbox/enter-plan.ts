@@ -6,6 +6,8 @@ export type EnterPlan = {
   readonly tier: SandboxTier;
   /** User and group id to become; null where the parent is not root. */
   readonly uid: number | null;
+  /** Supplementary groups, besides a group of the child's own: those of the folders that it may write. */
+  readonly groups: readonly number[];
   readonly workDir: string;
   readonly limits: SandboxLimits;
   readonly families: { readonly unix: boolean; readonly internet: boolean };

@@ -108,13 +108,14 @@ function enter(plan: EnterPlan): void {
   const strong = plan.tier === 'namespaces' || plan.tier === 'landlock';
   process.umask(0o022);
   if (plan.tier === 'namespaces') buildTree(plan);
-  process.umask(0o077);
+  // Files in a folder that several tries write, each with a user id of its own, must stay writable for its group.
+  process.umask(plan.groups.length > 0 ? 0o002 : 0o077);
   if (strong) assertNoPoolThread();
   setLimit('core', 0);
   setLimit('openFiles', plan.limits.openFiles);
   setLimit('fileBytes', plan.limits.fileBytes);
   if (plan.uid !== null) {
-    becomeUser(plan.uid, plan.uid);
+    becomeUser(plan.uid, plan.uid, plan.groups);
     // Counted for each user id of the host. Where that id is shared with everything else of its owner, the limit
     // would count strangers' threads.
     setLimit('processes', plan.limits.processes);

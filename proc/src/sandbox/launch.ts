@@ -15,11 +15,12 @@ import {
   runnerRequest,
 } from '@airlock/contract/ipc/runner';
 import { BrokenFrame, encodeFrame, FrameDecoder } from '../frames.ts';
+import { claim } from '../own-pids.ts';
 import { ENTER_SCRIPT, type EnterPlan } from './enter-plan.ts';
 import { assertEnterable } from './enterable.ts';
 import { prepareParent } from './parent.ts';
 import { MAPPED_ID, makePlan, NAMESPACE_WORK_DIR } from './plan.ts';
-import { forgetChild, killQuietly, rememberChild, sweepOnce } from './sweep.ts';
+import { killQuietly, sweepOnce } from './sweep.ts';
 import type { ChildExit, SandboxedChild, SandboxSpec } from './types.ts';
 import { DEFAULT_UIDS, giveBackUid, takeUid } from './uids.ts';
 import { makeWorkDir, removeWorkDir } from './work-dir.ts';
@@ -172,7 +173,7 @@ export function launchSandboxed(spec: SandboxSpec): SandboxedChild {
     });
     const channel = child.stdio[3] as Socket;
     channel.on('error', () => undefined); // the child's end is gone; `exited` says so
-    channel.write(encodeFrame(plan, MAX_PARENT_FRAME_BYTES));
+    if (spec.deferred !== true) channel.write(encodeFrame(plan, MAX_PARENT_FRAME_BYTES));
   } catch (error) {
     if (uid !== null) giveBackUid(uid);
     throw error;
@@ -194,7 +195,7 @@ function handle({ child, spec, uid, workDir, namespaces }: Parts): SandboxedChil
   let gone = false;
   let onBroken: ((reason: string) => void) | null = null;
   let brokenReason: string | null = null;
-  if (pid > 0) rememberChild(pid);
+  claim(child);
 
   const killNow = () => {
     if (gone || pid <= 0) return;
@@ -207,7 +208,6 @@ function handle({ child, spec, uid, workDir, namespaces }: Parts): SandboxedChil
     const settle = async (exit: ChildExit) => {
       gone = true;
       if (!namespaces && pid > 0) await sweep(pid, uid);
-      forgetChild(pid);
       if (uid !== null) giveBackUid(uid);
       if (!namespaces) removeWorkDir(workDir);
       resolve(exit);
@@ -223,6 +223,10 @@ function handle({ child, spec, uid, workDir, namespaces }: Parts): SandboxedChil
     onBroken?.(reason);
   });
   return {
+    enter(extra) {
+      const whole = { ...spec, extra: [...(spec.extra ?? []), ...extra] };
+      if (spec.deferred && !gone) channel.write(encodeFrame(makePlan(whole, uid, workDir), MAX_PARENT_FRAME_BYTES));
+    },
     pid,
     workDir,
     tier: spec.tier,

@@ -110,6 +110,7 @@ export function makePlan(spec: SandboxSpec, uid: number | null, workDir: string)
   return {
     tier: spec.tier,
     uid,
+    groups: uid === null ? [] : [...new Set(writable.map((path) => statSync(path).gid))].filter((gid) => gid !== 0),
     workDir,
     limits: { ...limits, processes: Math.max(256, limits.processes) },
     // A Unix socket of the host is out of sight only in a file tree of the child's own.

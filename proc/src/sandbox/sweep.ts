@@ -3,15 +3,7 @@
  * been reparented to this process (which is its descendants' subreaper).
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-
-/** Processes started by this package: never strays. */
-const known = new Set<number>();
-export function rememberChild(pid: number): void {
-  known.add(pid);
-}
-export function forgetChild(pid: number): void {
-  known.delete(pid);
-}
+import { ownPids } from '../own-pids.ts';
 
 export type ProcessFacts = {
   readonly pid: number;
@@ -64,7 +56,7 @@ function realUid(pid: number): number {
 }
 
 function reparentedToUs(): readonly number[] {
-  return allPids().filter((pid) => !known.has(pid) && processFacts(pid)?.parent === process.pid);
+  return allPids().filter((pid) => !ownPids.has(pid) && processFacts(pid)?.parent === process.pid);
 }
 
 /** One round. @returns how many living processes it found and killed */

@@ -30,6 +30,8 @@ export type SandboxSpec = {
   readonly network: 'host' | 'none';
   /** Further paths: a bundle root (read), the path of a declared `fs` connection (write). */
   readonly extra?: readonly ExtraPath[];
+  /** True: the child waits for `enter()` before it restricts itself and runs, so that its extra paths may come later. */
+  readonly deferred?: boolean;
   /** Paths that stay hidden even where they lie inside a shown tree: the data folder. */
   readonly hide?: readonly string[];
   /** Added to the child's own minimal environment (PATH, HOME, TMPDIR, USER, LOGNAME, LANG, TZ). Never anything secret. */
@@ -51,6 +53,8 @@ export type SandboxedChild = {
   /** The private, empty, writable folder as the child sees it, absolute. It is gone when the child is. */
   readonly workDir: string;
   readonly tier: SandboxTier;
+  /** Only for a deferred child, once: these paths besides those of the spec, and go. */
+  enter(extra: readonly ExtraPath[]): void;
   /** Writes one frame. Ignored once the child is gone. @throws AppError BODY_TOO_LARGE above MAX_PARENT_FRAME_BYTES */
   send(frame: ToRunner): void;
   /** Frames of the child, checked against the contract. One listener; frames that came before it are kept. */

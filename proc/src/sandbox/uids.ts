@@ -8,8 +8,8 @@ let next = 0;
 
 /** Takes an id from `[first, first + size)`. Give it back when every process of it is gone. */
 export function takeUid({ first, size }: UidRange): number {
-  for (let tries = 0; tries < size; tries++) {
-    const uid = first + (next % size);
+  for (let tries = 0; tries < size - 1; tries++) {
+    const uid = first + (next % (size - 1));
     next = (next + 1) % size;
     if (inUse.has(uid)) continue;
     inUse.add(uid);

@@ -1,0 +1,83 @@
+/** The worker role: takes workloads while it has room, and carries each through in a process of its own. */
+import { fileURLToPath } from 'node:url';
+import { claimAnswer, type ExecuteTaskWorkload } from '@airlock/contract/supervisor-api';
+import type { SandboxSpec } from '@airlock/proc/sandbox/index';
+import type { Role, RoleContext } from '../role-context.ts';
+import { claimLoop } from './claim.ts';
+import { ModuleCache } from './modules.ts';
+import { createRunnerPool } from './pool.ts';
+import { type RunningTry, reportDeath, startTry, type TryDeps } from './try.ts';
+
+export type TaskRole = Role & {
+  /** Ids of the tries that this worker holds now. */
+  readonly holds: () => readonly string[];
+};
+
+/** The entry of a runner; started as a file, never imported. */
+const RUNNER = fileURLToPath(new URL('../../../sdk/bin/runner.ts', import.meta.url));
+const MIB = 1024 * 1024;
+
+/** What every runner of this worker is started with. */
+export function runnerSpec(ctx: RoleContext, entry = RUNNER): SandboxSpec {
+  const { sandbox } = ctx.config;
+  return {
+    tier: ctx.tier,
+    entry,
+    packages: ctx.packages,
+    network: 'host',
+    hide: ctx.hidden,
+    workBase: ctx.workBase,
+    uids: { first: sandbox.uid_range_start, size: sandbox.uid_range_size },
+    nodeArgs: [`--max-old-space-size=${sandbox.memory_limit_mb}`],
+    limits: {
+      openFiles: sandbox.max_open_files,
+      processes: sandbox.max_processes,
+      fileBytes: sandbox.max_file_mb * MIB,
+    },
+  };
+}
+
+export function startTaskRole(ctx: RoleContext, entry?: string): TaskRole {
+  const spec = runnerSpec(ctx, entry);
+  const pool = createRunnerPool(spec, ctx.config.workers.runner_pool_size);
+  const running = new Map<string, RunningTry>();
+  const deps: TryDeps = { ctx, pool, modules: new ModuleCache(ctx.client), spec, uids: spec.uids! };
+  let freed: (() => void) | null = null;
+
+  const accept = (workload: ExecuteTaskWorkload) => {
+    const { airlock, ti } = workload;
+    if (airlock === undefined) {
+      // Nothing in this worker runs it; said at once, so that it is not waited for.
+      ctx.log.error({ ti: ti.id, queue: ti.queue }, 'a workload for another language: no command serves its queue');
+      return;
+    }
+    const one = startTry(deps, { ...workload, airlock });
+    running.set(ti.id, one);
+    void one.done.finally(() => {
+      if (running.get(ti.id) === one) running.delete(ti.id);
+      freed?.();
+    });
+  };
+  const loop = claimLoop({
+    ctx,
+    freeSlots: () => ctx.config.core.parallelism - running.size,
+    slotFreed: () =>
+      new Promise((resolve) => {
+        freed = resolve;
+      }),
+    accept: (workloads) => workloads.forEach(accept),
+    parse: (body) => claimAnswer.parse(body).workloads,
+  });
+  pool.refill();
+  return {
+    holds: () => [...running.keys()],
+    async stop() {
+      await loop.stop();
+      for (const one of running.values()) one.stop('The worker was stopped.');
+      await Promise.allSettled([...running.values()].map((one) => one.done));
+      await pool.stop();
+    },
+  };
+}
+
+export { reportDeath };

@@ -1,0 +1,70 @@
+/** From how a task's process ended to what is reported. Pure. */
+import type { TaskOutcome } from '@airlock/contract/ipc/runner';
+import type { ChildExit } from '@airlock/proc/sandbox/index';
+import type { FinalState } from './report.ts';
+
+/** Why a try ended without an outcome of its own making. */
+export type Ending =
+  | { readonly kind: 'outcome'; readonly outcome: TaskOutcome }
+  /** Its process ended before it gave an outcome. */
+  | { readonly kind: 'exited'; readonly exit: ChildExit }
+  /** It broke the protocol. */
+  | { readonly kind: 'broken'; readonly reason: string }
+  | { readonly kind: 'timeout'; readonly seconds: number }
+  /** The supervisor could not go on with it. */
+  | { readonly kind: 'stopped'; readonly reason: string }
+  /** The server says that the try is over: nothing more is sent. */
+  | { readonly kind: 'gone' };
+
+export type Verdict = {
+  readonly final: FinalState;
+  /** Line for the log of the try. */
+  readonly level: 'info' | 'error';
+  readonly message: string;
+  readonly fields?: Readonly<Record<string, unknown>>;
+};
+
+function failure(shouldRetry: boolean, message: string, fields?: Verdict['fields']): Verdict {
+  const final: FinalState = shouldRetry ? { state: 'up_for_retry', reason: message } : { state: 'failed' };
+  return { final, level: 'error', message, ...(fields ? { fields } : {}) };
+}
+
+function howItExited({ code, signal }: ChildExit): string {
+  if (signal !== null) return `The task's process was killed by ${signal} before the task had a result.`;
+  return `The task's process ended with status ${code ?? 'unknown'} before the task had a result.`;
+}
+
+function ofOutcome(outcome: TaskOutcome, shouldRetry: boolean): Verdict {
+  switch (outcome.state) {
+    case 'success':
+      return { final: { state: 'success' }, level: 'info', message: 'The task succeeded.' };
+    case 'skipped':
+      return { final: { state: 'skipped' }, level: 'info', message: `The task was skipped: ${outcome.reason}` };
+    case 'reschedule':
+      return {
+        final: { state: 'up_for_reschedule', afterSeconds: outcome.after_seconds },
+        level: 'info',
+        message: `Not ready yet; the next look is in ${outcome.after_seconds} s.`,
+      };
+    case 'failed': {
+      const { name, message, stack } = outcome.error;
+      return failure(outcome.retryable && shouldRetry, `The task failed: ${name}: ${message}`, { stack });
+    }
+  }
+}
+
+/** @param shouldRetry as `/run` answered: whether another try is left */
+export function judge(ending: Exclude<Ending, { kind: 'gone' }>, shouldRetry: boolean): Verdict {
+  switch (ending.kind) {
+    case 'outcome':
+      return ofOutcome(ending.outcome, shouldRetry);
+    case 'exited':
+      return failure(shouldRetry, howItExited(ending.exit));
+    case 'broken':
+      return failure(shouldRetry, `The task's process was killed: ${ending.reason}.`);
+    case 'timeout':
+      return failure(shouldRetry, `The task ran longer than its timeout of ${ending.seconds} s and was killed.`);
+    case 'stopped':
+      return failure(shouldRetry, ending.reason);
+  }
+}

@@ -1,0 +1,91 @@
+/** The process of one try: its output into the log, its messages to whom they concern, and the one way in which it ended. */
+import type { Answer, RunnerRequest, StartTask } from '@airlock/contract/ipc/runner';
+import type { SandboxedChild } from '@airlock/proc/sandbox/index';
+import { LineSplitter } from './lines.ts';
+import type { Masker } from './mask.ts';
+import type { Ending } from './outcome.ts';
+import type { TryLog } from './try-log.ts';
+
+/** How long output may still come after the process and all that it started are gone. */
+const DRAIN_MS = 2000;
+
+export type TryProcess = {
+  /** The first thing that ended it. */
+  readonly ended: Promise<Ending>;
+  start(frame: StartTask): void;
+  respond(answer: Answer): void;
+  /** Ends it for a reason that is not its own. Later reasons change nothing. */
+  end(ending: Ending): void;
+  /** Asks the task to stop: aborts its `signal`. */
+  cancel(reason: string): void;
+  /** Kills it with all that it started, and resolves when they are gone and their output is in the log. */
+  finish(): Promise<void>;
+  /** Stops and continues reading its output. */
+  hold(on: boolean): void;
+};
+
+export function followProcess(
+  child: SandboxedChild,
+  log: TryLog,
+  masker: Masker,
+  onRequest: (request: RunnerRequest) => void,
+): TryProcess {
+  const ended = Promise.withResolvers<Ending>();
+  const streams = [
+    { stream: child.stdout, lines: new LineSplitter(masker, (line) => log.add('task.stdout', 'info', line)) },
+    { stream: child.stderr, lines: new LineSplitter(masker, (line) => log.add('task.stderr', 'error', line)) },
+  ];
+  const drained = streams.map(
+    ({ stream, lines }) =>
+      new Promise<void>((resolve) => {
+        stream.on('data', (chunk: Buffer) => lines.push(chunk));
+        stream.once('error', () => undefined);
+        stream.once('close', () => {
+          lines.end();
+          resolve();
+        });
+      }),
+  );
+  child.onBroken((reason) => ended.resolve({ kind: 'broken', reason }));
+  child.onFrame((frame) => {
+    switch (frame.type) {
+      case 'idle':
+      case 'bundled':
+      case 'parsed':
+        return;
+      case 'log':
+        return log.add('task', frame.level, frame.event, frame.fields, frame.at_ms);
+      case 'result':
+        return ended.resolve({ kind: 'outcome', outcome: frame.outcome });
+      default:
+        try {
+          onRequest(frame);
+        } catch (error) {
+          if (!(error instanceof RangeError)) throw error;
+          ended.resolve({ kind: 'broken', reason: error.message });
+        }
+    }
+  });
+  // Its last message may still be on its way when the exit is known: the channel is read to its end first.
+  void child.exited.then((exit) => setImmediate(() => ended.resolve({ kind: 'exited', exit })));
+  return {
+    ended: ended.promise,
+    start: (frame) => child.send(frame),
+    respond: (answer) => child.send(answer),
+    end: (ending) => ended.resolve(ending),
+    cancel: (reason) => child.send({ type: 'cancel', reason }),
+    async finish() {
+      await child.kill();
+      const late = Promise.withResolvers<void>();
+      const timer = setTimeout(late.resolve, DRAIN_MS);
+      await Promise.race([Promise.all(drained), late.promise]);
+      clearTimeout(timer);
+    },
+    hold(on) {
+      for (const { stream } of streams) {
+        if (on) stream.pause();
+        else stream.resume();
+      }
+    },
+  };
+}
