@@ -54,6 +54,50 @@ export const ADMIN_PASSWORD = 'correct horse battery staple';
 const START_MS = 60_000;
 const STOP_MS = 15_000;
 
+/** Named one by one: a test must not depend on what the machine happens to have set. */
+function environment(home: string, more: StandaloneOptions['env']): Record<string, string> {
+  return {
+    PATH: process.env.PATH ?? '/usr/bin:/bin',
+    HOME: home,
+    AIRLOCK_HOME: home,
+    AIRLOCK_ADMIN_PASSWORD: ADMIN_PASSWORD,
+    AIRLOCK__API__PORT: '0',
+    AIRLOCK__CORE__LOAD_EXAMPLES: 'false',
+    AIRLOCK__CORE__DAGS_ARE_PAUSED_AT_CREATION: 'false',
+    ...more,
+  };
+}
+
+/**
+ * A start that must not succeed. Nothing may be left of it.
+ * @returns exit status, what it wrote, and how long that took, ms
+ */
+export async function refusedStart(options: {
+  readonly home: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly runAs?: number;
+}): Promise<{
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly tookMs: number;
+}> {
+  const beganMs = performance.now();
+  const child = spawn(process.execPath, [join(repositoryRoot, 'cli/bin/airlock'), 'standalone'], {
+    env: environment(options.home, options.env),
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...(options.runAs === undefined ? {} : { uid: options.runAs, gid: options.runAs }),
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const late = setTimeout(() => child.kill('SIGTERM'), START_MS);
+  const status = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  clearTimeout(late);
+  return { status, stdout, stderr, tookMs: performance.now() - beganMs };
+}
+
 /** @throws Error with everything that it wrote, when it does not become healthy */
 export async function startStandalone(options: StandaloneOptions = {}): Promise<Standalone> {
   const temporary = options.home === undefined ? tempHome() : null;
@@ -65,17 +109,7 @@ export async function startStandalone(options: StandaloneOptions = {}): Promise<
   if (options.runAs !== undefined) for (const path of [home, dags]) chownSync(path, options.runAs, options.runAs);
 
   const startedMs = performance.now();
-  // Named one by one: a test must not depend on what the machine happens to have set.
-  const env: Record<string, string> = {
-    PATH: process.env.PATH ?? '/usr/bin:/bin',
-    HOME: home,
-    AIRLOCK_HOME: home,
-    AIRLOCK_ADMIN_PASSWORD: ADMIN_PASSWORD,
-    AIRLOCK__API__PORT: '0',
-    AIRLOCK__CORE__LOAD_EXAMPLES: 'false',
-    AIRLOCK__CORE__DAGS_ARE_PAUSED_AT_CREATION: 'false',
-    ...options.env,
-  };
+  const env = environment(home, options.env);
   const child = spawn(process.execPath, [join(repositoryRoot, 'cli/bin/airlock'), 'standalone'], {
     env,
     stdio: ['ignore', 'pipe', 'pipe'],
