@@ -1,5 +1,5 @@
 import { type Db, sql } from '../../database.ts';
-import { tokenUse } from '../token/caller.ts';
+import { type CallerKey, liveCondition, tokenUse } from '../token/caller.ts';
 import { RELAXED } from '../token/relaxed.ts';
 import type { TokenState } from '../token/use.ts';
 
@@ -48,11 +48,13 @@ export async function recordHeartbeats(
 
 export type OwnTry = {
   readonly archived: boolean;
+  /** As `CallerRow.live`. */
+  readonly live: boolean;
   readonly state: string | null;
   readonly hostname: string;
   readonly pid: number | null;
+  /** What the worker of an archived try had reported. */
   readonly reported_state: string | null;
-  readonly execution_jti: string | null;
   readonly execution_jti_prev: string | null;
   readonly execution_overlap_until: string | null;
   readonly dag_id: string;
@@ -63,14 +65,15 @@ export type OwnTry = {
 };
 
 /** What became of a try, live or archived; for the answer to a report that changed nothing. Locks nothing. */
-export async function findOwnTry(db: Db, id: string): Promise<OwnTry | null> {
+export async function findOwnTry(db: Db, key: CallerKey): Promise<OwnTry | null> {
   const rows = await db.query<OwnTry>(
-    sql`SELECT false AS archived, state, hostname, pid, NULL AS reported_state, execution_jti, execution_jti_prev,
-        execution_overlap_until, dag_id, run_id, task_id, map_index, try_number
-      FROM task_instance WHERE id = ${id}
+    sql`SELECT false AS archived, ${liveCondition(key)} AS live, t.state, t.hostname, t.pid, NULL AS reported_state,
+        t.execution_jti_prev, t.execution_overlap_until, t.dag_id, t.run_id, t.task_id, t.map_index, t.try_number
+      FROM task_instance t WHERE t.id = ${key.id}
       UNION ALL
-      SELECT true, state, hostname, pid, reported_state, NULL, NULL, NULL, dag_id, run_id, task_id, map_index, try_number
-      FROM task_instance_history WHERE id = ${id}
+      SELECT true, false, h.state, h.hostname, h.pid, h.reported_state, NULL, NULL, h.dag_id, h.run_id, h.task_id,
+        h.map_index, h.try_number
+      FROM task_instance_history h WHERE h.id = ${key.id}
       LIMIT 1`,
     'ti_own',
   );

@@ -2,11 +2,12 @@
 import { type Db, type Sql, sql } from '../../database.ts';
 import { type CallerKey, type CallerRow, callerColumns } from '../token/caller.ts';
 
-export type With<T> = CallerRow & { readonly data: T };
+/** `allowed`: the token is live and the right holds; otherwise `data` was not even looked up. */
+export type With<T> = CallerRow & { readonly allowed: boolean; readonly data: T };
 
 /**
- * The caller's row with `data` beside it. `data` is evaluated only for a live token (and where `allowed`, SQL over
- * `task_instance t`, holds): PostgreSQL runs the sub-select of a CASE branch only when the branch is taken.
+ * The caller's row with `data` beside it. `data` is evaluated only for a live token whose right (`allowed`, SQL over the
+ * caller's row `c`) holds: PostgreSQL runs the sub-select of a CASE branch only when the branch is taken.
  * Locks nothing. @returns null when there is no live row of this id.
  */
 export async function readForCaller<T>(
@@ -15,8 +16,9 @@ export async function readForCaller<T>(
   data: { readonly name: string; readonly value: Sql; readonly allowed?: Sql },
 ): Promise<With<T> | null> {
   const rows = await db.query<With<T>>(
-    sql`WITH c AS (SELECT ${callerColumns(key)} FROM task_instance t WHERE t.id = ${key.id})
-      SELECT c.*, CASE WHEN c.live AND ${data.allowed ?? sql`true`} THEN ${data.value} END AS data FROM c`,
+    sql`WITH k AS (SELECT ${callerColumns(key)} FROM task_instance t WHERE t.id = ${key.id}),
+      c AS MATERIALIZED (SELECT c.*, c.live AND ${data.allowed ?? sql`true`} AS allowed FROM k c)
+      SELECT c.*, CASE WHEN c.allowed THEN ${data.value} END AS data FROM c`,
     data.name,
   );
   return rows[0] ?? null;

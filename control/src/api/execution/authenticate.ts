@@ -1,0 +1,86 @@
+/** Who calls: the token, verified by the one profile of its kind, and the proof that its holder has the key. */
+import type { ExecutionClaims, SupervisorClaims, TokenKind, WorkloadClaims } from '@airlock/contract/claims';
+import { AppError } from '@airlock/contract/errors';
+import { type ProofVerifier, type ProvenKey, peekUnverifiedKind, type TokenVerifier } from '@airlock/token-verify';
+import type { FastifyRequest } from 'fastify';
+import type { ExecutionPolicyRow } from './policy.ts';
+
+/** A proven caller. `token` is the text that was sent. */
+export type Identity = {
+  readonly kind: Exclude<TokenKind, 'user'>;
+  readonly claims: WorkloadClaims | ExecutionClaims | SupervisorClaims;
+  readonly token: string;
+  /** Thumbprint of the key whose possession was proven; null for a plain bearer. */
+  readonly jkt: string | null;
+};
+
+export type Authenticator = {
+  /**
+   * @throws TOKEN_MISSING no usable credential · TOKEN_INVALID, TOKEN_EXPIRED · TOKEN_SCOPE another kind than the route's ·
+   *   TI_NOT_SELF the subject is not the one in the path
+   */
+  readonly identify: (request: FastifyRequest, row: ExecutionPolicyRow, selfId: string | null) => Promise<Identity>;
+  /** The key of a caller that has no token yet. @throws TOKEN_INVALID */
+  readonly proveKey: (request: FastifyRequest) => ProvenKey;
+};
+
+const SCHEMES = /^(bearer|dpop) +([^ ]+)$/i;
+/** How kinds are called in answers. */
+const SHOWN_KINDS = ['execution', 'workload', 'worker', 'parse', 'trigger'];
+
+export function createAuthenticator(options: {
+  readonly verifier: TokenVerifier;
+  readonly proofs: ProofVerifier;
+  readonly nowMs: () => number;
+  /** Further addresses, without the path below /execution, by which clients may know this server. */
+  readonly publicBases: readonly string[];
+}): Authenticator {
+  const { verifier, proofs, publicBases } = options;
+
+  const proofOf = (request: FastifyRequest, token: string | null, jkt: string | null): ProvenKey => {
+    const proof = request.headers.dpop;
+    if (typeof proof !== 'string') throw refused('no proof, or several');
+    const path = request.raw.url?.split('?')[0] ?? '';
+    const below = path.replace(/^\/execution/, '');
+    const urls = [`${request.protocol}://${request.host}${path}`, ...publicBases.map((base) => base + below)];
+    return proofs.verify({
+      proof,
+      method: request.method,
+      urls,
+      accessToken: token,
+      jkt,
+      nowMs: options.nowMs(),
+    });
+  };
+
+  return {
+    identify: async (request, row, selfId) => {
+      const parts = SCHEMES.exec(request.headers.authorization ?? '');
+      const [scheme, token] = [parts?.[1]?.toLowerCase(), parts?.[2]];
+      if (!scheme || !token) throw new AppError('TOKEN_MISSING', { public: 'Missing auth token' });
+      const kind = peekUnverifiedKind(token);
+      if (kind === null || kind === 'user') throw refused('typ');
+      const claims = await verifier.verify(kind, token, options.nowMs());
+      // A bound token is worth nothing without its key, and an unbound one proves nothing with a key.
+      if ((scheme === 'dpop') !== (claims.cnf !== undefined)) throw refused('scheme and binding differ');
+      const jkt = claims.cnf ? proofOf(request, token, claims.cnf.jkt).jkt : null;
+      if (!Array.isArray(row.tokens) || !row.tokens.includes(kind)) throw wrongKind(kind, row);
+      if (row.self === 'path' && claims.sub !== selfId) {
+        throw new AppError('TI_NOT_SELF', { public: 'Token subject does not match task instance ID' });
+      }
+      return { kind, claims, token, jkt };
+    },
+    proveKey: (request) => proofOf(request, null, null),
+  };
+}
+
+function wrongKind(kind: TokenKind, row: ExecutionPolicyRow): AppError {
+  const allowed = SHOWN_KINDS.filter((each) => Array.isArray(row.tokens) && row.tokens.includes(each as TokenKind));
+  return new AppError('TOKEN_SCOPE', {
+    public: `Token type '${kind}' not allowed for this endpoint. Allowed types: ${allowed.join(', ')}`,
+  });
+}
+
+function refused(why: string): AppError {
+  return new AppError('TOKEN_INVALID', { public: 'Invalid auth token', internal: { why } });
+}

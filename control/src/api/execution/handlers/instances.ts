@@ -1,0 +1,114 @@
+/** Counting and listing task instances. @see execution API 3.8 */
+
+import { z } from '@airlock/contract/schema';
+import { TASK_INSTANCE_STATES } from '@airlock/contract/states';
+import { currentVersionOf } from '@airlock/store/queries/task-instance/dag-version';
+import { countInstances, type InstanceFilter, listInstanceStates } from '@airlock/store/queries/task-instance/reads';
+import { mayListInstances as mayListSql } from '@airlock/store/queries/token/rights';
+import { loadModel } from '../../../runs/index.ts';
+import { parseQuery } from '../../http/validation.ts';
+import { many, one, wire } from '../../http/wire.ts';
+import type { Call, ExecutionContext, Handler } from '../context.ts';
+import { notEntitled, notFound } from '../errors.ts';
+import { mayListInstances } from '../rights.ts';
+import { answerLive, callerKey, requireLive } from '../token-life.ts';
+
+const common = {
+  dag_id: one(wire.text()),
+  map_index: one(wire.int()).optional(),
+  task_ids: many(wire.text()),
+  task_group_id: one(wire.text()).optional(),
+  logical_dates: many(wire.instant()),
+  run_ids: many(wire.text()),
+};
+const statesQuery = z.object(common);
+const countQuery = z.object({ ...common, states: many(wire.word([...TASK_INSTANCE_STATES, 'null'])) });
+
+const listOrNull = (list: readonly string[]): readonly string[] | null => (list.length > 0 ? list : null);
+
+type Query = z.output<typeof statesQuery>;
+
+function filterOf(query: Query, group: readonly string[] | null): InstanceFilter {
+  const named = listOrNull(query.task_ids);
+  return {
+    dagId: query.dag_id,
+    mapIndex: query.map_index ?? null,
+    taskIds: group ? [...(named ?? []), ...group] : named,
+    logicalDates: listOrNull(query.logical_dates),
+    runIds: listOrNull(query.run_ids),
+  };
+}
+
+/** The tasks of a group, for a caller that was found entitled to the Dag. @throws NOT_FOUND */
+async function tasksOfGroup(context: ExecutionContext, dagId: string, groupId: string): Promise<readonly string[]> {
+  const versionId = await currentVersionOf(context.db, dagId);
+  if (versionId === null) throw notFound(`The Dag with ID: \`${dagId}\` was not found`);
+  const model = await loadModel(context.db, versionId);
+  const tasks = groupTasks(model.document.dag.task_group, groupId);
+  if (!tasks) throw notFound(`Task group ${groupId} not found in DAG ${dagId}`);
+  return tasks;
+}
+
+type Group = { readonly _group_id?: unknown; readonly children?: Readonly<Record<string, unknown>> };
+
+/** Task ids beneath a group of the serialized Dag; null = no such group. */
+export function groupTasks(root: unknown, groupId: string): string[] | null {
+  const group = root as Group | null;
+  if (typeof group !== 'object' || group === null) return null;
+  const children = Object.entries(group.children ?? {});
+  const subgroups = children.flatMap(([, child]) =>
+    Array.isArray(child) && child[0] === 'taskgroup' ? [child[1] as unknown] : [],
+  );
+  if (group._group_id !== groupId) {
+    for (const sub of subgroups) {
+      const found = groupTasks(sub, groupId);
+      if (found) return found;
+    }
+    return null;
+  }
+  const own = children.flatMap(([, child]) =>
+    Array.isArray(child) && child[0] === 'operator' && typeof child[1] === 'string' ? [child[1]] : [],
+  );
+  return [...own, ...subgroups.flatMap((sub) => groupTasks(sub, (sub as Group)._group_id as string) ?? [])];
+}
+
+/** Rights come before the group is looked up. */
+async function prepare(context: ExecutionContext, call: Call, query: Query) {
+  const target = { dagId: query.dag_id, runIds: listOrNull(query.run_ids) };
+  const allowed = mayListSql(context.rights, target);
+  if (query.task_group_id === undefined) return { target, allowed, filter: filterOf(query, null) };
+  const probe = await requireLive(
+    context,
+    call,
+    await countInstances(context.db, callerKey(call), { ...filterOf(query, []), states: null }, allowed),
+  );
+  if (!probe.allowed || !mayListInstances(context.rights, probe, target)) throw notEntitled('these task instances');
+  const group = await tasksOfGroup(context, query.dag_id, query.task_group_id);
+  return { target, allowed, filter: filterOf(query, group) };
+}
+
+export const count: Handler = async (context, call) => {
+  const query = parseQuery(countQuery, call.request);
+  const { target, allowed, filter } = await prepare(context, call, query);
+  const states = query.states.length > 0 ? query.states.map((state) => (state === 'null' ? null : state)) : null;
+  const row = await requireLive(
+    context,
+    call,
+    await countInstances(context.db, callerKey(call), { ...filter, states }, allowed),
+  );
+  if (!row.allowed || !mayListInstances(context.rights, row, target)) throw notEntitled('these task instances');
+  return await answerLive(context, call, row, { status: 200, body: row.data ?? 0 });
+};
+
+export const states: Handler = async (context, call) => {
+  const query = parseQuery(statesQuery, call.request);
+  const { target, allowed, filter } = await prepare(context, call, query);
+  const row = await requireLive(context, call, await listInstanceStates(context.db, callerKey(call), filter, allowed));
+  if (!row.allowed || !mayListInstances(context.rights, row, target)) throw notEntitled('these task instances');
+  const taskStates: Record<string, Record<string, string | null>> = Object.create(null);
+  for (const { run_id: runId, task_id: taskId, map_index: mapIndex, state } of row.data ?? []) {
+    taskStates[runId] ??= Object.create(null) as Record<string, string | null>;
+    taskStates[runId][mapIndex < 0 ? taskId : `${taskId}_${mapIndex}`] = state;
+  }
+  return await answerLive(context, call, row, { status: 200, body: { task_states: taskStates } });
+};

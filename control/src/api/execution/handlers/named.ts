@@ -1,0 +1,99 @@
+/** Variables and connections. Rights come first: what was not declared gets one answer, whether or not it exists. */
+import { z } from '@airlock/contract/schema';
+import {
+  deleteVariableFor,
+  putVariableFor,
+  readConnectionFor,
+  readVariableFor,
+} from '@airlock/store/queries/token/named';
+import { check } from '../../http/validation.ts';
+import { wire } from '../../http/wire.ts';
+import { openConnection, openVariable, secretOwner } from '../../secrets/stored.ts';
+import type { Call, Handler } from '../context.ts';
+import { notEntitled, notFound } from '../errors.ts';
+import { mayReadNamed, mayWriteVariables } from '../rights.ts';
+import { parseVariableBody } from '../schemas.ts';
+import { answerLive, callerKey, requireLive } from '../token-life.ts';
+
+function variableKey(call: Call): string {
+  const { variable_key: key } = check(
+    z.object({ variable_key: wire.text({ min: 1, max: 250 }) }),
+    { variable_key: call.params['*'] ?? '' },
+    ['path'],
+  );
+  return key;
+}
+
+export const getVariable: Handler = async (context, call) => {
+  const key = variableKey(call);
+  const row = await requireLive(context, call, await readVariableFor(context.db, callerKey(call), key, context.rights));
+  if (!row.allowed || !mayReadNamed(context.rights, row, 'variables', key)) throw notEntitled(`variable ${key}`);
+  if (!row.data) throw notFound(`Variable with key '${key}' not found`);
+  return await answerLive(context, call, row, {
+    status: 200,
+    body: { key, value: openVariable(context.box, row.data).val },
+  });
+};
+
+export const putVariable: Handler = async (context, call) => {
+  const key = variableKey(call);
+  const { val, description } = parseVariableBody(call.request.body);
+  // The reference stores the word of its language for nothing; readers depend on it.
+  const text = val ?? 'None';
+  const { box } = context;
+  const row = await requireLive(
+    context,
+    call,
+    await putVariableFor(
+      context.db,
+      callerKey(call),
+      key,
+      {
+        val: box.encrypts ? box.seal(text, secretOwner.variable(key)) : text,
+        encrypted: box.encrypts,
+        description: description ?? null,
+      },
+      context.rights,
+    ),
+  );
+  if (!row.allowed || !mayWriteVariables(context.rights, row)) throw notEntitled(`variable ${key}`);
+  return await answerLive(context, call, row, { status: 201, body: { message: 'Variable successfully set' } });
+};
+
+export const deleteVariable: Handler = async (context, call) => {
+  const key = variableKey(call);
+  const row = await requireLive(
+    context,
+    call,
+    await deleteVariableFor(context.db, callerKey(call), key, context.rights),
+  );
+  if (!row.allowed || !mayWriteVariables(context.rights, row)) throw notEntitled(`variable ${key}`);
+  return await answerLive(context, call, row, { status: 204 });
+};
+
+export const getConnection: Handler = async (context, call) => {
+  const connId = call.params.conn_id ?? '';
+  const row = await requireLive(
+    context,
+    call,
+    await readConnectionFor(context.db, callerKey(call), connId, context.rights),
+  );
+  if (!row.allowed || !mayReadNamed(context.rights, row, 'connections', connId)) {
+    throw notEntitled(`connection ${connId}`);
+  }
+  if (!row.data) throw notFound(`Connection with ID ${connId} not found`);
+  const found = openConnection(context.box, row.data);
+  return await answerLive(context, call, row, {
+    status: 200,
+    body: {
+      conn_id: found.conn_id,
+      conn_type: found.conn_type,
+      host: found.host,
+      schema: found.schema,
+      login: found.login,
+      password: found.password,
+      port: found.port,
+      extra: found.extra,
+    },
+  });
+};

@@ -1,0 +1,150 @@
+/** How our own supervisors join, say that they live, take work and report the end of processes. */
+import { randomUUID } from 'node:crypto';
+import { AppError } from '@airlock/contract/errors';
+import { claimRequest, exitReport, registerRequest, supervisorHeartbeat } from '@airlock/contract/supervisor-api';
+import { findSupervisor, registerSupervisor, touchSupervisor } from '@airlock/store/queries/supervisor/register';
+import { lockHeldTry } from '@airlock/store/queries/task-instance/held';
+import type { ProvenKey } from '@airlock/token-verify';
+import type { FastifyRequest } from 'fastify';
+import { claimWorkloads } from '../../../executors/placement.ts';
+import { failTry, reapMissingTries } from '../../../runs/index.ts';
+import { nowIso } from '../../http/instant.ts';
+import { check, parseBody } from '../../http/validation.ts';
+import type { Answer, Call, ExecutionContext, Handler } from '../context.ts';
+import { newJti, refreshDue } from '../token-life.ts';
+
+/** Lifetime of the tokens of supervisors, seconds; renewed on each accepted call of their last fifth. */
+const SUPERVISOR_TTL_SECONDS = 300;
+/** How long the same key may repeat a registration whose answer was lost. */
+const REPEATABLE_MS = 60_000;
+
+/** POST /supervisors: no token yet, so the key in the body must be the one that made the proof. */
+export async function register(context: ExecutionContext, request: FastifyRequest, key: ProvenKey): Promise<Answer> {
+  const body = check(registerRequest, request.body, ['body']);
+  const refused = new AppError('TOKEN_INVALID', { public: 'Invalid auth token', internal: { why: 'join ticket' } });
+  if (body.public_jwk.x !== key.jwk.x) throw refused;
+  const nowMs = context.deps.clock.nowMs();
+  const roles = [...new Set(body.roles)];
+  const id = await registerSupervisor(
+    context.db,
+    {
+      id: randomUUID(),
+      jkt: key.jkt,
+      publicJwkJson: JSON.stringify(key.jwk),
+      hostname: body.hostname,
+      unixname: body.unixname,
+      pid: body.pid,
+      roles,
+      sandboxTier: body.sandbox_tier,
+      version: body.version,
+    },
+    { ticket: body.ticket, nowIso: nowIso(nowMs), repeatableSinceIso: nowIso(nowMs - REPEATABLE_MS) },
+  );
+  if (id === null) throw refused;
+  const tokens: Record<string, string> = {};
+  for (const role of roles) {
+    tokens[role] = await context.deps.minter.mint(role, {
+      sub: id,
+      jti: newJti(),
+      ttlSeconds: SUPERVISOR_TTL_SECONDS,
+      jkt: key.jkt,
+    });
+  }
+  return { status: 201, body: { supervisor_id: id, tokens } };
+}
+
+/** The registered supervisor behind a token: not ended, with this key and this role. @throws TOKEN_INVALID */
+async function requireRegistered(context: ExecutionContext, call: Call, touch = false): Promise<void> {
+  const { kind, claims, jkt } = call.identity;
+  const row = touch
+    ? await touchSupervisor(context.db, { id: claims.sub, nowIso: call.nowIso })
+    : await findSupervisor(context.db, claims.sub);
+  if (row && row.jkt === jkt && row.roles.includes(kind)) return;
+  throw new AppError('TOKEN_INVALID', { public: 'Invalid auth token', internal: { why: 'no such supervisor' } });
+}
+
+async function renewed(context: ExecutionContext, call: Call): Promise<string | null> {
+  const { kind, claims, jkt } = call.identity;
+  if (jkt === null || !refreshDue(claims, call.nowMs)) return null;
+  const ttlSeconds = SUPERVISOR_TTL_SECONDS;
+  return await context.deps.minter.mint(kind, { sub: claims.sub, jti: newJti(), ttlSeconds, jkt });
+}
+
+/** Wraps a handler for a registered supervisor, whose token is renewed when the handler has accepted. */
+export function forSupervisor(
+  handle: (context: ExecutionContext, call: Call) => Promise<Omit<Answer, 'refreshed'>>,
+  touch = false,
+): Handler {
+  return async (context, call) => {
+    await requireRegistered(context, call, touch);
+    const answer = await handle(context, call);
+    return { ...answer, refreshed: await renewed(context, call) };
+  };
+}
+
+export const heartbeat = forSupervisor(async (context, call) => {
+  const { role, holds } = parseBody(supervisorHeartbeat, call.request);
+  if (role !== call.identity.kind) {
+    throw new AppError('TOKEN_SCOPE', {
+      public: `Token type '${call.identity.kind}' not allowed for the role ${role}`,
+    });
+  }
+  if (role === 'worker') {
+    await context.db.transaction((tx) =>
+      reapMissingTries(tx, { supervisorId: call.identity.claims.sub, holds, nowIso: call.nowIso }),
+    );
+  }
+  return { status: 204 };
+}, true);
+
+export const claim = forSupervisor(async (context, call) => {
+  const body = parseBody(claimRequest, call.request);
+  const gone = new AbortController();
+  const onClose = () => gone.abort();
+  call.request.raw.socket.once('close', onClose);
+  try {
+    const workloads = await claimWorkloads(context.deps, {
+      supervisorId: call.identity.claims.sub,
+      jkt: call.identity.jkt!,
+      slots: body.slots,
+      queues: body.queues.includes('*') ? null : body.queues,
+      untilMs: call.nowMs + body.wait_seconds * 1000,
+      signal: AbortSignal.any([gone.signal, context.closing]),
+    });
+    return { status: 200, body: { workloads } };
+  } finally {
+    call.request.raw.socket.off('close', onClose);
+  }
+});
+
+/** A process that ended without an accepted report: its try has failed, and says how. */
+export const exit = forSupervisor(async (context, call) => {
+  const report = parseBody(exitReport, call.request);
+  if (report.outcome === 'reported') return { status: 204 };
+  await context.db.transaction(async (tx) => {
+    const held = await lockHeldTry(tx, {
+      id: call.params.task_instance_id ?? '',
+      supervisorId: call.identity.claims.sub,
+      workloadJti: report.workload_jti,
+    });
+    if (!held) return; // ended, requeued or cleared meanwhile: a late word about an earlier stretch
+    await failTry(tx, {
+      id: held.id,
+      reason: exitReason(report),
+      nowIso: call.nowIso,
+      from: [held.state],
+      maxRetryDelaySeconds: context.deps.config.core.max_task_retry_delay,
+    });
+  });
+  return { status: 204 };
+});
+
+function exitReason(report: { exit_code: number | null; signal: string | null; message: string }): string {
+  const how =
+    report.signal !== null
+      ? `was ended by ${report.signal}`
+      : report.exit_code !== null
+        ? `exited with code ${report.exit_code}`
+        : 'never started';
+  return `The process of the task ${how} without reporting a result.${report.message ? ` ${report.message}` : ''}`;
+}

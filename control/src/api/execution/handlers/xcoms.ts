@@ -1,0 +1,201 @@
+/** XComs: values are the JSON text that was sent, never parsed here. @see execution API 3.11 */
+import { AppError } from '@airlock/contract/errors';
+import { z } from '@airlock/contract/schema';
+import type { CallerRow } from '@airlock/store/queries/token/caller';
+import type { XComTarget } from '@airlock/store/queries/token/rights';
+import { countXCom, getXCom, getXComItem, listXCom } from '@airlock/store/queries/xcom/read';
+import { deleteXCom, setXCom } from '@airlock/store/queries/xcom/write';
+import { check, parseQuery } from '../../http/validation.ts';
+import { one, wire } from '../../http/wire.ts';
+import type { Call, ExecutionContext, Handler } from '../context.ts';
+import { notEntitled, notFound } from '../errors.ts';
+import { mayReadXCom, mayWriteXCom } from '../rights.ts';
+import { pythonSlice } from '../slice.ts';
+import { answerLive, callerKey, requireLive } from '../token-life.ts';
+
+const mapIndex = one(wire.int({ ge: -1 })).optional();
+const readQuery = z.object({
+  map_index: mapIndex,
+  include_prior_dates: one(wire.bool()).optional(),
+  offset: one(wire.int()).optional(),
+});
+const sliceQuery = z.object({
+  start: one(wire.int()).optional(),
+  stop: one(wire.int()).optional(),
+  step: one(wire.int()).optional(),
+  include_prior_dates: one(wire.bool()).optional(),
+});
+const writeQuery = z.object({
+  map_index: mapIndex,
+  dag_result: one(wire.bool()).optional(),
+  mapped_length: one(wire.int({ ge: 0 })).optional(),
+});
+const MAX_KEY = 512;
+
+type Place = { readonly dagId: string; readonly runId: string; readonly taskId: string; readonly key: string };
+
+function placeOf(call: Call, key = call.params['*'] ?? ''): Place {
+  check(z.object({ key: wire.text({ min: 1, max: MAX_KEY }) }), { key }, ['path']);
+  const {
+    dag_id: dagId,
+    run_id: runId,
+    task_id: taskId,
+  } = call.params as Record<'dag_id' | 'run_id' | 'task_id', string>;
+  return { dagId, runId, taskId, key };
+}
+
+const DENIED = 'this XCom';
+
+async function requireReadable<Row extends CallerRow & { readonly allowed: boolean }>(
+  context: ExecutionContext,
+  call: Call,
+  target: XComTarget,
+  row: Row | null,
+): Promise<Row> {
+  const live = await requireLive(context, call, row);
+  if (!live.allowed || !mayReadXCom(context.rights, live, target)) throw notEntitled(DENIED);
+  return live;
+}
+
+const shown = (place: Place, which: string): string =>
+  `XCom with key='${place.key}' ${which} not found for task '${place.taskId}' in DAG run '${place.runId}' of '${place.dagId}'`;
+
+const valueBody = (key: string, text: string | null): string =>
+  `{"key":${JSON.stringify(key)},"value":${text ?? 'null'}}`;
+
+/** `…/{key}`, `…/{key}/item/{n}` and `…/{key}/slice`: the suffixes win over a key that ends like them. */
+export const get: Handler = async (context, call) => {
+  const rest = call.params['*'] ?? '';
+  const item = /^(.+)\/item\/([^/]*)$/s.exec(rest);
+  if (item) return await getItem(context, call, placeOf(call, item[1]), item[2]!);
+  const slice = /^(.+)\/slice$/s.exec(rest);
+  if (slice) return await getSlice(context, call, placeOf(call, slice[1]));
+  return await getValue(context, call, placeOf(call));
+};
+
+const getValue = async (context: ExecutionContext, call: Call, place: Place) => {
+  const query = parseQuery(readQuery, call.request);
+  const priorDates = query.include_prior_dates ?? false;
+  if (query.offset !== undefined) {
+    const target = { ...place, mapIndex: null, priorDates };
+    const row = await requireReadable(
+      context,
+      call,
+      target,
+      await getXComItem(
+        context.db,
+        callerKey(call),
+        { ...target, offset: query.offset, skipNulls: true },
+        context.rights,
+      ),
+    );
+    if (!row.data) throw notFound(shown(place, `offset=${query.offset}`));
+    return await answerLive(context, call, row, { status: 200, text: valueBody(place.key, row.data.text) });
+  }
+  const target = { ...place, mapIndex: query.map_index ?? -1, priorDates };
+  const row = await requireReadable(
+    context,
+    call,
+    target,
+    await getXCom(context.db, callerKey(call), target, context.rights),
+  );
+  if (!row.data) throw notFound(shown(place, `map_index=${target.mapIndex}`));
+  return await answerLive(context, call, row, { status: 200, text: valueBody(place.key, row.data.text) });
+};
+
+const getItem = async (context: ExecutionContext, call: Call, place: Place, offsetText: string) => {
+  const { offset } = check(z.object({ offset: wire.int() }), { offset: offsetText }, ['path']);
+  const target = { ...place, mapIndex: null };
+  const row = await requireReadable(
+    context,
+    call,
+    target,
+    await getXComItem(context.db, callerKey(call), { ...target, offset, skipNulls: false }, context.rights),
+  );
+  if (!row.data) throw notFound(shown(place, `offset=${offset}`));
+  return await answerLive(context, call, row, { status: 200, text: row.data.text ?? 'null' });
+};
+
+const getSlice = async (context: ExecutionContext, call: Call, place: Place) => {
+  const query = parseQuery(sliceQuery, call.request);
+  const target = { ...place, mapIndex: null, priorDates: query.include_prior_dates ?? false };
+  const row = await requireReadable(
+    context,
+    call,
+    target,
+    await listXCom(context.db, callerKey(call), target, context.rights),
+  );
+  const texts = pythonSlice(row.data ?? [], query);
+  return await answerLive(context, call, row, { status: 200, text: `[${texts.join(',')}]` });
+};
+
+export const head: Handler = async (context, call) => {
+  const place = placeOf(call);
+  if (parseQuery(readQuery, call.request).map_index !== undefined) {
+    throw new AppError('BAD_REQUEST', { public: 'map_index is not allowed on HEAD' });
+  }
+  const target = { ...place, mapIndex: null };
+  const row = await requireReadable(
+    context,
+    call,
+    target,
+    await countXCom(context.db, callerKey(call), target, context.rights),
+  );
+  return await answerLive(context, call, row, {
+    status: 200,
+    headers: { 'content-range': `map_indexes ${row.data ?? 0}` },
+  });
+};
+
+export const set: Handler = async (context, call) => {
+  const place = placeOf(call);
+  const query = parseQuery(writeQuery, call.request);
+  const target = { ...place, mapIndex: query.map_index ?? -1 };
+  if (!call.request.bodyIsJson) {
+    throw new AppError('VALIDATION', { public: 'The body must be JSON', detail: [NOT_JSON] });
+  }
+  if (query.mapped_length !== undefined && query.mapped_length > context.deps.config.core.max_map_length) {
+    const message = "pushed value is too large to map as a downstream's dependency";
+    const detail = { reason: 'unmappable_return_value_length', message };
+    throw new AppError('BAD_REQUEST', { public: message, detail });
+  }
+  const row = await requireLive(
+    context,
+    call,
+    await setXCom(
+      context.db,
+      callerKey(call),
+      target,
+      {
+        valueJson: call.request.bodyText ?? 'null',
+        dagResult: query.dag_result ?? false,
+        mappedLength: query.mapped_length ?? null,
+      },
+      context.rights,
+    ),
+  );
+  if (!row.allowed || !mayWriteXCom(context.rights, row, target)) throw notEntitled(DENIED);
+  if (!row.run_found) {
+    throw new AppError('NOT_FOUND', { public: `DAG run not found on DAG '${place.dagId}' with ID '${place.runId}'` });
+  }
+  if (!row.written) throw notFound(`Task instance '${place.taskId}' with map_index=${target.mapIndex} not found`);
+  return await answerLive(context, call, row, { status: 201, body: { message: 'XCom successfully set' } });
+};
+
+const NOT_JSON = {
+  type: 'json_type',
+  loc: ['body'],
+  msg: 'The body must be sent as application/json',
+  input: null,
+} as const;
+
+export const remove: Handler = async (context, call) => {
+  const place = placeOf(call);
+  const target = { ...place, mapIndex: parseQuery(writeQuery, call.request).map_index ?? -1 };
+  const row = await requireLive(context, call, await deleteXCom(context.db, callerKey(call), target, context.rights));
+  if (!row.allowed || !mayWriteXCom(context.rights, row, target)) throw notEntitled(DENIED);
+  return await answerLive(context, call, row, {
+    status: 200,
+    body: { message: `XCom with key: ${place.key} successfully deleted.` },
+  });
+};

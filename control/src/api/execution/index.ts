@@ -1,0 +1,175 @@
+/**
+ * The Execution API, mounted at /execution with an error edge and a body parser of its own.
+ * One pipeline for every route: version → token and proof → kind and self rule → body → budget → handler, which reads the
+ * caller's row together with its data and decides rights before anything is looked up → renewal of the token.
+ */
+import { AppError, isAppError } from '@airlock/contract/errors';
+import { createProofVerifier } from '@airlock/token-verify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
+import type { ControlDeps } from '../../deps.ts';
+import { createLogStore } from '../../logs/log-store.ts';
+import { sendJson } from '../http/errors.ts';
+import { nowIso } from '../http/instant.ts';
+import { createSecretBox, type SecretBox } from '../secrets/index.ts';
+import { createAuthenticator, type Identity } from './authenticate.ts';
+import { addBodyParser } from './body.ts';
+import { createBudget } from './budget.ts';
+import type { Answer, Call, ExecutionContext } from './context.ts';
+import { sendError } from './errors.ts';
+import { createHeartbeatBatcher } from './heartbeats.ts';
+import { allowedMethods } from './not-found.ts';
+import { checkExecutionPolicy, EXECUTION_POLICY, SELF_PARAMETERS } from './policy.ts';
+import { EXECUTION_ROUTES, type Route } from './routes.ts';
+import { type ApiVersion, NEWEST_VERSION, negotiateVersion } from './version.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Execution API only. */
+    apiVersion: ApiVersion;
+    identity: Identity | null;
+    /** A refused credential, held back until the body is known to be JSON, which the wire reports first. */
+    refusal: unknown;
+  }
+}
+
+export type ExecutionOptions = {
+  /** Opens variables and connections; made from `[core] fernet_key` by default. */
+  readonly box?: SecretBox;
+};
+
+/** Points per second that one try or supervisor may spend, and what a refusal costs more. @see promise L16 */
+const POINTS_PER_SECOND = 50_000;
+const REFUSAL_FACTOR = 10;
+/** Bodies up to this size are read before a refused credential is answered. */
+const SMALL_BODY_BYTES = 1024 * 1024;
+
+/** Mounts the API. @throws TypeError when routes and policy rows differ: the process does not start */
+export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps, options: ExecutionOptions = {}): void {
+  checkExecutionPolicy(EXECUTION_ROUTES);
+  const { config, clock, db } = deps;
+  const closing = new AbortController();
+  const proofs = createProofVerifier();
+  const context: ExecutionContext = {
+    deps,
+    db,
+    box: options.box ?? createSecretBox(config.core.fernet_key),
+    logs: createLogStore({ root: config.logging.base_log_folder, maxBytes: config.logging.max_log_bytes }),
+    rights: { mode: config.execution_api.rights_mode, multiTeam: config.core.multi_team },
+    proofs,
+    heartbeats: createHeartbeatBatcher(db, clock.nowMs),
+    executionTtlSeconds: config.execution_api.jwt_expiration_time,
+    closing: closing.signal,
+  };
+  const authenticator = createAuthenticator({
+    verifier: deps.verifier,
+    proofs,
+    nowMs: clock.nowMs,
+    publicBases: publicBases(config.api.base_url, config.core.execution_api_server_url),
+  });
+  const budget = createBudget(POINTS_PER_SECOND);
+  // Long polls end before the server waits for them.
+  app.addHook('preClose', async () => closing.abort());
+
+  app.register(
+    async (api) => {
+      api.decorateRequest('apiVersion', NEWEST_VERSION);
+      api.decorateRequest('identity', null);
+      api.decorateRequest('refusal', undefined);
+      addBodyParser(api);
+      api.setErrorHandler((error, request, reply) => sendError(request, reply, error));
+      api.addHook('onRequest', async (request, reply) => {
+        const asked = request.headers['airflow-api-version'] as string | undefined;
+        const correlation = request.headers['correlation-id'];
+        reply.header('airflow-api-version', printable(asked ?? NEWEST_VERSION));
+        if (typeof correlation === 'string') reply.header('correlation-id', printable(correlation));
+        request.apiVersion = negotiateVersion(asked);
+      });
+      api.setNotFoundHandler((request, reply) => {
+        const methods = allowedMethods(request.url);
+        if (methods.length === 0 || methods.includes(request.method)) {
+          return sendError(request, reply, new AppError('NOT_FOUND', { public: 'Not Found' }));
+        }
+        reply.header('allow', methods.join(', '));
+        return sendError(request, reply, new AppError('METHOD_NOT_ALLOWED', { public: 'Method Not Allowed' }));
+      });
+      for (const name of Object.keys(EXECUTION_ROUTES)) mount(api, name);
+    },
+    { prefix: '/execution' },
+  );
+
+  function mount(api: FastifyInstance, name: string): void {
+    const row = EXECUTION_POLICY[name]!;
+    const route = EXECUTION_ROUTES[name]!;
+    const [method, url] = name.split(' ') as [HTTPMethods, string];
+    const largeBody = (row.body?.maxBytes ?? 0) > SMALL_BODY_BYTES;
+    api.route({
+      method,
+      url,
+      bodyLimit: row.body?.maxBytes,
+      config: { bodyType: row.body?.type ?? 'json', maxKeys: row.body?.maxKeys },
+      onRequest: async (request) => {
+        if (!Array.isArray(row.tokens)) return;
+        try {
+          const params = request.params as Record<string, string>;
+          const selfId = SELF_PARAMETERS.map((key) => params[key]).find((value) => value !== undefined);
+          request.identity = await authenticator.identify(request, row, selfId ?? null);
+        } catch (error) {
+          if (largeBody || !isAppError(error)) throw error; // a stranger's 16 MB are not read at all
+          request.refusal = error;
+        }
+      },
+      handler: async (request, reply) => {
+        if (request.refusal !== undefined) throw request.refusal;
+        return send(reply, await answer(request, reply, route, row.cost));
+      },
+    });
+  }
+
+  async function answer(request: FastifyRequest, reply: FastifyReply, route: Route, cost: number): Promise<Answer> {
+    if ('open' in route) return await route.open(context, request);
+    if ('withKey' in route) return await route.withKey(context, request, authenticator.proveKey(request));
+    const { identity } = request;
+    if (!identity) throw new AppError('TOKEN_MISSING', { public: 'Missing auth token' });
+    const nowMs = clock.nowMs();
+    const call: Call = {
+      request,
+      reply,
+      identity,
+      params: request.params as Record<string, string>,
+      nowMs,
+      nowIso: nowIso(nowMs),
+      version: request.apiVersion,
+    };
+    budget.spend(identity.claims.sub, cost, nowMs);
+    try {
+      return await route.withToken(context, call);
+    } catch (error) {
+      if (isAppError(error, 'NOT_ENTITLED', 'TOKEN_INVALID', 'VALIDATION')) {
+        budget.charge(identity.claims.sub, Math.max(cost, 1) * REFUSAL_FACTOR, nowMs);
+      }
+      throw error;
+    }
+  }
+}
+
+function send(reply: FastifyReply, answer: Answer): FastifyReply {
+  if (answer.refreshed) reply.header('refreshed-api-token', answer.refreshed);
+  if (answer.headers) reply.headers(answer.headers);
+  if (answer.text !== undefined) {
+    if (!answer.headers?.['content-type']) reply.header('content-type', 'application/json');
+    return reply.code(answer.status).send(Buffer.from(answer.text));
+  }
+  if (answer.body !== undefined) return sendJson(reply, answer.body, answer.status);
+  return reply.code(answer.status).send();
+}
+
+/** Addresses under which a proxy may publish this API, without a slash at the end. */
+function publicBases(baseUrl: string | null, executionUrl: string | null): string[] {
+  const bases = [executionUrl, baseUrl === null ? null : `${baseUrl.replace(/\/+$/, '')}/execution`];
+  return bases.flatMap((base) => (base === null ? [] : [base.replace(/\/+$/, '')]));
+}
+
+/** What is echoed in a header. */
+function printable(text: string): string {
+  return text.replace(/[^\x20-\x7e]/g, '?').slice(0, 200);
+}

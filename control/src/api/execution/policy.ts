@@ -1,0 +1,109 @@
+/**
+ * One row per route: who may call it, whose resource it is, what decides about the thing that it names, and what it costs.
+ * A handler without a row, or a row without a handler, stops the boot. @see promise L6
+ */
+import type { TokenKind } from '@airlock/contract/claims';
+import { SUPERVISOR_ROUTES } from '@airlock/contract/supervisor-api';
+
+export type ExecutionPolicyRow = {
+  /** Kinds of token that may call; `public` = none needed; `ticket` = a proof of possession, but no token yet. */
+  readonly tokens: readonly TokenKind[] | 'public' | 'ticket';
+  /** `path`: the subject of the token must equal the id in the path. */
+  readonly self: 'path' | 'none';
+  /**
+   * What decides about the thing named, before it is looked up: `own` = only what hangs on the caller's own row;
+   * `variable`, `connection`, `xcom`, `run` = the declared needs (rights.ts); `role` = the registered role of a supervisor;
+   * `claim` = what this supervisor was given.
+   */
+  readonly rights: 'own' | 'variable' | 'connection' | 'xcom' | 'run' | 'role' | 'claim' | 'none';
+  /** Points per call; 0 = an honest try is never turned away for it. @see promise L16 */
+  readonly cost: number;
+  /** What the body is, and how many bytes it may have; absent = JSON of the server's usual size. */
+  readonly body?: { readonly type: 'json' | 'bytes'; readonly maxBytes: number; readonly maxKeys?: number };
+};
+
+const MIB = 1024 * 1024;
+const EXECUTION = ['execution'] as const;
+const own = (cost: number): ExecutionPolicyRow => ({ tokens: EXECUTION, self: 'path', rights: 'own', cost });
+const shared = (rights: ExecutionPolicyRow['rights'], cost: number): ExecutionPolicyRow => ({
+  tokens: EXECUTION,
+  self: 'none',
+  rights,
+  cost,
+});
+
+export const EXECUTION_POLICY: Readonly<Record<string, ExecutionPolicyRow>> = {
+  'GET /health': { tokens: 'public', self: 'none', rights: 'none', cost: 0 },
+  'GET /health/ping': { tokens: 'public', self: 'none', rights: 'none', cost: 0 },
+
+  'PATCH /task-instances/:task_instance_id/run': {
+    tokens: ['execution', 'workload'],
+    self: 'path',
+    rights: 'own',
+    cost: 0,
+  },
+  'PATCH /task-instances/:task_instance_id/state': own(0),
+  'PUT /task-instances/:task_instance_id/heartbeat': own(0),
+  'PUT /task-instances/:task_instance_id/rtif': own(2),
+  'PATCH /task-instances/:task_instance_id/rendered-map-index': own(1),
+  'PATCH /task-instances/:task_instance_id/skip-downstream': own(10),
+  'GET /task-instances/:task_instance_id/previous-successful-dagrun': own(2),
+  'GET /task-reschedules/:task_instance_id/start_date': own(1),
+  'GET /task-instances/count': shared('run', 20),
+  'GET /task-instances/states': shared('run', 20),
+
+  'GET /xcoms/:dag_id/:run_id/:task_id/*': shared('xcom', 2),
+  'HEAD /xcoms/:dag_id/:run_id/:task_id/*': shared('xcom', 2),
+  'POST /xcoms/:dag_id/:run_id/:task_id/*': {
+    ...shared('xcom', 5),
+    body: { type: 'json', maxBytes: 16 * MIB, maxKeys: 1_000_000 },
+  },
+  'DELETE /xcoms/:dag_id/:run_id/:task_id/*': shared('xcom', 5),
+
+  'GET /variables/*': shared('variable', 1),
+  'PUT /variables/*': shared('variable', 5),
+  'DELETE /variables/*': shared('variable', 5),
+  'GET /connections/:conn_id': shared('connection', 1),
+
+  [SUPERVISOR_ROUTES.register]: { tokens: 'ticket', self: 'none', rights: 'none', cost: 0 },
+  [SUPERVISOR_ROUTES.heartbeat]: { tokens: ['worker', 'parse', 'trigger'], self: 'path', rights: 'role', cost: 0 },
+  [SUPERVISOR_ROUTES.claim]: { tokens: ['worker'], self: 'none', rights: 'role', cost: 0 },
+  [SUPERVISOR_ROUTES.exit]: { tokens: ['worker'], self: 'none', rights: 'claim', cost: 0 },
+  [SUPERVISOR_ROUTES.module]: own(5),
+  [SUPERVISOR_ROUTES.appendLog]: { ...own(2), body: { type: 'bytes', maxBytes: 4 * MIB } },
+  [SUPERVISOR_ROUTES.bundles]: { tokens: ['parse'], self: 'none', rights: 'role', cost: 10 },
+  [SUPERVISOR_ROUTES.parseReport]: {
+    tokens: ['parse'],
+    self: 'none',
+    rights: 'role',
+    cost: 50,
+    body: { type: 'json', maxBytes: 32 * MIB, maxKeys: 1_000_000 },
+  },
+  [SUPERVISOR_ROUTES.bundleListing]: {
+    tokens: ['parse'],
+    self: 'none',
+    rights: 'role',
+    cost: 50,
+    body: { type: 'json', maxBytes: 32 * MIB },
+  },
+};
+
+/** Parameters that may name the subject of a token. */
+export const SELF_PARAMETERS = ['task_instance_id', 'supervisor_id'] as const;
+
+/**
+ * Compares routes and rows. @throws TypeError naming every route without a row and every row without a route
+ */
+export function checkExecutionPolicy(
+  handlers: Readonly<Record<string, unknown>>,
+  policy: Readonly<Record<string, unknown>> = EXECUTION_POLICY,
+): void {
+  const without = (names: object, other: object) => Object.keys(names).filter((name) => !Object.hasOwn(other, name));
+  const noRow = without(handlers, policy);
+  const noHandler = without(policy, handlers);
+  if (noRow.length + noHandler.length === 0) return;
+  throw new TypeError(
+    `The policy table of the Execution API does not fit its routes. Handlers without a row: ${noRow.join(', ') || 'none'}. ` +
+      `Rows without a handler: ${noHandler.join(', ') || 'none'}.`,
+  );
+}

@@ -1,0 +1,57 @@
+/**
+ * What a try may name. Decided from its own row, before anything is looked up, so that a refusal says nothing about what
+ * exists. The same rules stand in SQL (store/src/queries/token/rights.ts), where they keep the look-up from happening.
+ * @see promises L6, L7
+ */
+import { decodeNeeds, type Needs, NO_NEEDS } from '@airlock/contract/dag/needs';
+import type { CallerRow } from '@airlock/store/queries/token/caller';
+import type { RightsContext, XComTarget } from '@airlock/store/queries/token/rights';
+
+/** The needs that bind this caller; null = it may use what Airflow allows. */
+export function bindingNeeds(context: RightsContext, caller: Pick<CallerRow, 'needs'>): Needs | null {
+  if (context.mode === 'airflow') return null;
+  const declared = caller.needs === null ? null : decodeNeeds(caller.needs);
+  return declared ?? (context.mode === 'strict' ? NO_NEEDS : null);
+}
+
+export function mayReadNamed(
+  context: RightsContext,
+  caller: Pick<CallerRow, 'needs'>,
+  kind: 'variables' | 'connections',
+  name: string,
+): boolean {
+  const needs = bindingNeeds(context, caller);
+  return needs === null || needs[kind].includes(name);
+}
+
+export function mayWriteVariables(context: RightsContext, caller: Pick<CallerRow, 'needs'>): boolean {
+  return bindingNeeds(context, caller) === null;
+}
+
+/** Under needs only; without them the database decides by team. */
+export function mayReadXCom(context: RightsContext, caller: CallerRow, target: XComTarget): boolean {
+  const needs = bindingNeeds(context, caller);
+  if (needs === null) return true;
+  if (target.priorDates || target.dagId !== caller.dag_id || target.runId !== caller.run_id) return false;
+  return target.taskId === caller.task_id || needs.xcoms.includes(target.taskId);
+}
+
+/** Under needs only; without them the database decides by team. */
+export function mayWriteXCom(context: RightsContext, caller: CallerRow, target: XComTarget): boolean {
+  if (bindingNeeds(context, caller) === null) return true;
+  const { dagId, runId, taskId, mapIndex } = target;
+  return (
+    dagId === caller.dag_id && runId === caller.run_id && taskId === caller.task_id && mapIndex === caller.map_index
+  );
+}
+
+/** Under needs only; without them the database decides by team. */
+export function mayListInstances(
+  context: RightsContext,
+  caller: CallerRow,
+  target: { readonly dagId: string; readonly runIds: readonly string[] | null },
+): boolean {
+  if (bindingNeeds(context, caller) === null) return true;
+  const runIds = target.runIds ?? [];
+  return target.dagId === caller.dag_id && runIds.length > 0 && runIds.every((runId) => runId === caller.run_id);
+}

@@ -1,0 +1,59 @@
+/** Every route of the Execution API with its handler; policy.ts has a row for each, and the boot compares the two. */
+import { SUPERVISOR_ROUTES } from '@airlock/contract/supervisor-api';
+import type { ProvenKey } from '@airlock/token-verify';
+import type { FastifyRequest } from 'fastify';
+import type { Answer, ExecutionContext, Handler } from './context.ts';
+import { bundles, listing, report } from './handlers/bundles.ts';
+import { health, ping } from './handlers/health.ts';
+import { heartbeat } from './handlers/heartbeat.ts';
+import { count, states } from './handlers/instances.ts';
+import { appendLog } from './handlers/logs.ts';
+import { deleteVariable, getConnection, getVariable, putVariable } from './handlers/named.ts';
+import { dagModule, previousSuccess, renderedMapIndex, rescheduleStart, setRtif, skip } from './handlers/own.ts';
+import { run } from './handlers/run.ts';
+import { state } from './handlers/state.ts';
+import * as supervisors from './handlers/supervisors.ts';
+import * as xcoms from './handlers/xcoms.ts';
+
+/** A handler that needs no caller, or one that has proven a key but has no token yet. */
+export type OpenHandler = (context: ExecutionContext, request: FastifyRequest) => Promise<Answer>;
+export type KeyHandler = (context: ExecutionContext, request: FastifyRequest, key: ProvenKey) => Promise<Answer>;
+export type Route = { readonly open: OpenHandler } | { readonly withKey: KeyHandler } | { readonly withToken: Handler };
+
+const withToken = (handler: Handler): Route => ({ withToken: handler });
+
+export const EXECUTION_ROUTES: Readonly<Record<string, Route>> = {
+  'GET /health': { open: health },
+  'GET /health/ping': { open: ping },
+
+  'PATCH /task-instances/:task_instance_id/run': withToken(run),
+  'PATCH /task-instances/:task_instance_id/state': withToken(state),
+  'PUT /task-instances/:task_instance_id/heartbeat': withToken(heartbeat),
+  'PUT /task-instances/:task_instance_id/rtif': withToken(setRtif),
+  'PATCH /task-instances/:task_instance_id/rendered-map-index': withToken(renderedMapIndex),
+  'PATCH /task-instances/:task_instance_id/skip-downstream': withToken(skip),
+  'GET /task-instances/:task_instance_id/previous-successful-dagrun': withToken(previousSuccess),
+  'GET /task-reschedules/:task_instance_id/start_date': withToken(rescheduleStart),
+  'GET /task-instances/count': withToken(count),
+  'GET /task-instances/states': withToken(states),
+
+  'GET /xcoms/:dag_id/:run_id/:task_id/*': withToken(xcoms.get),
+  'HEAD /xcoms/:dag_id/:run_id/:task_id/*': withToken(xcoms.head),
+  'POST /xcoms/:dag_id/:run_id/:task_id/*': withToken(xcoms.set),
+  'DELETE /xcoms/:dag_id/:run_id/:task_id/*': withToken(xcoms.remove),
+
+  'GET /variables/*': withToken(getVariable),
+  'PUT /variables/*': withToken(putVariable),
+  'DELETE /variables/*': withToken(deleteVariable),
+  'GET /connections/:conn_id': withToken(getConnection),
+
+  [SUPERVISOR_ROUTES.register]: { withKey: supervisors.register },
+  [SUPERVISOR_ROUTES.heartbeat]: withToken(supervisors.heartbeat),
+  [SUPERVISOR_ROUTES.claim]: withToken(supervisors.claim),
+  [SUPERVISOR_ROUTES.exit]: withToken(supervisors.exit),
+  [SUPERVISOR_ROUTES.module]: withToken(dagModule),
+  [SUPERVISOR_ROUTES.appendLog]: withToken(appendLog),
+  [SUPERVISOR_ROUTES.bundles]: withToken(bundles),
+  [SUPERVISOR_ROUTES.parseReport]: withToken(report),
+  [SUPERVISOR_ROUTES.bundleListing]: withToken(listing),
+};

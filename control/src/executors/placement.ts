@@ -1,0 +1,163 @@
+/** Hands queued task instances to workers that ask. Nothing is placed ahead of time: a worker asks when it has a slot. */
+import { randomBytes } from 'node:crypto';
+import { decodeNeeds, NO_NEEDS } from '@airlock/contract/dag/needs';
+import type { ExecuteTaskWorkload } from '@airlock/contract/supervisor-api';
+import { type ClaimedRow, claimQueued, releaseClaims } from '@airlock/store/queries/task-instance/claim';
+import type { ControlDeps } from '../deps.ts';
+import { logPath } from '../logs/log-path.ts';
+
+export type ClaimOptions = {
+  readonly supervisorId: string;
+  /** Thumbprint of the worker's key; its workload tokens are bound to it. */
+  readonly jkt: string;
+  readonly slots: number;
+  /** Null = every queue. */
+  readonly queues: readonly string[] | null;
+  /** Epoch ms until which the worker waits when there is nothing. */
+  readonly untilMs: number;
+  /** The worker is gone, or the server closes. */
+  readonly signal: AbortSignal;
+};
+
+type Deps = Pick<ControlDeps, 'db' | 'clock' | 'config' | 'events' | 'minter' | 'log'>;
+
+/** Longest wait without looking: a notification may be lost. */
+const POLL_MS = 5_000;
+
+/**
+ * Claims up to `slots` queued task instances, waiting for the first. Claims whose tokens could not be made, or whose worker
+ * has gone meanwhile, are given back at once.
+ * @throws DB_UNAVAILABLE, KEY_UNAVAILABLE
+ */
+export async function claimWorkloads(deps: Deps, options: ClaimOptions): Promise<ExecuteTaskWorkload[]> {
+  const queued = signalOf(deps);
+  try {
+    while (!options.signal.aborted) {
+      const heard = queued.next();
+      const rows = await claimQueued(deps.db, {
+        supervisorId: options.supervisorId,
+        queues: options.queues,
+        jtis: Array.from({ length: options.slots }, () => randomBytes(16).toString('hex')),
+        nowIso: new Date(deps.clock.nowMs()).toISOString(),
+      });
+      if (rows.length > 0) return await makeWorkloads(deps, options, rows);
+      const leftMs = options.untilMs - deps.clock.nowMs();
+      if (leftMs <= 0) break;
+      await waitFor(heard, Math.min(leftMs, POLL_MS), options.signal);
+    }
+    return [];
+  } finally {
+    queued.stop();
+  }
+}
+
+async function makeWorkloads(
+  deps: Deps,
+  options: ClaimOptions,
+  rows: readonly ClaimedRow[],
+): Promise<ExecuteTaskWorkload[]> {
+  const release = () =>
+    releaseClaims(deps.db, { supervisorId: options.supervisorId, jtis: rows.map((row) => row.workload_jti) });
+  try {
+    const workloads = await Promise.all(rows.map((row) => makeWorkload(deps, options.jkt, row)));
+    if (!options.signal.aborted) return workloads;
+  } catch (error) {
+    await release();
+    throw error;
+  }
+  await release();
+  return [];
+}
+
+/** The token is made only now: none ever lies in a queue or a table. */
+async function makeWorkload(deps: Deps, jkt: string, row: ClaimedRow): Promise<ExecuteTaskWorkload> {
+  const token = await deps.minter.mint('workload', {
+    sub: row.id,
+    jti: row.workload_jti,
+    ttlSeconds: Math.ceil(deps.config.scheduler.task_queued_timeout),
+    jkt: isPlainBearer(deps, row) ? undefined : jkt,
+  });
+  const typescript = row.runtime === 'typescript' && row.module_hash !== null;
+  return {
+    type: 'ExecuteTask',
+    token,
+    ti: {
+      id: row.id,
+      task_id: row.task_id,
+      dag_id: row.dag_id,
+      run_id: row.run_id,
+      try_number: row.try_number,
+      dag_version_id: row.dag_version_id,
+      map_index: row.map_index,
+      hostname: null,
+      context_carrier: null,
+      queue: row.queue,
+      pool_slots: row.pool_slots,
+      priority_weight: row.priority_weight,
+    },
+    dag_rel_path: row.relative_fileloc,
+    bundle_info: { name: row.bundle_name, version: row.bundle_version },
+    log_path: logPath({
+      dagId: row.dag_id,
+      runId: row.run_id,
+      taskId: row.task_id,
+      mapIndex: row.map_index,
+      tryNumber: row.try_number,
+    }),
+    sentry_integration: '',
+    ...(typescript
+      ? {
+          airlock: {
+            runtime: 'typescript' as const,
+            module_hash: row.module_hash!,
+            execution_timeout: row.execution_timeout_seconds,
+            needs: decodeNeeds(row.needs ?? undefined) ?? NO_NEEDS,
+            workload_jti: row.workload_jti,
+          },
+        }
+      : {}),
+  };
+}
+
+/** Only the queues of `[workers] command` hold workers that know no proof of possession. */
+function isPlainBearer(deps: Deps, row: ClaimedRow): boolean {
+  if (row.runtime === 'typescript' || deps.config.execution_api.token_binding === 'required') return false;
+  const { command_queues: queues } = deps.config.workers;
+  return queues.includes(row.queue) || queues.includes('*');
+}
+
+/** Notices of queued work; `next()` is taken before the look, so that nothing falls between look and wait. */
+function signalOf(deps: Deps): { next: () => Promise<void>; stop: () => void } {
+  let wake: () => void = () => undefined;
+  const call = (): void => wake();
+  const off = deps.events.on((event) => {
+    if (event.kind === 'queue') call();
+  });
+  const offGap = deps.events.onGap(call);
+  return {
+    next: () =>
+      new Promise((resolve) => {
+        wake = resolve;
+      }),
+    stop: () => {
+      off();
+      offGap();
+      wake();
+    },
+  };
+}
+
+async function waitFor(heard: Promise<void>, ms: number, signal: AbortSignal): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  let onAbort: (() => void) | undefined;
+  await Promise.race([
+    heard,
+    new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, ms);
+      onAbort = () => resolve();
+      signal.addEventListener('abort', onAbort);
+    }),
+  ]);
+  clearTimeout(timer);
+  if (onAbort) signal.removeEventListener('abort', onAbort);
+}
