@@ -23,6 +23,13 @@ export type EnterSpec = {
   readonly deathSignal?: 'INT' | 'TERM' | 'KILL';
 };
 
+/** Whether the mode of this one folder lets `uid` enter it; of a file, read it. */
+function mayPass(path: string, uid: number, gid: number): boolean {
+  const stat = statSync(path);
+  const shift = stat.uid === uid ? 6 : stat.gid === gid ? 3 : 0;
+  return ((stat.mode >> shift) & (stat.isDirectory() ? 1 : 4)) !== 0;
+}
+
 /** The first folder on the way to `path` that `uid` may not enter, `path` itself when it is a file it may not read, or null. */
 export function blockedBy(path: string, uid: number, gid: number): string | null {
   const chain: string[] = [];
@@ -30,13 +37,7 @@ export function blockedBy(path: string, uid: number, gid: number): string | null
     chain.unshift(at);
     if (at === dirname(at)) break;
   }
-  for (const folder of chain) {
-    const stat = statSync(folder);
-    const shift = stat.uid === uid ? 6 : stat.gid === gid ? 3 : 0;
-    const bits = (stat.mode >> shift) & 7;
-    if ((bits & (stat.isDirectory() ? 1 : 4)) === 0) return folder;
-  }
-  return null;
+  return chain.find((step) => !mayPass(step, uid, gid)) ?? null;
 }
 
 /** Absolute path of a program of the system, or null. */
@@ -119,7 +120,7 @@ export function enterPrefix(spec: EnterSpec): string[] {
   );
   if (hidden.length === 0 && spec.passwdFile === undefined) return drop;
 
-  const closed = paths.find(({ path }) => hidden.includes(path));
+  const closed = hidden.length === 0 ? undefined : paths.find(({ path }) => !mayPass(path, spec.uid, spec.gid));
   if (closed) {
     // A mount shows a folder as it is: its own mode would still keep the user out.
     throw new AppError('PATH_NOT_ENTERABLE', {
