@@ -17,13 +17,13 @@ export type DagRow = {
   readonly bundle_version: string | null;
 };
 
-/** One Dag. Locks nothing. */
-export async function findDag(db: Db, dagId: string): Promise<DagRow | null> {
+/** One Dag. Locks the dag row against being parsed anew (FOR SHARE), so that its version stays while a run of it is made. */
+export async function lockDagForRun(db: Db, dagId: string): Promise<DagRow | null> {
   const rows = await db.query<DagRow>(
     sql`SELECT d.dag_id, d.bundle_name, d.relative_fileloc, d.team, d.is_paused, d.is_stale, d.has_import_errors,
         d.max_active_runs, d.max_active_tasks, d.allowed_run_types, d.current_version_id, b.version AS bundle_version
-      FROM dag d JOIN dag_bundle b ON b.name = d.bundle_name WHERE d.dag_id = ${dagId}`,
-    'dag_find',
+      FROM dag d JOIN dag_bundle b ON b.name = d.bundle_name WHERE d.dag_id = ${dagId} FOR SHARE OF d`,
+    'dag_lock_for_run',
   );
   return rows[0] ?? null;
 }

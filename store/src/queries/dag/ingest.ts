@@ -26,8 +26,6 @@ export type KnownDag = {
   readonly digest: string | null;
   readonly source: string | null;
   readonly bundle_version: string | null;
-  /** Some task instance refers to the current version. */
-  readonly in_use: boolean;
 };
 
 /** Dags of a file, and Dags of these ids from any file, with their current versions. Locks the dag rows, by id. */
@@ -38,15 +36,23 @@ export async function lockKnownDags(
 ): Promise<KnownDag[]> {
   return db.query<KnownDag>(
     sql`SELECT d.dag_id, d.bundle_name, d.relative_fileloc, d.is_stale, v.id AS version_id, v.version_number, v.digest,
-        v.source, v.bundle_version,
-        EXISTS (SELECT 1 FROM task_instance t WHERE t.dag_version_id = v.id)
-          OR EXISTS (SELECT 1 FROM dag_run r WHERE r.dag_id = d.dag_id AND r.created_version_id = v.id) AS in_use
+        v.source, v.bundle_version
       FROM dag d LEFT JOIN dag_version v ON v.id = d.current_version_id
       WHERE (d.bundle_name = ${file.bundleName} AND d.relative_fileloc = ${file.relativeFileloc})
         OR d.dag_id = ANY(${dagIds}::text[])
       ORDER BY d.dag_id FOR NO KEY UPDATE OF d`,
     'ingest_known',
   );
+}
+
+/** True when a run or task instance refers to a version. A statement of its own, so that it sees what the lock waited for. */
+export async function isVersionInUse(db: Db, dagId: string, versionId: string): Promise<boolean> {
+  const rows = await db.query<{ used: boolean }>(
+    sql`SELECT EXISTS (SELECT 1 FROM task_instance WHERE dag_version_id = ${versionId})
+      OR EXISTS (SELECT 1 FROM dag_run WHERE dag_id = ${dagId} AND created_version_id = ${versionId}) AS used`,
+    'ingest_version_in_use',
+  );
+  return rows[0]!.used;
 }
 
 /** Records that a file was looked at, so that it is not looked at again before its inputs change. */

@@ -24,6 +24,8 @@ export type NewTaskInstance = {
   readonly executor_config: unknown;
   readonly needs: string | null;
   readonly execution_timeout_seconds: number | null;
+  readonly max_active_per_dag: number | null;
+  readonly max_active_per_run: number | null;
 };
 
 /**
@@ -35,15 +37,16 @@ export async function insertTaskInstances(db: Db, rows: readonly NewTaskInstance
   await db.query(
     sql`INSERT INTO task_instance (id, dag_run_id, dag_id, run_id, task_id, map_index, team, dag_version_id, state, try_number,
         max_tries, operator, task_display_name, runtime, pool, pool_slots, queue, priority_weight, executor, executor_config,
-        needs, execution_timeout_seconds, scheduled_at, updated_at)
+        needs, execution_timeout_seconds, max_active_per_dag, max_active_per_run, scheduled_at, updated_at)
       SELECT x.id, x.dag_run_id, x.dag_id, x.run_id, x.task_id, x.map_index, x.team, x.dag_version_id, x.state, x.try_number,
         x.max_tries, x.operator, x.task_display_name, x.runtime, x.pool, x.pool_slots, x.queue, x.priority_weight, x.executor,
-        x.executor_config, x.needs, x.execution_timeout_seconds,
+        x.executor_config, x.needs, x.execution_timeout_seconds, x.max_active_per_dag, x.max_active_per_run,
         CASE WHEN x.state = 'scheduled' THEN ${nowIso}::timestamptz END, ${nowIso}::timestamptz
       FROM json_to_recordset(${JSON.stringify(rows)}::json) AS x (id uuid, dag_run_id bigint, dag_id text, run_id text,
         task_id text, map_index integer, team text, dag_version_id uuid, state text, try_number integer, max_tries integer,
         operator text, task_display_name text, runtime text, pool text, pool_slots integer, queue text,
-        priority_weight integer, executor text, executor_config json, needs text, execution_timeout_seconds double precision)
+        priority_weight integer, executor text, executor_config json, needs text, execution_timeout_seconds double precision, max_active_per_dag integer,
+        max_active_per_run integer)
       ON CONFLICT (dag_run_id, task_id, map_index) DO NOTHING`,
     'ti_insert',
   );

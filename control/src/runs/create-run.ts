@@ -1,0 +1,143 @@
+/** Makes a run with all its task instances. @see scheduling semantics 3.2, 3.3; REST 5.1; execution API 3.9 */
+import { AppError } from '@airlock/contract/errors';
+import type { DagRunType } from '@airlock/contract/states';
+import { type Db, notify } from '@airlock/store';
+import { lockDagForRun } from '@airlock/store/queries/dag/find';
+import { runExists } from '@airlock/store/queries/dag-run/exists';
+import { insertDagRun } from '@airlock/store/queries/dag-run/insert';
+import { insertTaskInstances } from '@airlock/store/queries/task-instance/insert';
+import type { DagModel } from '../domain/dag-model.ts';
+import { instantIso } from '../domain/instants.ts';
+import { checkParams } from '../domain/params.ts';
+import { checkRunId, generateRunId, RUN_ID_PATTERN, type RunIdRules } from '../domain/run-id.ts';
+import { loadModel } from './models.ts';
+import { initialTaskInstances } from './new-task-instances.ts';
+
+export type CreateRunOptions = {
+  readonly dagId: string;
+  /** Absent, null or empty: one is made from type and run-after. */
+  readonly runId?: string | null;
+  readonly runType: DagRunType;
+  /** `rest_api`, `ui`, `cli`, `operator`, `timetable`, … */
+  readonly triggeredBy: string;
+  readonly triggeringUserName: string | null;
+  /** RFC 3339, or null: a run without identity on the schedule. */
+  readonly logicalDate: string | null;
+  /** Both or neither; ignored without a logical date; absent = inferred by the timetable. */
+  readonly dataInterval?: { readonly start: string; readonly end: string } | null;
+  /** Earliest start; absent or null = now. */
+  readonly runAfter?: string | null;
+  readonly conf?: Readonly<Record<string, unknown>> | null;
+  readonly note?: string | null;
+  readonly noteUser?: string | null;
+  readonly partitionKey?: string | null;
+  readonly nowIso: string;
+  /** `[scheduler] allowed_run_id_pattern` and `[core] allow_double_dot_in_ids`. */
+  readonly runIdRules?: RunIdRules;
+};
+
+export type CreatedRun = { readonly id: number; readonly runId: string };
+
+const TYPE_WORDS: Readonly<Record<DagRunType, string>> = {
+  backfill: 'backfill',
+  scheduled: 'scheduled',
+  manual: 'manual',
+  operator_triggered: 'operator-triggered',
+  asset_triggered: 'asset-triggered',
+  asset_materialization: 'asset materialization',
+};
+
+/**
+ * Creates a queued run of the Dag's newest version; a paused Dag accepts it and starts it later.
+ * @throws NOT_FOUND no such Dag, or stale · BAD_REQUEST import errors (`detail.reason` in `internal`), run type, run id, params
+ *   · CONFLICT run id (`internal.reason` = `already_exists`) or logical date (`Unique constraint violation`) is taken
+ */
+export async function createDagRun(tx: Db, options: CreateRunOptions): Promise<CreatedRun> {
+  const { dagId, runType, nowIso } = options;
+  const dag = await lockDagForRun(tx, dagId);
+  if (!dag || dag.is_stale || dag.current_version_id === null) {
+    throw new AppError('NOT_FOUND', {
+      public: `Dag with dag_id: '${dagId}' not found`,
+      internal: { reason: 'not_found' },
+    });
+  }
+  if (dag.has_import_errors) {
+    refuse('import_errors', `Dag with dag_id: '${dagId}' has import errors and cannot be triggered`);
+  }
+  if (dag.allowed_run_types && !dag.allowed_run_types.includes(runType)) {
+    refuse('denied_run_type', `Dag with dag_id: '${dagId}' does not allow ${TYPE_WORDS[runType]} runs`);
+  }
+  const model = await loadModel(tx, dag.current_version_id);
+  if (options.partitionKey && !model.timetable.partitioned) {
+    refuse('not_partitioned', `Dag '${dagId}' is not a partitioned Dag and does not accept a partition_key.`);
+  }
+  const runAfter = options.runAfter ?? nowIso;
+  const rules = options.runIdRules ?? { pattern: RUN_ID_PATTERN, allowDoubleDots: false };
+  const runId = options.runId ? options.runId : generateRunId(runType, runAfter);
+  if (options.runId) checkGivenRunId(runId, runType, rules);
+  const conf = options.conf ?? {};
+  checkParams(model.params, conf);
+
+  const interval = intervalOf(model, options);
+  const pinned = dag.bundle_version !== null && !model.disableBundleVersioning;
+  const id = await insertDagRun(tx, {
+    dagId,
+    runId,
+    team: dag.team,
+    runType,
+    triggeredBy: options.triggeredBy,
+    triggeringUserName: options.triggeringUserName,
+    logicalDate: options.logicalDate,
+    intervalStart: interval?.start ?? null,
+    intervalEnd: interval?.end ?? null,
+    runAfter,
+    conf,
+    note: options.note ?? null,
+    noteUser: options.note === undefined || options.note === null ? null : (options.noteUser ?? null),
+    createdVersionId: pinned ? dag.current_version_id : null,
+    bundleVersion: pinned ? dag.bundle_version : null,
+    partitionKey: options.partitionKey ?? null,
+    partitionDate: null,
+    nowIso,
+  });
+  if (id === null) await conflict(tx, options, runId);
+  const run = { dagRunId: id!, dagId, runId, team: dag.team, versionId: dag.current_version_id, nowIso };
+  const logicalMs = options.logicalDate === null || runType === 'backfill' ? null : Date.parse(options.logicalDate);
+  await insertTaskInstances(tx, initialTaskInstances(run, model, logicalMs), nowIso);
+  await notify(tx, { kind: 'run', dagRunId: run.dagRunId });
+  return { id: run.dagRunId, runId };
+}
+
+function refuse(reason: string, text: string): never {
+  throw new AppError('BAD_REQUEST', { public: text, internal: { reason } });
+}
+
+function checkGivenRunId(runId: string, type: DagRunType, rules: RunIdRules): void {
+  try {
+    checkRunId(runId, type, rules);
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    refuse('value_error', error.message);
+  }
+}
+
+function intervalOf(model: DagModel, options: CreateRunOptions): { start: string; end: string } | null {
+  if (options.logicalDate === null) return null;
+  if (options.dataInterval) return options.dataInterval;
+  // A zero-width interval at the logical date keeps its microseconds, which epoch milliseconds would lose.
+  const ms = Date.parse(options.logicalDate);
+  const { startMs, endMs } = model.timetable.manualInterval(ms);
+  const iso = (at: number) => (at === ms ? options.logicalDate! : instantIso(at));
+  return { start: iso(startMs), end: iso(endMs) };
+}
+
+/** Which of the two unique keys was hit decides the text. */
+async function conflict(tx: Db, { dagId }: CreateRunOptions, runId: string): Promise<never> {
+  const taken = await runExists(tx, dagId, runId);
+  throw new AppError('CONFLICT', {
+    public: taken
+      ? `A run already exists for Dag '${dagId}' with run_id '${runId}'`
+      : `A run of Dag '${dagId}' already has this logical date`,
+    internal: { reason: taken ? 'already_exists' : 'Unique constraint violation' },
+  });
+}

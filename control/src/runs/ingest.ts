@@ -1,0 +1,190 @@
+/**
+ * Takes the report of one parsed file into the database: Dags, versions, module, tags, next run, import error, in one
+ * transaction. The report comes from a child that ran the file's code, so all of it is untrusted until checked here.
+ * @see scheduling semantics 13; serialized Dag 11
+ */
+import type { DagDocument } from '@airlock/contract/dag/document';
+import { AppError, isAppError } from '@airlock/contract/errors';
+import type { ParseReport, ParseReportAnswer } from '@airlock/contract/supervisor-api';
+import { type Db, notify } from '@airlock/store';
+import {
+  type BundleRow,
+  findBundle,
+  insertModule,
+  isVersionInUse,
+  type KnownDag,
+  lockIngestion,
+  lockKnownDags,
+  markImportErrors,
+  markStale,
+  recordFile,
+  setImportError,
+} from '@airlock/store/queries/dag/ingest';
+import {
+  deleteVersion,
+  insertVersion,
+  notifyRunsOf,
+  refreshVersion,
+  setTags,
+  upsertDag,
+} from '@airlock/store/queries/dag/write';
+import { canonicalDigest } from '../domain/canonical.ts';
+import { checkDagDocument } from '../domain/dag-document.ts';
+import { buildDagModel, type DagModel } from '../domain/dag-model.ts';
+import { newId } from './new-ids.ts';
+import { refreshNextRun } from './next-run.ts';
+
+export type IngestOptions = {
+  readonly bundleName: string;
+  readonly report: ParseReport;
+  readonly nowIso: string;
+  /** `[core] dags_are_paused_at_creation`, `max_active_runs_per_dag`, `max_active_tasks_per_dag`, `max_consecutive_failed_dag_runs_per_dag`. */
+  readonly defaults: {
+    readonly pausedAtCreation: boolean;
+    readonly maxActiveRuns: number;
+    readonly maxActiveTasks: number;
+    readonly maxConsecutiveFailedDagRuns: number;
+  };
+};
+
+type Good = { readonly document: DagDocument; readonly model: DagModel };
+
+/**
+ * Takes one file's report. Good Dags of a file are taken even when others of it are refused; the refusals are the file's
+ * import error. A file that could not be imported leaves its Dags on their last good version, marked broken.
+ * @throws NOT_FOUND when the bundle is not in use
+ */
+export async function ingestParseReport(tx: Db, options: IngestOptions): Promise<ParseReportAnswer> {
+  const { bundleName, report, nowIso } = options;
+  await lockIngestion(tx);
+  const bundle = await findBundle(tx, bundleName);
+  if (!bundle) throw new AppError('NOT_FOUND', { public: `There is no bundle ${JSON.stringify(bundleName)}.` });
+
+  const { good, refusals } = checkReport(report);
+  const file = { bundleName, relativeFileloc: report.relative_fileloc };
+  const known = await lockKnownDags(tx, file, [...good.keys()]);
+  const byId = new Map(known.map((row) => [row.dag_id, row]));
+  for (const dagId of [...good.keys()]) {
+    const other = byId.get(dagId);
+    if (!other || isFrom(other, file) || other.is_stale) continue;
+    good.delete(dagId);
+    refusals.push(
+      `The Dag id ${JSON.stringify(dagId)} is used by two files: ${other.relative_fileloc} (bundle ${other.bundle_name}), which keeps it, ` +
+        `and ${report.relative_fileloc} (bundle ${bundleName}). Give one of them another id.`,
+    );
+  }
+  const importError = [report.import_error, ...refusals].filter((text) => text !== null).join('\n\n') || null;
+
+  await recordFile(tx, { ...file, inputsDigest: report.inputs_digest, parseSeconds: report.parse_seconds, nowIso });
+  if (report.module && good.size > 0) await insertModule(tx, report.module, nowIso);
+  const dags: ParseReportAnswer['dags'] = [];
+  for (const { document, model } of good.values()) {
+    dags.push(await storeDag(tx, options, bundle, { document, model, known: byId.get(model.dagId) ?? null }));
+  }
+  await setImportError(tx, { ...file, text: importError, nowIso });
+  const left = known.filter((row) => isFrom(row, file) && !good.has(row.dag_id)).map((row) => row.dag_id);
+  // Dags that a broken file can't show are not gone: they may be behind the error.
+  if (importError === null) await markStale(tx, left, nowIso);
+  else await markImportErrors(tx, left, true);
+  await notifyRunsOf(
+    tx,
+    dags.filter((dag) => dag.changed).map((dag) => dag.dag_id),
+  );
+  await notify(tx, { kind: 'schedule' });
+  return { dags, import_error: importError };
+}
+
+const isFrom = (row: KnownDag, file: { bundleName: string; relativeFileloc: string }): boolean =>
+  row.bundle_name === file.bundleName && row.relative_fileloc === file.relativeFileloc;
+
+/** Checks every document; what is refused becomes a text of the import error. */
+function checkReport(report: ParseReport): { good: Map<string, Good>; refusals: string[] } {
+  const good = new Map<string, Good>();
+  const refusals: string[] = [];
+  for (const untrusted of report.dags) {
+    try {
+      const document = withFile(checkDagDocument(untrusted), report.relative_fileloc);
+      const model = buildDagModel(document);
+      if (good.has(model.dagId)) {
+        throw new AppError('DAG_INVALID', {
+          public: `The file has two Dags with the id ${JSON.stringify(model.dagId)}.`,
+        });
+      }
+      good.set(model.dagId, { document, model });
+    } catch (error) {
+      if (!isAppError(error, 'DAG_INVALID')) throw error;
+      refusals.push(`${report.relative_fileloc}: ${error.message} ${error.remedy}`);
+    }
+  }
+  return { good, refusals };
+}
+
+/** The reported path is the file's identity, and what a worker is told to load; a document can't choose another. */
+function withFile(document: DagDocument, relativeFileloc: string): DagDocument {
+  return { ...document, dag: { ...document.dag, relative_fileloc: relativeFileloc } };
+}
+
+async function storeDag(
+  tx: Db,
+  options: IngestOptions,
+  bundle: BundleRow,
+  dag: Good & { readonly known: KnownDag | null },
+): Promise<ParseReportAnswer['dags'][number]> {
+  const { report, nowIso, defaults } = options;
+  const { document, model, known } = dag;
+  const moduleHash = report.module?.hash ?? null;
+  const digest = canonicalDigest(document, moduleHash);
+  const same =
+    known !== null && known.version_id !== null && known.digest === digest && known.bundle_name === bundle.name;
+  // A version that no run has used is replaced, and its number given again: edits before the first run leave no trail.
+  const former = same ? null : (known?.version_id ?? null);
+  const replaced = former !== null && !(await isVersionInUse(tx, model.dagId, former)) ? former : null;
+  const version = same
+    ? { id: known.version_id!, number: known.version_number! }
+    : { id: newId(nowIso), number: (known?.version_number ?? 0) + (replaced ? 0 : 1) };
+
+  const values = {
+    dagId: model.dagId,
+    bundleName: bundle.name,
+    relativeFileloc: report.relative_fileloc,
+    fileloc: document.dag.fileloc,
+    team: bundle.team,
+    displayName: model.displayName,
+    description: model.description,
+    owners: model.owners,
+    timetableType: model.timetable.type,
+    timetableSummary: model.timetable.summary,
+    timetableDescription: model.timetable.description,
+    timetablePeriodic: model.timetable.periodic,
+    isPaused: model.isPausedUponCreation ?? defaults.pausedAtCreation,
+    maxActiveRuns: model.maxActiveRuns ?? defaults.maxActiveRuns,
+    maxActiveTasks: model.maxActiveTasks ?? defaults.maxActiveTasks,
+    maxConsecutiveFailedDagRuns: model.maxConsecutiveFailedDagRuns || defaults.maxConsecutiveFailedDagRuns,
+    allowedRunTypes: model.allowedRunTypes,
+    currentVersionId: version.id,
+    parseSeconds: report.parse_seconds,
+    nowIso,
+  };
+  // The reference from Dag to version is checked at commit, so the Dag may come first.
+  await upsertDag(tx, values);
+  if (replaced) await deleteVersion(tx, replaced);
+  if (!same) {
+    await insertVersion(tx, {
+      id: version.id,
+      dagId: model.dagId,
+      versionNumber: version.number,
+      bundleName: bundle.name,
+      bundleVersion: bundle.version,
+      digest,
+      document: JSON.stringify(document),
+      source: report.source,
+      moduleHash,
+      nowIso,
+    });
+  } else if (known.source !== report.source || known.bundle_version !== bundle.version) {
+    await refreshVersion(tx, { id: version.id, source: report.source, bundleVersion: bundle.version });
+  }
+  await setTags(tx, model.dagId, model.tags);
+  await refreshNextRun(tx, model, nowIso);
+  return { dag_id: model.dagId, version_number: version.number, changed: !same };
+}

@@ -1,0 +1,16 @@
+/** What exists in a bundle decides which Dags are there. @see scheduling semantics 13, stale */
+import { type Db, notify } from '@airlock/store';
+import { lockIngestion, markStale } from '@airlock/store/queries/dag/ingest';
+import { dropMissingFiles } from '@airlock/store/queries/dag/listing';
+
+/** Marks Dags of files that are gone as stale, and forgets those files. @returns the Dags that became stale */
+export async function applyBundleListing(
+  tx: Db,
+  options: { readonly bundleName: string; readonly files: readonly string[]; readonly nowIso: string },
+): Promise<readonly string[]> {
+  await lockIngestion(tx);
+  const gone = await dropMissingFiles(tx, options.bundleName, options.files);
+  await markStale(tx, gone, options.nowIso);
+  if (gone.length > 0) await notify(tx, { kind: 'schedule' });
+  return gone;
+}

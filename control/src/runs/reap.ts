@@ -1,0 +1,43 @@
+/** What follows when the process of a try is known to be gone. @see scheduling semantics 4.9, 8 */
+import { type Db, notify } from '@airlock/store';
+import { endRestartOf, findMissingTries, unclaimTries } from '@airlock/store/queries/task-instance/reap';
+import { instantIso } from '../domain/instants.ts';
+import { failTry } from './fail-try.ts';
+
+/** A try that was handed out less than this ago may not have reached the supervisor's list yet. */
+const HANDOUT_GRACE_MS = 10_000;
+
+/**
+ * Ends the tries that a supervisor should hold and does not: they have died with a process of it. Claimed ones that never
+ * started go back to the queue. @param holds ids that it says it holds now
+ */
+export async function reapMissingTries(
+  tx: Db,
+  options: { readonly supervisorId: string; readonly holds: readonly string[]; readonly nowIso: string },
+): Promise<readonly string[]> {
+  const { nowIso } = options;
+  const missing = await findMissingTries(tx, {
+    supervisorId: options.supervisorId,
+    holds: options.holds,
+    givenBeforeIso: instantIso(Date.parse(nowIso) - HANDOUT_GRACE_MS),
+  });
+  await unclaimTries(
+    tx,
+    missing.filter((ti) => ti.state === 'queued').map((ti) => ti.id),
+    nowIso,
+  );
+  for (const { id, state } of missing) {
+    if (state === 'running')
+      await failTry(tx, { id, reason: 'Its supervisor no longer has this try.', nowIso, from: ['running'] });
+  }
+  return missing.map((ti) => ti.id);
+}
+
+/** Lets a cleared task instance go on, once the process of its old try has ended. */
+export async function endRestart(
+  tx: Db,
+  options: { readonly oldTryId: string; readonly nowIso: string },
+): Promise<void> {
+  const dagRunId = await endRestartOf(tx, options);
+  if (dagRunId !== null) await notify(tx, { kind: 'run', dagRunId });
+}

@@ -1,0 +1,164 @@
+/**
+ * The scheduler without its wiring: what it does when something happened, with the clock passed in. Tests drive it step by
+ * step; index.ts drives it by events and timers.
+ */
+import type { Clock } from '@airlock/contract/clock';
+import { isAppError } from '@airlock/contract/errors';
+import type { Database } from '@airlock/store';
+import { findNextDue, findRunningRuns, findRunningRunsOf } from '@airlock/store/queries/schedule/due';
+import { tryLockSweep } from '@airlock/store/queries/schedule/lock';
+import { findOverdueRuns } from '@airlock/store/queries/schedule/sweep';
+import { instantIso, instantMs } from '../domain/instants.ts';
+import { type Agenda, createAgenda } from './agenda.ts';
+import { createDueRuns } from './create-runs.ts';
+import { MAX_RUNS_PER_PASS, type PassResult, runPass } from './pass.ts';
+import { type SweepOptions, sweepTries } from './sweep.ts';
+
+export type SchedulerLog = {
+  readonly info: (fields: object, message: string) => void;
+  readonly warn: (fields: object, message: string) => void;
+  readonly error: (fields: object, message: string) => void;
+  readonly debug: (fields: object, message: string) => void;
+};
+
+export type CoreOptions = {
+  readonly db: Database;
+  readonly clock: Clock;
+  readonly log: SchedulerLog;
+  readonly instanceId: string;
+  readonly parallelism: number;
+  readonly maxQueued: number;
+  readonly maxRunsToCreate: number;
+  /** `[scheduler] use_job_schedule`. */
+  readonly createsRuns: boolean;
+};
+
+export type SchedulerCore = {
+  readonly agenda: Agenda;
+  /** Marks everything that is not finished: at start, and after a gap in which events may have been lost. */
+  readonly resync: () => Promise<void>;
+  /** Marks what is due by the clock of the database's rows, whatever events said. */
+  readonly lookForOverdue: () => Promise<void>;
+  /** Works until nothing is left to do. @throws DB_UNAVAILABLE; what was taken up is marked again */
+  readonly settle: () => Promise<void>;
+  /** @returns false when another scheduler is sweeping. */
+  readonly sweep: (options: Omit<SweepOptions, 'nowMs'>) => Promise<boolean>;
+};
+
+/** A run whose decision failed by a defect of ours is left alone for this long, so that it does not spin. */
+const BROKEN_RUN_PAUSE_MS = 5_000;
+/** A run that someone else holds is looked at again after this. */
+const HELD_RUN_PAUSE_MS = 20;
+
+export function createSchedulerCore(options: CoreOptions): SchedulerCore {
+  const { db, clock, log } = options;
+  const agenda = createAgenda();
+
+  const readDue = async (): Promise<void> => {
+    const due = await findNextDue(db, instantIso(clock.nowMs()));
+    agenda.setDue({ createAtMs: instantMs(due.create_at), startAtMs: instantMs(due.start_at) });
+  };
+
+  const pass = async (dirty: readonly number[], start: boolean): Promise<void> => {
+    const result = await db.transaction((tx) =>
+      runPass(tx, {
+        dirty,
+        start,
+        nowMs: clock.nowMs(),
+        instanceId: options.instanceId,
+        parallelism: options.parallelism,
+        maxQueued: options.maxQueued,
+      }),
+    );
+    await digest(result, dirty);
+    if (start) await readDue();
+  };
+
+  const digest = async (result: PassResult, dirty: readonly number[]): Promise<void> => {
+    for (const id of dirty) if (!result.wakes.has(id)) agenda.forget(id);
+    for (const [id, atMs] of result.wakes) agenda.wakeRun(id, atMs);
+    for (const id of result.held) agenda.wakeRun(id, clock.nowMs() + HELD_RUN_PAUSE_MS);
+    for (const { run, state, reason } of result.ended) {
+      agenda.forget(run.id);
+      log.info({ dag_id: run.dag_id, run_id: run.run_id, state, reason }, 'run ended');
+    }
+    if (result.ended.length > 0) {
+      agenda.wantStart();
+      if (options.createsRuns) agenda.wantCreate();
+    }
+    if (result.more) agenda.wantStart();
+    // An end in one run may be what the next one waits for; that one's own examination must not mark the first again.
+    const ended = new Set(result.ended.map(({ run }) => run.dag_id));
+    const past = result.dagsWaitingForPast.filter((dagId) => ended.has(dagId));
+    if (past.length > 0) for (const id of await findRunningRunsOf(db, past)) agenda.mark(id);
+  };
+
+  /** After a failure that is not the database's absence: one by one, so that a broken run does not hold up the others. */
+  const passOneByOne = async (dirty: readonly number[]): Promise<void> => {
+    for (const id of dirty) {
+      try {
+        await pass([id], false);
+      } catch (error) {
+        if (isAppError(error, 'DB_UNAVAILABLE')) throw error;
+        log.error({ err: error, dag_run: id }, 'a run could not be examined; it is tried again later');
+        agenda.wakeRun(id, clock.nowMs() + BROKEN_RUN_PAUSE_MS);
+      }
+    }
+  };
+
+  const create = async (): Promise<void> => {
+    const result = await db.transaction((tx) =>
+      createDueRuns(tx, { nowMs: clock.nowMs(), limit: options.maxRunsToCreate }),
+    );
+    for (const dagId of result.denied)
+      log.warn({ dag_id: dagId }, 'the Dag has a schedule but allows no scheduled runs');
+    for (const id of result.created) agenda.mark(id);
+    if (result.more) agenda.wantCreate();
+    else await readDue();
+  };
+
+  const settle = async (): Promise<void> => {
+    agenda.advance(clock.nowMs());
+    while (agenda.hasWork()) {
+      const creating = agenda.takeCreate();
+      const start = agenda.takeStart();
+      const dirty = agenda.take(MAX_RUNS_PER_PASS);
+      try {
+        if (creating && options.createsRuns) await create();
+        if (start || dirty.length > 0) await pass(dirty, start);
+      } catch (error) {
+        if (isAppError(error, 'DB_UNAVAILABLE')) {
+          for (const id of dirty) agenda.mark(id);
+          if (creating) agenda.wantCreate();
+          agenda.wantStart();
+          throw error;
+        }
+        log.error({ err: error }, 'a pass of the scheduler failed');
+        await passOneByOne(dirty);
+      }
+      agenda.advance(clock.nowMs());
+    }
+  };
+
+  return {
+    agenda,
+    resync: async () => {
+      for (const id of await findRunningRuns(db)) agenda.mark(id);
+      agenda.wantStart();
+      if (options.createsRuns) agenda.wantCreate();
+    },
+    lookForOverdue: async () => {
+      for (const id of await findOverdueRuns(db, instantIso(clock.nowMs()))) agenda.mark(id);
+    },
+    settle,
+    sweep: (sweep) =>
+      db.transaction(async (tx) => {
+        if (!(await tryLockSweep(tx))) return false;
+        const result = await sweepTries(tx, { ...sweep, nowMs: clock.nowMs() });
+        for (const { id, reason } of result.failed) log.warn({ ti_id: id, reason }, 'a try was ended by the scheduler');
+        for (const { id } of result.claimsTakenBack) log.warn({ ti_id: id }, 'a claim was taken back');
+        for (const { id } of result.returned) log.warn({ ti_id: id }, 'a try waited too long and queues again');
+        return true;
+      }),
+  };
+}

@@ -1,0 +1,71 @@
+/** Makes the scheduled runs that are due, one per Dag and pass. @see scheduling semantics 3.1 */
+import type { Db } from '@airlock/store';
+import { insertDagRun } from '@airlock/store/queries/dag-run/insert';
+import { type DueDag, lockDueDags } from '@airlock/store/queries/schedule/due';
+import { insertTaskInstances } from '@airlock/store/queries/task-instance/insert';
+import type { DagModel } from '../domain/dag-model.ts';
+import { instantIso, instantMs } from '../domain/instants.ts';
+import { generateRunId } from '../domain/run-id.ts';
+import { loadModels } from '../runs/models.ts';
+import { initialTaskInstances } from '../runs/new-task-instances.ts';
+import { refreshNextRun } from '../runs/next-run.ts';
+
+export type CreateResult = {
+  readonly created: readonly number[];
+  /** A full batch: there may be more. */
+  readonly more: boolean;
+  /** Dags that are due but may not be scheduled, for the log. */
+  readonly denied: readonly string[];
+};
+
+/** One transaction. A run with that logical date, or name, that exists already is not made again; the schedule moves on. */
+export async function createDueRuns(tx: Db, options: { nowMs: number; limit: number }): Promise<CreateResult> {
+  const nowIso = instantIso(options.nowMs);
+  const due = await lockDueDags(tx, { nowIso, limit: options.limit });
+  const models = await loadModels(
+    tx,
+    due.map((dag) => dag.current_version_id),
+  );
+  const created: number[] = [];
+  const denied: string[] = [];
+  for (const dag of due) {
+    const model = models.get(dag.current_version_id);
+    if (!model) continue;
+    if (dag.allowed_run_types && !dag.allowed_run_types.includes('scheduled')) denied.push(dag.dag_id);
+    else {
+      const id = await createScheduledRun(tx, dag, model, nowIso);
+      if (id !== null) created.push(id);
+    }
+    await refreshNextRun(tx, model, nowIso, dag);
+  }
+  return { created, more: due.length > 0, denied };
+}
+
+async function createScheduledRun(tx: Db, dag: DueDag, model: DagModel, nowIso: string): Promise<number | null> {
+  const pinned = dag.bundle_version !== null && !model.disableBundleVersioning;
+  const runId = generateRunId('scheduled', dag.next_create_after);
+  const id = await insertDagRun(tx, {
+    dagId: dag.dag_id,
+    runId,
+    team: dag.team,
+    runType: 'scheduled',
+    triggeredBy: 'timetable',
+    triggeringUserName: null,
+    logicalDate: dag.next_logical_date,
+    intervalStart: dag.next_interval_start,
+    intervalEnd: dag.next_interval_end,
+    runAfter: dag.next_create_after,
+    conf: {},
+    note: null,
+    noteUser: null,
+    createdVersionId: pinned ? dag.current_version_id : null,
+    bundleVersion: pinned ? dag.bundle_version : null,
+    partitionKey: null,
+    partitionDate: null,
+    nowIso,
+  });
+  if (id === null) return null;
+  const run = { dagRunId: id, dagId: dag.dag_id, runId, team: dag.team, versionId: dag.current_version_id, nowIso };
+  await insertTaskInstances(tx, initialTaskInstances(run, model, instantMs(dag.next_logical_date)), nowIso);
+  return id;
+}

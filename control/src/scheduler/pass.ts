@@ -1,0 +1,114 @@
+/**
+ * One pass of the scheduler: start what may start, decide about the runs in which something changed, queue what has room.
+ * One transaction under the schedule lock; its statements do not grow in number with the runs that are in it.
+ */
+import type { Db } from '@airlock/store';
+import { applyChanges, endRuns, pauseFailingDags } from '@airlock/store/queries/schedule/apply';
+import { findHeldRuns, lockRunsToDecide, type RunToDecide } from '@airlock/store/queries/schedule/load-runs';
+import { lockSchedule } from '@airlock/store/queries/schedule/lock';
+import { findCandidates, queueTaskInstances } from '@airlock/store/queries/schedule/queue';
+import { startQueuedRuns } from '@airlock/store/queries/schedule/start-runs';
+import { insertTaskInstances, type NewTaskInstance } from '@airlock/store/queries/task-instance/insert';
+import { instantIso } from '../domain/instants.ts';
+import { loadModels } from '../runs/models.ts';
+import { taskInstanceRow } from '../runs/new-task-instances.ts';
+import { decideRun } from './decide/examine.ts';
+import { pickForQueue } from './decide/queue.ts';
+import type { Decision, EndReason, RunSnapshot } from './decide/types.ts';
+import { readSnapshots, waitsForPast } from './snapshot.ts';
+
+export type PassOptions = {
+  /** Runs in which something changed. */
+  readonly dirty: readonly number[];
+  /** Look for queued runs that may start. */
+  readonly start: boolean;
+  readonly nowMs: number;
+  readonly instanceId: string;
+  /** `[core] parallelism` and `[scheduler] max_tis_per_query`. */
+  readonly parallelism: number;
+  readonly maxQueued: number;
+};
+
+export type PassResult = {
+  /** Runs that are to be looked at at an instant, epoch ms; null = when something happens. */
+  readonly wakes: ReadonlyMap<number, number | null>;
+  /** Runs that somebody else held: to be looked at again soon. */
+  readonly held: readonly number[];
+  readonly ended: ReadonlyArray<{
+    readonly run: RunToDecide;
+    readonly state: 'success' | 'failed';
+    readonly reason: EndReason | null;
+  }>;
+  readonly started: readonly number[];
+  readonly queued: number;
+  /** Runs whose Dags wait for their past: others of the same Dags may go on now. */
+  readonly dagsWaitingForPast: readonly string[];
+  /** The queue may hold more than was taken in one go. */
+  readonly more: boolean;
+};
+
+/** Most runs that are decided, or started, in one transaction. */
+export const MAX_RUNS_PER_PASS = 32;
+
+export async function runPass(tx: Db, options: PassOptions): Promise<PassResult> {
+  const nowIso = instantIso(options.nowMs);
+  await lockSchedule(tx);
+  const started = options.start ? await startQueuedRuns(tx, { nowIso, limit: MAX_RUNS_PER_PASS }) : [];
+  const wanted = [...new Set([...options.dirty, ...started])];
+  const runs = wanted.length > 0 ? await lockRunsToDecide(tx, wanted) : [];
+  const given = new Set(runs.map((run) => run.id));
+  const missing = wanted.filter((id) => !given.has(id));
+  const held = missing.length > 0 ? await findHeldRuns(tx, missing) : [];
+  const models = await loadModels(
+    tx,
+    runs.map((run) => run.version_id).filter((id) => id !== null),
+  );
+  const snapshots = await readSnapshots(tx, runs, models, options.nowMs);
+  const decided = runs
+    .filter((run) => snapshots.has(run.id))
+    .map((run) => ({ run, snapshot: snapshots.get(run.id)!, decision: decideRun(snapshots.get(run.id)!) }));
+  await apply(tx, decided, nowIso);
+  const candidates = await findCandidates(tx, { parallelism: options.parallelism, limit: options.maxQueued });
+  const queued = await queueTaskInstances(tx, pickForQueue(candidates), { nowIso, queuedBy: options.instanceId });
+  return {
+    wakes: new Map(decided.map(({ run, decision }) => [run.id, decision.wakeAtMs])),
+    held,
+    ended: decided.flatMap(({ run, decision }) => (decision.end ? [{ run, ...decision.end }] : [])),
+    started,
+    queued,
+    dagsWaitingForPast: decided.filter(({ snapshot }) => waitsForPast(snapshot.model)).map(({ run }) => run.dag_id),
+    more: (queued > 0 && candidates.length >= options.maxQueued) || started.length >= MAX_RUNS_PER_PASS,
+  };
+}
+
+type Decided = { readonly run: RunToDecide; readonly snapshot: RunSnapshot; readonly decision: Decision };
+
+async function apply(tx: Db, decided: readonly Decided[], nowIso: string): Promise<void> {
+  await applyChanges(
+    tx,
+    decided.flatMap(({ decision }) => decision.changes),
+    nowIso,
+  );
+  const rows: NewTaskInstance[] = [];
+  for (const { run, snapshot, decision } of decided) {
+    const of = {
+      dagRunId: run.id,
+      dagId: run.dag_id,
+      runId: run.run_id,
+      team: run.team,
+      versionId: snapshot.run.versionId,
+      nowIso,
+    };
+    for (const { taskId, mapIndex, state, tryNumber } of decision.additions) {
+      const task = snapshot.model.tasks.get(taskId);
+      if (task) rows.push(taskInstanceRow(of, task, mapIndex, { state, tryNumber }));
+    }
+  }
+  await insertTaskInstances(tx, rows, nowIso);
+  const ends = decided.flatMap(({ run, decision }) =>
+    decision.end ? [{ id: run.id, dagId: run.dag_id, state: decision.end.state }] : [],
+  );
+  await endRuns(tx, ends, nowIso);
+  const failed = ends.filter((end) => end.state === 'failed').map((end) => end.dagId);
+  if (failed.length > 0) await pauseFailingDags(tx, failed);
+}

@@ -1,0 +1,64 @@
+import { type Db, sql } from '../../database.ts';
+
+export type DueDag = {
+  readonly dag_id: string;
+  readonly team: string | null;
+  readonly current_version_id: string;
+  readonly bundle_version: string | null;
+  readonly next_logical_date: string | null;
+  readonly next_interval_start: string | null;
+  readonly next_interval_end: string | null;
+  readonly next_create_after: string;
+  readonly allowed_run_types: string[] | null;
+};
+
+/**
+ * Dags whose next scheduled run is due and that have room for one more run. Locks: the dag rows; locked ones are skipped,
+ * so that two schedulers make different runs.
+ */
+export async function lockDueDags(db: Db, o: { nowIso: string; limit: number }): Promise<DueDag[]> {
+  return db.query<DueDag>(
+    sql`SELECT d.dag_id, d.team, d.current_version_id, b.version AS bundle_version, d.next_logical_date,
+        d.next_interval_start, d.next_interval_end, d.next_create_after, d.allowed_run_types
+      FROM dag d JOIN dag_bundle b ON b.name = d.bundle_name
+      WHERE d.next_create_after <= ${o.nowIso}::timestamptz AND NOT d.is_paused AND NOT d.is_stale
+        AND NOT d.has_import_errors AND d.current_version_id IS NOT NULL
+        AND d.max_active_runs > (SELECT count(*) FROM dag_run r
+          WHERE r.dag_id = d.dag_id AND r.state IN ('queued', 'running') AND r.run_type <> 'backfill')
+      ORDER BY d.next_create_after LIMIT ${o.limit} FOR NO KEY UPDATE OF d SKIP LOCKED`,
+    'schedule_due_dags',
+  );
+}
+
+/** The next instants, after now, at which a scheduled run is due or a queued run may start. Locks nothing. */
+export async function findNextDue(
+  db: Db,
+  nowIso: string,
+): Promise<{ create_at: string | null; start_at: string | null }> {
+  const rows = await db.query<{ create_at: string | null; start_at: string | null }>(
+    sql`SELECT
+        (SELECT min(next_create_after) FROM dag WHERE NOT is_paused AND NOT is_stale AND NOT has_import_errors
+          AND next_create_after > ${nowIso}::timestamptz) AS create_at,
+        (SELECT min(run_after) FROM dag_run WHERE state = 'queued' AND run_after > ${nowIso}::timestamptz) AS start_at`,
+    'schedule_next_due',
+  );
+  return rows[0]!;
+}
+
+/** Running runs of Dags that are not stale: what a scheduler looks at after a gap. By id. */
+export async function findRunningRuns(db: Db): Promise<number[]> {
+  const rows = await db.query<{ id: number }>(
+    sql`SELECT r.id FROM dag_run r JOIN dag d ON d.dag_id = r.dag_id WHERE r.state = 'running' AND NOT d.is_stale ORDER BY r.id`,
+    'schedule_running_runs',
+  );
+  return rows.map((row) => row.id);
+}
+
+/** Running runs of some Dags. */
+export async function findRunningRunsOf(db: Db, dagIds: readonly string[]): Promise<number[]> {
+  const rows = await db.query<{ id: number }>(
+    sql`SELECT id FROM dag_run WHERE dag_id = ANY(${dagIds}::text[]) AND state = 'running' ORDER BY id`,
+    'schedule_running_runs_of',
+  );
+  return rows.map((row) => row.id);
+}
