@@ -55,13 +55,13 @@ export async function findCandidates(db: Db, o: { parallelism: number; limit: nu
         CROSS JOIN total
         WHERE t.state = 'scheduled' AND total.room > 0 AND d.max_active_tasks > COALESCE(n.n, 0)
       ), fitting AS (
-        SELECT o.*, row_number() OVER (PARTITION BY o.dag_run_id ORDER BY o.priority_weight DESC, o.map_index) AS place_in_run
+        SELECT o.*, row_number() OVER (PARTITION BY o.dag_run_id ORDER BY o.priority_weight DESC, o.map_index, o.task_id) AS place_in_run
         FROM open o WHERE o.place_in_task <= LEAST(COALESCE(o.task_dag_left, 1000000000), COALESCE(o.task_run_left, 1000000000))
       )
       SELECT f.id, f.dag_run_id, f.dag_id, f.task_id, f.pool, f.pool_slots, f.max_active_per_dag, f.max_active_per_run,
         f.pool_free, total.room AS total_left, f.run_left, f.task_dag_left, f.task_run_left
       FROM fitting f, total WHERE f.place_in_run <= f.run_left
-      ORDER BY f.priority_weight DESC, f.run_after, f.map_index, f.id LIMIT ${o.limit}`,
+      ORDER BY f.priority_weight DESC, f.run_after, f.dag_run_id, f.map_index, f.task_id LIMIT ${o.limit}`,
     'schedule_candidates',
   );
 }

@@ -1,0 +1,158 @@
+/** A REST server on a database of its own, with real signatures and real sockets, and somebody to ask it for each role. */
+import { generateKeyPairSync, sign } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { TASK_AUDIENCE, TOKEN_PROFILES } from '@airlock/contract/claims';
+import type { Clock } from '@airlock/contract/clock';
+import { resolveConfig } from '@airlock/contract/config/index';
+import type { StoreEvent } from '@airlock/store';
+import { createVerifier, thumbprint } from '@airlock/token-verify';
+import type { FastifyInstance } from 'fastify';
+import pino from 'pino';
+import { type TestDatabase, testDatabase } from '../../tests/kit/database.ts';
+import { createAccount } from '../src/api/auth/accounts.ts';
+import { createAuthenticator } from '../src/api/auth/identity.ts';
+import { registerAuthApi } from '../src/api/auth/index.ts';
+import { createHttpServer } from '../src/api/http/server.ts';
+import { mountRest } from '../src/api/rest/index.ts';
+import { makeDeps, type RestDeps } from '../src/api/rest/route.ts';
+import { createSecretBox } from '../src/api/secrets/index.ts';
+import type { ControlDeps } from '../src/deps.ts';
+
+export type Answer = {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  // biome-ignore lint/suspicious/noExplicitAny: answers are read by tests, which say what they expect of them
+  readonly body: any;
+};
+export type Caller = (
+  method: string,
+  path: string,
+  body?: unknown,
+  headers?: Record<string, string>,
+) => Promise<Answer>;
+
+export type RestKit = AsyncDisposable & {
+  readonly app: FastifyInstance;
+  readonly base: string;
+  readonly deps: RestDeps;
+  readonly database: TestDatabase;
+  readonly logFolder: string;
+  readonly clock: { nowMs: () => number; shift: (ms: number) => void };
+  /** Without a token. */
+  readonly anonymous: Caller;
+  readonly as: Readonly<Record<'viewer' | 'user' | 'op' | 'admin', Caller>>;
+  readonly withToken: (token: string) => Caller;
+  readonly tokenOf: (name: string, over?: Record<string, unknown>) => Promise<string>;
+};
+
+const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
+
+export const PASSWORD = 'correct horse battery';
+
+export async function restKit(options: { config?: Record<string, string> } = {}): Promise<RestKit> {
+  const database = await testDatabase();
+  const logFolder = mkdtempSync(join(tmpdir(), 'airlock-rest-'));
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+  const jwk = publicKey.export({ format: 'jwk' }) as { kty: 'OKP'; crv: 'Ed25519'; x: string };
+  const kid = await thumbprint(jwk);
+  const keys = { keys: [{ ...jwk, kid, alg: 'EdDSA' as const, use: 'sig' as const }] };
+  let shiftMs = 0;
+  const clock = {
+    nowMs: () => Date.now() + shiftMs,
+    shift: (ms: number) => {
+      shiftMs += ms;
+    },
+  } satisfies Clock & Record<string, unknown>;
+  const mint: ControlDeps['minter']['mint'] = async (kind, given) => {
+    const iat = Math.floor((given.issuedAtMs ?? clock.nowMs()) / 1000);
+    const aud = kind === 'user' ? 'apache-airflow' : TASK_AUDIENCE;
+    const claims = { aud, iat, nbf: iat, exp: iat + given.ttlSeconds, jti: given.jti, sub: given.sub };
+    const signed = `${part({ alg: 'EdDSA', kid, typ: TOKEN_PROFILES[kind].typ })}.${part(claims)}`;
+    return `${signed}.${sign(null, Buffer.from(signed), privateKey).toString('base64url')}`;
+  };
+  const listeners = new Set<(event: StoreEvent) => void>();
+  const config = resolveConfig({
+    env: { AIRLOCK__LOGGING__BASE_LOG_FOLDER: logFolder, ...options.config },
+    ini: {},
+    expand: (text) => text,
+  });
+  const control: ControlDeps = {
+    db: database.db,
+    clock,
+    log: pino({ level: 'silent' }),
+    config,
+    minter: { mint, jwks: async () => keys, close: () => undefined },
+    verifier: createVerifier({ keys, userAudience: 'apache-airflow', leewaySeconds: 10, cacheSize: 1000 }),
+    events: {
+      on: (listener) => {
+        listeners.add(listener);
+        return () => listeners.delete(listener);
+      },
+      onGap: () => () => undefined,
+    },
+    secrets: createSecretBox(Buffer.alloc(32, 7).toString('base64url')),
+    instanceId: '00000000-0000-4000-8000-000000000000',
+  };
+  const deps = makeDeps(control, createAuthenticator(control));
+  const app = createHttpServer(deps);
+  registerAuthApi(app, deps);
+  mountRest(app, deps, deps.authenticator.authenticate);
+  await app.listen({ host: '127.0.0.1', port: 0 });
+  const address = app.server.address() as { port: number };
+  const base = `http://127.0.0.1:${address.port}`;
+
+  const caller =
+    (token: string | null): Caller =>
+    async (method, path, body, headers = {}) => {
+      const sent: Record<string, string> = {
+        ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+        ...headers,
+      };
+      const isText = typeof body === 'string';
+      if (body !== undefined && sent['content-type'] === undefined) sent['content-type'] = 'application/json';
+      const response = await fetch(base + (path.startsWith('/auth') ? path : `/api/v2${path}`), {
+        method,
+        headers: sent,
+        body: body === undefined ? undefined : isText ? (body as string) : JSON.stringify(body),
+        redirect: 'manual',
+      });
+      const text = await response.text();
+      const json = response.headers.get('content-type')?.startsWith('application/json') && text !== '';
+      return { status: response.status, headers: response.headers, text, body: json ? JSON.parse(text) : null };
+    };
+  let serial = 0;
+  const tokenOf: RestKit['tokenOf'] = async (name, over = {}) =>
+    mint('user', {
+      sub: name,
+      ttlSeconds: 3600,
+      jti: (++serial).toString(16).padStart(32, '0'),
+      ...over,
+    } as Parameters<typeof mint>[1]);
+  const roles = ['viewer', 'user', 'op', 'admin'] as const;
+  const as = {} as Record<(typeof roles)[number], Caller>;
+  for (const role of roles) {
+    await createAccount(deps, 'test', { name: role, role, password: role === 'admin' ? PASSWORD : null });
+    as[role] = caller(await tokenOf(role));
+  }
+  const dispose = async () => {
+    await app.close();
+    await database.close();
+    rmSync(logFolder, { recursive: true, force: true });
+  };
+  return {
+    app,
+    base,
+    deps,
+    database,
+    logFolder,
+    clock,
+    anonymous: caller(null),
+    as,
+    withToken: caller,
+    tokenOf,
+    [Symbol.asyncDispose]: dispose,
+  };
+}
