@@ -7,6 +7,7 @@ import type { SupervisorRole } from '@airlock/contract/supervisor-api';
 import { requireTier } from '@airlock/proc/sandbox/index';
 import { becomeSubreaper } from '@airlock/proc/strays';
 import { type Logger, pino } from 'pino';
+import { childEntries } from './child-entries.ts';
 import { createExecutionClient } from './client/index.ts';
 import { join } from './join.ts';
 import { startParseRole } from './parse/index.ts';
@@ -68,6 +69,7 @@ export async function startSupervisor(
     },
   });
   const host = { hostname: hostname(), unixname: unixname() };
+  const bundling = childEntries(log);
   const membership = await join(
     client,
     {
@@ -97,10 +99,14 @@ export async function startSupervisor(
       hidden: [],
     };
   };
+  const entries = await bundling;
   const workerContext = contextFor('worker');
   const parseContext = contextFor('parse');
-  const worker: TaskRole | null = workerContext && startTaskRole(workerContext);
-  const roles: Role[] = [...(worker ? [worker] : []), ...(parseContext ? [startParseRole(parseContext)] : [])];
+  const worker: TaskRole | null = workerContext && startTaskRole(workerContext, entries.runner);
+  const roles: Role[] = [
+    ...(worker ? [worker] : []),
+    ...(parseContext ? [startParseRole(parseContext, entries.parser)] : []),
+  ];
   const endKeepAlive = membership.keepAlive(() => worker?.holds() ?? [], events.dismissed);
   log.info({ tier, supervisor: membership.supervisorId, roles: values.roles }, 'supervisor joined');
   return {

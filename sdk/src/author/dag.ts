@@ -25,7 +25,6 @@ export type DagSettings = {
   readonly displayName: string | undefined;
   readonly paused: boolean | undefined;
   readonly failFast: boolean;
-  readonly params: readonly Param[];
 };
 
 const DAG = Symbol.for('airlock.dag');
@@ -53,7 +52,9 @@ const DEFAULT_LIMIT = 16;
 export class Dag {
   readonly [DAG] = true;
   readonly dagId: string;
-  readonly settings: DagSettings;
+  readonly params: readonly Param[];
+  readonly #given: Readonly<Record<string, unknown>>;
+  #settings: DagSettings | null = null;
   readonly #defaults: Readonly<Record<string, unknown>>;
   readonly #build: (d: DagBuilder<ParamInputs>) => void;
   #graph: Graph | null = null;
@@ -66,11 +67,18 @@ export class Dag {
       throw new DagError(`${where}: no builder function was given.`, "Write dag('id', { … }, (d) => { … }).");
     }
     this.dagId = dagId;
-    this.settings = readSettings(given, where);
+    this.#given = given;
+    this.params = readParams(given.params);
+    if (!trusted) this.#settings = readSettings(given, where);
     this.#defaults = given.defaults === undefined ? {} : checkKeys(`${where}.defaults`, given.defaults, DEFAULT_KEYS);
     // Checked here as well, so that a wrong default is reported at its own place and also when no task uses it.
     resolveOptions({}, this.#defaults, `${where}.defaults`, false);
     this.#build = build as (d: DagBuilder<ParamInputs>) => void;
+  }
+
+  get settings(): DagSettings {
+    this.#settings ??= readSettings(this.#given, `Dag ${this.dagId}`);
+    return this.#settings;
   }
 
   /** Runs the builder, once. @throws DagError, and whatever the builder throws */
@@ -87,6 +95,15 @@ export class Dag {
 /** True for a Dag of any copy of this package. */
 export function isDag(value: unknown): value is Dag {
   return typeof value === 'object' && value !== null && DAG in value;
+}
+
+let trusted = false;
+/**
+ * From now on a Dag's own settings are read only when asked for. For the runner: the file was checked when it was
+ * parsed, a task needs none of them, and time zones alone would cost it 10 ms.
+ */
+export function trustSettings(): void {
+  trusted = true;
 }
 
 const made: Dag[] = [];
@@ -138,7 +155,6 @@ function readSettings(given: Readonly<Record<string, unknown>>, where: string): 
     displayName: readText(given, 'displayName', where),
     paused: readBoolean(given, 'paused', where),
     failFast: readBoolean(given, 'failFast', where) ?? false,
-    params: readParams(given.params),
   };
 }
 

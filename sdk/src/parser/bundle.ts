@@ -38,7 +38,7 @@ function build(bundleRoot: string, relativeFile: string, banner: string): Bundle
       format: 'esm',
       platform: 'node',
       target: 'node22',
-      external: ['@airlock/sdk', '@airlock/sdk/testing'],
+      external: ['@airlock/sdk'],
       loader: Object.fromEntries(TEXT_SUFFIXES.map((suffix) => [suffix, 'text' as const])),
       sourcemap: 'inline',
       sourcesContent: false,
@@ -98,7 +98,7 @@ function hintOf(message: Message): string {
     return 'Check the path and the suffix. Only files inside the Dag folder can be imported.';
   }
   if (missing === '@airlock/sdk' || missing.startsWith('@airlock/')) {
-    return 'A Dag file imports @airlock/sdk or @airlock/sdk/testing.';
+    return 'A Dag file imports @airlock/sdk; @airlock/sdk/testing is for tests beside it (*.test.ts).';
   }
   const name = missing
     .split('/')

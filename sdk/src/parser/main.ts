@@ -5,7 +5,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import type { ParseOutcome, StartParse, ToRunner } from '@airlock/contract/ipc/runner';
 import { Channel, encodeFrame } from '../runner/channel.ts';
-import { loadModule } from '../runner/load-module.ts';
+import { loadModule, prepareLoading } from '../runner/load-module.ts';
 import { bundleFile } from './bundle.ts';
 import { collectDags } from './collect.ts';
 import { type ImportProblem, ParseProblem, problemOfThrown } from './problem.ts';
@@ -50,6 +50,7 @@ export function serveOneParse(): void {
     void parse(frame, report, onBundled).catch(failWith).then(finish);
   };
   const channel = new Channel(onFrame, () => reallyExit(finished ? 0 : 1));
+  prepareLoading();
   channel.send({ type: 'idle', pid: process.pid });
 }
 

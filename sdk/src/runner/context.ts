@@ -10,7 +10,7 @@ const MAX_EVENT_CHARACTERS = 200_000;
 /** Defaults of the params with the run's conf laid over them; keys of conf that are no params stay in `run.conf` only. */
 export function paramsOf(dag: Dag, conf: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   const values: Record<string, unknown> = {};
-  for (const param of dag.settings.params) {
+  for (const param of dag.params) {
     if (Object.hasOwn(conf, param.name)) values[param.name] = conf[param.name];
     else if (param.hasDefault) values[param.name] = param.default;
   }

@@ -3,26 +3,31 @@
  * source: the text came over the channel and is nowhere on disk.
  */
 import { registerHooks } from 'node:module';
+import * as sdk from '../author/index.ts';
 
 /** Where bundled modules seem to lie; stack traces show source files below it, and stack.ts cuts it off. */
 export const MODULE_ROOT = 'file:///airlock-bundle/';
 
-const SDK_MODULES: Readonly<Record<string, string>> = {
-  '@airlock/sdk': new URL('../author/index.ts', import.meta.url).href,
-  '@airlock/sdk/testing': new URL('../author/testing.ts', import.meta.url).href,
-};
-const texts = new Map<string, string>();
-let hooked = false;
+/** What a Dag module imports. Not a file: this process may itself be one bundled file, and must not load a second SDK. */
+const SDK_NAME = '@airlock/sdk';
+const SDK_URL = 'airlock:sdk';
+const SDK_KEY = Symbol.for('airlock.sdk.exports');
 
-function hook(): void {
-  if (hooked) return;
-  hooked = true;
+const texts = new Map<string, string>();
+let prepared = false;
+
+/** What can be done before a module is known. Safe to repeat. */
+export function prepareLoading(): void {
+  if (prepared) return;
+  prepared = true;
+  process.setSourceMapsEnabled(true);
+  Object.defineProperty(globalThis, SDK_KEY, { value: sdk });
+  const names = Object.keys(sdk).join(', ');
+  texts.set(SDK_URL, `export const { ${names} } = globalThis[Symbol.for('airlock.sdk.exports')];`);
   registerHooks({
     resolve(specifier, context, next) {
-      if (texts.has(specifier)) return { url: specifier, format: 'module', shortCircuit: true };
-      // The module and this process must share one copy of the SDK, wherever the module seems to lie.
-      const own = SDK_MODULES[specifier];
-      return own === undefined ? next(specifier, context) : { url: own, shortCircuit: true };
+      const url = specifier === SDK_NAME ? SDK_URL : specifier;
+      return texts.has(url) ? { url, format: 'module', shortCircuit: true } : next(specifier, context);
     },
     load(url, context, next) {
       const source = texts.get(url);
@@ -37,8 +42,7 @@ function hook(): void {
  * @throws what the module throws while it is imported
  */
 export async function loadModule(name: string, code: string): Promise<Readonly<Record<string, unknown>>> {
-  process.setSourceMapsEnabled(true);
-  hook();
+  prepareLoading();
   const url = `${MODULE_ROOT}${encodeURIComponent(name)}.mjs`;
   texts.set(url, code);
   return (await import(url)) as Readonly<Record<string, unknown>>;

@@ -3,11 +3,11 @@
  * Everything that costs time (loading this code, entering the sandbox) has happened before the task is known.
  */
 import type { StartTask, TaskOutcome, ToRunner } from '@airlock/contract/ipc/runner';
-import { type Dag, isDag } from '../author/dag.ts';
+import { type Dag, isDag, trustSettings } from '../author/dag.ts';
 import { Channel, RequestRefused } from './channel.ts';
 import { executeTask, outcomeOfThrown } from './execute.ts';
 import type { ConnectionAnswer, TaskHost } from './host.ts';
-import { loadModule } from './load-module.ts';
+import { loadModule, prepareLoading } from './load-module.ts';
 
 const NOT_FOUND = 404;
 const RESULT_KEY = 'return_value';
@@ -45,6 +45,8 @@ export function serveOneTask(): void {
       outcome: { state: 'failed', retryable: true, error: { name: 'ProcessExit', message, stack: '' } },
     });
   });
+  trustSettings();
+  prepareLoading();
   channel.send({ type: 'idle', pid: process.pid });
 }
 

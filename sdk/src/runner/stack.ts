@@ -2,6 +2,7 @@
 import { MODULE_ROOT } from './load-module.ts';
 
 const MODULE_PATH = new URL(MODULE_ROOT).pathname;
+/** `sdk/src/` as sources, `sdk/` as one bundled file in `sdk/dist/`. */
 const OWN_FOLDER = new URL('..', import.meta.url).pathname;
 const FRAME = /^\s+at /;
 const POSITION = /\(?((?:file:\/\/)?[^()\s]+?):(\d+):(\d+)\)?$/;

@@ -4,13 +4,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ParseOutcome } from '@airlock/contract/ipc/runner';
 import type { SandboxTier } from '@airlock/contract/supervisor-api';
-import { launchSandboxed } from '@airlock/proc/sandbox/index';
+import { launchSandboxed, type SandboxSpec } from '@airlock/proc/sandbox/index';
 import { importErrorText, plainImportError } from './import-error.ts';
 import { packageFolders } from './scan.ts';
 
 /** The SDK's own folder; the supervisor starts its programs and never imports them. */
 export const SDK_FOLDER = realpathSync(fileURLToPath(new URL('../../../sdk', import.meta.url)));
-const PARSER_ENTRY = join(SDK_FOLDER, 'bin/parser.ts');
+/** The parser as sources; slower to start than the bundled one that a supervisor makes. */
+const PARSER_SOURCE = join(SDK_FOLDER, 'bin/parser.ts');
 
 /** Heap of a parse child, MiB. Address space can't be bounded instead: Node reserves more than it uses. */
 const HEAP_MIB = 512;
@@ -27,11 +28,13 @@ export type ParseJob = {
 
 export type ParseChildOptions = {
   readonly tier: SandboxTier;
+  readonly entry?: string;
   readonly timeoutMs: number;
   /** Folders of the packages that the parser imports, and what stays out of sight; as for every child of this supervisor. */
   readonly packages: readonly string[];
   readonly hidden: readonly string[];
   readonly workBase?: string;
+  readonly uids?: SandboxSpec['uids'];
 };
 
 export type ParsedFile = {
@@ -69,7 +72,8 @@ export function makeParseFile(options: ParseChildOptions): ParseFile {
     signal.throwIfAborted();
     const child = launchSandboxed({
       tier: options.tier,
-      entry: PARSER_ENTRY,
+      entry: options.entry ?? PARSER_SOURCE,
+      uids: options.uids,
       packages: options.packages,
       network: 'none',
       hide: options.hidden,

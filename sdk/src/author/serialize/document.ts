@@ -48,7 +48,7 @@ export function serializeDag(dag: Dag, source: SourceLocation): DagDocument {
       ...given('tags', s.tags.length > 0 ? s.tags : undefined),
       edge_info: {},
       dag_dependencies: [],
-      params: s.params.map((param) => [param.name, serializeParam(param)] as const),
+      params: dag.params.map((param) => [param.name, serializeParam(param)] as const),
       deadline: null,
       allowed_run_types: null,
       _processor_dags_folder: null,

@@ -1,0 +1,54 @@
+/**
+ * The programs that children are started with. Each is bundled into one file when its sources have changed, since Node
+ * reads one file four times as fast as thirty; where that can't be written, the sources themselves are the programs.
+ */
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { runScript } from '@airlock/proc/run-script';
+
+export type ChildEntries = { readonly runner: string; readonly parser: string };
+
+const SDK = fileURLToPath(new URL('../../sdk', import.meta.url));
+const SOURCE_FOLDERS = [
+  join(SDK, 'src'),
+  join(SDK, 'bin'),
+  fileURLToPath(new URL('../../contract/src', import.meta.url)),
+];
+const BUNDLE_TIMEOUT_MS = 20_000;
+
+/** Names the state of all sources: paths, sizes and times; no contents, so that it costs a millisecond. */
+function sourceStamp(): string {
+  const hash = createHash('sha256').update(process.version);
+  for (const folder of SOURCE_FOLDERS) {
+    for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort()) {
+      if (!name.endsWith('.ts') || name.endsWith('.test.ts')) continue;
+      const { size, mtimeMs } = statSync(join(folder, name));
+      hash.update(`${name}:${size}:${mtimeMs}\n`);
+    }
+  }
+  return hash.digest('hex');
+}
+
+function isFresh(dist: string, stamp: string): boolean {
+  try {
+    return readFileSync(join(dist, 'stamp'), 'utf8') === stamp && existsSync(join(dist, 'runner.mjs'));
+  } catch {
+    return false;
+  }
+}
+
+/** Paths of the programs, up to date. Never throws: at worst they start more slowly. */
+export async function childEntries(log: { warn(fields: object, text: string): void }): Promise<ChildEntries> {
+  const dist = join(SDK, 'dist');
+  const stamp = sourceStamp();
+  if (!isFresh(dist, stamp)) {
+    const run = await runScript(join(SDK, 'bin/bundle.ts'), [stamp], BUNDLE_TIMEOUT_MS);
+    if (run.code !== 0) {
+      log.warn({ output: run.output }, 'the runner could not be bundled into one file; each start takes longer');
+      return { runner: join(SDK, 'bin/runner.ts'), parser: join(SDK, 'bin/parser.ts') };
+    }
+  }
+  return { runner: join(dist, 'runner.mjs'), parser: join(dist, 'parser.mjs') };
+}
