@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict';
+import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, test } from 'node:test';
+import { ERRORS } from '@airlock/contract/errors';
+import { EXIT_CODES } from '../../cli/src/exit-codes.ts';
+import { cliReference, REFERENCE_BEGINS } from '../../tools/docs/cli.ts';
+import { configurationPage } from '../../tools/docs/configuration.ts';
+
+const root = join(import.meta.dirname, '../..');
+const read = (path: string) => readFileSync(join(root, path), 'utf8');
+const pages = globSync(['*.md', 'docs/**/*.md', '*/README.md', 'changes/*.md'], {
+  cwd: root,
+  exclude: (name) => String(name).endsWith('node_modules'),
+});
+
+describe('what is written twice is equal', () => {
+  test('errors.ts and docs/errors.md give the same codes, statuses and remedies', () => {
+    const rows = [...read('docs/errors.md').matchAll(/^\| `([A-Z_]+)` \| (\d+) \| (\d+) \| [^|]+ \| ([^|]+) \|$/gm)];
+    const documented = Object.fromEntries(
+      rows.map(([, code, rest, execution, remedy]) => [
+        code,
+        { rest: Number(rest), execution: Number(execution), remedy },
+      ]),
+    );
+    assert.deepEqual(documented, ERRORS);
+  });
+
+  test('docs/configuration.md is what the option tables give', () => {
+    assert.equal(read('docs/configuration.md'), configurationPage(), 'run: node tools/docs/configuration.ts --write');
+  });
+
+  test('docs/cli.md lists every command and option', () => {
+    const [, reference] = read('docs/cli.md').split(`${REFERENCE_BEGINS}\n\n`);
+    assert.equal(reference, cliReference(), 'run: node tools/docs/cli.ts --write');
+  });
+
+  test('docs/cli.md gives the exit statuses of the code', () => {
+    const statuses = [...read('docs/cli.md').matchAll(/^\| (\d+) \|/gm)].map(([, status]) => Number(status));
+    assert.deepEqual(statuses, Object.values(EXIT_CODES));
+  });
+});
+
+describe('documents', () => {
+  test('every link to a file of the repository leads to one', () => {
+    const broken: string[] = [];
+    let checked = 0;
+    for (const page of pages) {
+      for (const [, target] of read(page).matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)(?:#[^)]*)?\)/g)) {
+        checked++;
+        if (!existsSync(join(root, dirname(page), target!))) broken.push(`${page}: ${target}`);
+      }
+    }
+    assert.ok(checked > 20, 'nothing to check');
+    assert.deepEqual(broken, []);
+  });
+
+  test('every file of the repository that a document names in code exists', () => {
+    const folders = readdirSync(root, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name);
+    const missing: string[] = [];
+    for (const page of pages) {
+      for (const [, path] of read(page).matchAll(/`([a-z-]+\/[\w./-]+\.(?:ts|mjs|sql|jsonc|json|txt|md|test\.ts))`/g)) {
+        if (folders.includes(path!.split('/')[0]!) && !existsSync(join(root, path!))) missing.push(`${page}: ${path}`);
+      }
+    }
+    assert.deepEqual(missing, []);
+  });
+
+  test('every npm script that a document names exists', () => {
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+    const unknown: string[] = [];
+    for (const page of pages) {
+      for (const [, name] of read(page).matchAll(/npm run ([a-z:]+)/g))
+        if (!(name! in scripts)) unknown.push(`${page}: ${name}`);
+    }
+    assert.deepEqual(unknown, []);
+  });
+
+  test('each package has a README with the five headings', () => {
+    for (const name of [
+      'contract',
+      'proc',
+      'token-verify',
+      'token-sign',
+      'store',
+      'control',
+      'supervisor',
+      'sdk',
+      'standalone',
+      'cli',
+    ]) {
+      const headings = [...read(`${name}/README.md`).matchAll(/^## (.+)$/gm)].map(([, heading]) => heading);
+      assert.deepEqual(headings, ['Powers', 'Imports', 'Processes', 'Invariants', 'Where to start reading'], name);
+    }
+  });
+
+  test('each decision record says what would violate it and what shows it', () => {
+    const records = readdirSync(join(root, 'docs/decisions')).filter((name) => /^\d{4}-/.test(name));
+    assert.ok(records.length >= 9);
+    for (const name of records) {
+      const text = read(`docs/decisions/${name}`);
+      for (const heading of ['Context', 'Decision', 'Roads not taken', 'Consequences', 'Violated when', 'Evidence']) {
+        assert.match(text, new RegExp(`^## ${heading}$`, 'm'), `${name}: ${heading}`);
+      }
+    }
+  });
+
+  test('the page of promises lists L1 to L34, and each that is kept names a test that exists', () => {
+    const rows = [...read('docs/security/promises.md').matchAll(/^\| (L\d+) \| [^|]+ \| ([^|]+) \|$/gm)];
+    assert.deepEqual(
+      rows.map(([, name]) => name),
+      Array.from({ length: 34 }, (_, i) => `L${i + 1}`),
+    );
+    for (const [, name, state] of rows) {
+      if (state!.startsWith('not kept yet')) continue;
+      const tests = [...state!.matchAll(/`([^`]+\.test\.ts)`/g)];
+      assert.ok(tests.length > 0, `${name} names no test and is not called "not kept yet"`);
+      for (const [, path] of tests) assert.ok(existsSync(join(root, path!)), `${name}: ${path} does not exist`);
+    }
+  });
+
+  test('nothing names a machine of the authors or how the work is organised', () => {
+    const tracked = globSync(
+      ['*.md', 'docs/**/*.md', '*/README.md', '*/src/**/*.ts', '*/bin/*', 'tools/**/*.ts', 'tests/**/*.ts'],
+      { cwd: root, exclude: (name) => String(name).endsWith('node_modules') },
+    );
+    const marks = tracked.filter(
+      (path) => !path.startsWith('tests/docs/') && /\/work\/(?:main|shared)|\/tmp\/plan/.test(read(path)),
+    );
+    assert.deepEqual(marks, []);
+  });
+});
