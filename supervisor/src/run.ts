@@ -22,7 +22,9 @@ export async function runSupervisor(): Promise<void> {
   const handover = await receiveHandover();
   const given = schema.safeParse(handover.values);
   if (!given.success) {
-    return handover.fatal(new AppError('CONFIG_INVALID', { public: 'The values handed to the supervisor are not valid.' }));
+    return handover.fatal(
+      new AppError('CONFIG_INVALID', { public: 'The values handed to the supervisor are not valid.' }),
+    );
   }
   const values = given.data;
   const log = supervisorLog(String(values.config.logging?.logging_level ?? 'INFO'));

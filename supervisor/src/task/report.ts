@@ -10,7 +10,7 @@ export type FinalState =
   | { readonly state: 'up_for_reschedule'; readonly afterSeconds: number };
 
 /** Attempts reach over five minutes: a restart of the server, or of its database, must not lose a result. */
-const PATIENT = { attempts: 60, waitMinMs: 100, waitMaxMs: 10_000 };
+export const PATIENT = { attempts: 60, waitMinMs: 100, waitMaxMs: 10_000 };
 const REASON_LENGTH = 500;
 
 function bodyOf(final: FinalState, nowMs: number): object {

@@ -16,7 +16,7 @@ import type { ModuleCache } from './modules.ts';
 import { type Ending, judge, type Verdict } from './outcome.ts';
 import { selfPath, xcomPath } from './paths.ts';
 import type { RunnerPool } from './pool.ts';
-import { reportState } from './report.ts';
+import { PATIENT, reportState } from './report.ts';
 import { createRequestServer } from './requests.ts';
 import { contextOf } from './run-context.ts';
 import { TryLog } from './try-log.ts';
@@ -259,7 +259,14 @@ async function storeResult(
   const query = { map_index: ti.map_index, ...(length === null ? {} : { mapped_length: length }) };
   const path = xcomPath(ti, ti.task_id, 'return_value', query);
   try {
-    const answer = await ctx.client.call({ token, method: 'POST', path, json: value ?? null, timeoutMs: 30_000 });
+    const answer = await ctx.client.call({
+      token,
+      method: 'POST',
+      path,
+      json: value ?? null,
+      timeoutMs: 30_000,
+      retry: PATIENT,
+    });
     if (answer.status < 300) return null;
     return `The task's result was refused by the server (${answer.status}): ${answer.text().slice(0, 500)}`;
   } catch {
