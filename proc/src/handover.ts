@@ -4,6 +4,7 @@
  * @see contract/src/ipc/handover.ts
  */
 import { writeSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { Socket } from 'node:net';
 import { AppError } from '@airlock/contract/errors';
 import type { ChildMessage, ParentMessage } from '@airlock/contract/ipc/handover';
@@ -12,6 +13,8 @@ import type { ChildMessage, ParentMessage } from '@airlock/contract/ipc/handover
 const CHANNEL_FD = 3;
 /** The word on the command line that says that descriptor 3 is our channel, and not somebody's open file. */
 export const HANDOVER_FLAG = '--handover';
+/** Well after everything that is needed at start has been loaded, and out of its way. */
+const FLUSH_AFTER_MS = 3000;
 /** Exit status of a process that can't start, and that starting again would not help. */
 export const FATAL_STATUS = 2;
 
@@ -84,6 +87,8 @@ export async function receiveHandover(): Promise<Handover> {
     },
     ready: (info) => {
       socket.write(send({ type: 'ready', info }));
+      // Node writes its compile cache when it ends in order; a process that is killed would start slowly for ever.
+      setTimeout(flushCompileCache, FLUSH_AFTER_MS).unref();
     },
     fatal: (error) => {
       const { code, message, remedy } = describe(error);

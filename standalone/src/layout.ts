@@ -1,9 +1,11 @@
 /** The data folder: what is where, who owns it, and who may enter. */
-import { chmodSync, chownSync, mkdirSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { accessSync, chmodSync, chownSync, constants, mkdirSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { Config } from '@airlock/contract/config/index';
 import { AppError } from '@airlock/contract/errors';
 
+/** Processes with a compile cache. Only what is ours: a cache that a task could write would be code that we run. */
+export type CachedService = 'token-service' | 'control' | 'supervisor' | 'migrate';
 export type Account = { readonly uid: number; readonly gid: number };
 
 export type Layout = {
@@ -24,11 +26,25 @@ export type Layout = {
   readonly lock: string;
   readonly log: string;
   readonly linksDir: string;
-  /** Compile cache of one service; its own, since a service would run what another wrote there. */
-  readonly cacheDir: (service: string) => string;
+  /**
+   * Compile cache of one service; its own, since a service would run what another wrote there. Beside the sources where we
+   * may write, so that a new data folder starts as fast as an old one.
+   */
+  readonly cacheDir: (service: CachedService) => string;
   /** User ids of the services, when we are root; null = everything runs as us. */
   readonly accounts: { readonly postgres: number; readonly control: Account; readonly tokenService: Account } | null;
 };
+
+const REPOSITORY = realpathSync(join(import.meta.dirname, '../..'));
+
+function mayWrite(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** A Unix socket's path has 107 bytes at most; PostgreSQL's is the longest of ours. */
 const LONGEST_HOME = 107 - '/run/postgres/.s.PGSQL.5432'.length;
@@ -45,6 +61,7 @@ export function layoutOf(home: string, config: Config): Layout {
   // Just below the range of the sandbox: uids that nothing else on the host has, by the same promise of the operator.
   const first = config.sandbox.uid_range_start;
   const account = (uid: number): Account => ({ uid, gid: uid });
+  const cacheRoot = mayWrite(REPOSITORY) ? join(REPOSITORY, '.cache', 'services') : at('run', 'cache');
   return {
     home,
     keysDir: at('keys'),
@@ -61,7 +78,7 @@ export function layoutOf(home: string, config: Config): Layout {
     lock: at('run', 'standalone.lock'),
     log: at('run', 'standalone.log'),
     linksDir: at('run', 'postgres-links'),
-    cacheDir: (service) => at('run', 'cache', service),
+    cacheDir: (service) => join(cacheRoot, `${service}-${process.getuid?.()}`),
     accounts:
       process.getuid?.() === 0
         ? { postgres: first - 3, control: account(first - 2), tokenService: account(first - 1) }
@@ -99,7 +116,7 @@ export function makeLayout(layout: Layout): void {
   folder(join(layout.home, 'run', 'token'), outer, accounts?.tokenService);
   folder(join(layout.home, 'run', 'control'), root ? 0o711 : 0o700, accounts?.control);
   folder(layout.workDir, 0o711);
-  folder(join(layout.home, 'run', 'cache'), outer);
+  folder(dirname(layout.cacheDir('migrate')), outer);
   folder(layout.cacheDir('token-service'), 0o700, accounts?.tokenService);
   folder(layout.cacheDir('control'), 0o700, accounts?.control);
   folder(layout.cacheDir('supervisor'), 0o700);
@@ -122,7 +139,7 @@ function linkControlSocket(layout: Layout): void {
 /** The folder of the repository or package that this file belongs to, and Node's own: what services must be able to read. */
 export function programPaths(): readonly { readonly path: string; readonly writable: false }[] {
   return [
-    { path: realpathSync(join(import.meta.dirname, '../..')), writable: false },
+    { path: REPOSITORY, writable: false },
     { path: realpathSync(process.execPath), writable: false },
   ];
 }

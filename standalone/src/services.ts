@@ -142,7 +142,14 @@ function common(
         ...context.env,
         NODE_COMPILE_CACHE: layout.cacheDir(name),
       },
-      runAs: account && { ...account, paths: [...programPaths(), { path: layout.home, writable: true }] },
+      runAs: account && {
+        ...account,
+        paths: [
+          ...programPaths(),
+          { path: layout.home, writable: true },
+          { path: layout.cacheDir(name), writable: true },
+        ],
+      },
       execArgv: ['--disable-warning=ExperimentalWarning', `--max-old-space-size=${HEAP_LIMIT_MB[name]}`],
       onLine: (line) => log.line(name, line),
     }),
