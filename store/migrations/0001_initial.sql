@@ -270,6 +270,8 @@ CREATE TABLE task_instance_history (
   retry_reason       text,
   -- What its worker reported; null = the server ended the try.
   reported_state     text,
+  -- Who held it when it was archived, and so may say that its process has ended.
+  supervisor_id      uuid,
   rendered_map_index text
 );
 CREATE INDEX ti_history_by_name ON task_instance_history (dag_run_id, task_id, map_index, try_number);

@@ -33,10 +33,10 @@ export async function reapMissingTries(
   return missing.map((ti) => ti.id);
 }
 
-/** Lets a cleared task instance go on, once the process of its old try has ended. */
+/** Lets a cleared task instance go on, once the supervisor that held its old try says that the process has ended. */
 export async function endRestart(
   tx: Db,
-  options: { readonly oldTryId: string; readonly nowIso: string },
+  options: { readonly oldTryId: string; readonly supervisorId: string; readonly nowIso: string },
 ): Promise<void> {
   const dagRunId = await endRestartOf(tx, options);
   if (dagRunId !== null) await notify(tx, { kind: 'run', dagRunId });

@@ -22,6 +22,7 @@ import { testDatabase } from '../../../tests/kit/database.ts';
 import { createSigner, loadSigningKey, startTokenServer } from '../../../token-sign/src/index.ts';
 import { registerExecutionApi } from '../../src/api/execution/index.ts';
 import { createHttpServer } from '../../src/api/http/server.ts';
+import { createSecretBox } from '../../src/api/secrets/index.ts';
 import type { ControlDeps } from '../../src/deps.ts';
 import { admitTicket } from '../../src/executors/join-ticket.ts';
 import { createTokenMinter } from '../../src/tokens/minter.ts';
@@ -103,17 +104,17 @@ export async function startExecutionApi(
   options: { readonly realTime?: boolean; readonly leewaySeconds?: number } = {},
 ) {
   const home = await mkdtemp(join(tmpdir(), 'airlock-exec-'));
+  const config = resolveConfig({
+    env: { AIRLOCK_HOME: home, AIRLOCK__LOGGING__BASE_LOG_FOLDER: join(home, 'logs'), ...env },
+    ini: {},
+    expand: (text: string) => text,
+  } as unknown as Parameters<typeof resolveConfig>[0]);
   const database = await testDatabase();
   const { db } = database;
   let offsetMs = 0;
   // A whole second, so that a lifetime computed from it is exact.
   const startedMs = Math.floor(Date.now() / 1000) * 1000;
   const clock = { nowMs: () => (options.realTime ? Date.now() : startedMs) + offsetMs };
-  const config = resolveConfig({
-    env: { AIRLOCK_HOME: home, AIRLOCK__LOGGING__BASE_LOG_FOLDER: join(home, 'logs'), ...env },
-    ini: {},
-    expand: (text: string) => text,
-  } as unknown as Parameters<typeof resolveConfig>[0]);
   const signingKey = loadSigningKey(join(home, 'keys'), true);
   const signer = createSigner({
     key: signingKey,
@@ -159,6 +160,7 @@ export async function startExecutionApi(
       },
       onGap: () => () => undefined,
     },
+    secrets: createSecretBox(randomBytes(32).toString('base64url')),
     instanceId: randomUUID(),
   };
   const app = createHttpServer(deps);

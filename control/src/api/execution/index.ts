@@ -10,7 +10,6 @@ import type { ControlDeps } from '../../deps.ts';
 import { createLogStore } from '../../logs/log-store.ts';
 import { sendJson } from '../http/errors.ts';
 import { nowIso } from '../http/instant.ts';
-import { createSecretBox, type SecretBox } from '../secrets/index.ts';
 import { createAuthenticator, type Identity } from './authenticate.ts';
 import { addBodyParser } from './body.ts';
 import { createBudget } from './budget.ts';
@@ -32,11 +31,6 @@ declare module 'fastify' {
   }
 }
 
-export type ExecutionOptions = {
-  /** Opens variables and connections; made from `[core] fernet_key` by default. */
-  readonly box?: SecretBox;
-};
-
 /** Points per second that one try or supervisor may spend, and what a refusal costs more. @see promise L16 */
 const POINTS_PER_SECOND = 50_000;
 const REFUSAL_FACTOR = 10;
@@ -44,7 +38,7 @@ const REFUSAL_FACTOR = 10;
 const SMALL_BODY_BYTES = 1024 * 1024;
 
 /** Mounts the API. @throws TypeError when routes and policy rows differ: the process does not start */
-export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps, options: ExecutionOptions = {}): void {
+export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps): void {
   checkExecutionPolicy(EXECUTION_ROUTES);
   const { config, clock, db } = deps;
   const closing = new AbortController();
@@ -52,7 +46,7 @@ export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps, op
   const context: ExecutionContext = {
     deps,
     db,
-    box: options.box ?? createSecretBox(config.core.fernet_key),
+    box: deps.secrets,
     logs: createLogStore({ root: config.logging.base_log_folder, maxBytes: config.logging.max_log_bytes }),
     rights: { mode: config.execution_api.rights_mode, multiTeam: config.core.multi_team },
     proofs,

@@ -20,8 +20,8 @@ export type ClosedTry = {
 
 /**
  * Archives tries under their ids and gives their rows new ones, so that every token of theirs names nothing that is alive.
- * An unfinished try is recorded as failed, unless it never started. `keepSupervisor`: the row remembers who is still running
- * the old try (restarting), until that one says that it has ended. Locks: the task_instance rows.
+ * An unfinished try is recorded as failed, unless it never started. The archived row remembers who held it, who may still be
+ * running it (restarting) and will say when it has ended. Locks: the task_instance rows.
  * @returns the rows that were closed: old and new id, run.
  */
 export async function closeTries(
@@ -41,13 +41,13 @@ export async function closeTries(
         INSERT INTO task_instance_history (id, dag_run_id, dag_id, run_id, task_id, map_index, team, dag_version_id, state,
           try_number, max_tries, operator, task_display_name, pool, pool_slots, queue, priority_weight, executor,
           executor_config, scheduled_at, queued_at, start_date, end_date, duration, hostname, unixname, pid,
-          retry_delay_override, retry_reason, reported_state, rendered_map_index)
+          retry_delay_override, retry_reason, reported_state, supervisor_id, rendered_map_index)
         SELECT o.id, o.dag_run_id, o.dag_id, o.run_id, o.task_id, o.map_index, o.team, o.dag_version_id,
           CASE WHEN o.state IN ('success', 'failed', 'skipped', 'upstream_failed', 'removed') THEN o.state ELSE 'failed' END,
           o.try_number, o.max_tries, o.operator, o.task_display_name, o.pool, o.pool_slots, o.queue, o.priority_weight,
           o.executor, o.executor_config, o.scheduled_at, o.queued_at, o.start_date, COALESCE(o.end_date, c.end_date),
           COALESCE(o.duration, GREATEST(EXTRACT(EPOCH FROM c.end_date - o.start_date), 0)), o.hostname, o.unixname, o.pid,
-          c.retry_delay_override, c.retry_reason, c.reported_state, o.rendered_map_index
+          c.retry_delay_override, c.retry_reason, c.reported_state, o.supervisor_id, o.rendered_map_index
         FROM old o JOIN c ON c.id = o.id
       ), pokes AS (
         DELETE FROM task_reschedule WHERE ti_id IN (SELECT id FROM old)

@@ -30,12 +30,15 @@ export async function unclaimTries(db: Db, ids: readonly string[], nowIso: strin
   );
 }
 
-/** The process of a cleared try has ended: the task instance that waited for that may go on. Locks: the row. */
-export async function endRestartOf(db: Db, o: { oldTryId: string; nowIso: string }): Promise<number | null> {
+/** The supervisor that held a cleared try says that its process has ended: the task instance that waited for that may go on. Locks: the row. */
+export async function endRestartOf(
+  db: Db,
+  o: { oldTryId: string; supervisorId: string; nowIso: string },
+): Promise<number | null> {
   const rows = await db.query<{ dag_run_id: number }>(
     sql`UPDATE task_instance t SET state = NULL, updated_at = ${o.nowIso}::timestamptz
       FROM task_instance_history h
-      WHERE h.id = ${o.oldTryId} AND t.dag_run_id = h.dag_run_id AND t.task_id = h.task_id AND t.map_index = h.map_index
+      WHERE h.id = ${o.oldTryId} AND h.supervisor_id = ${o.supervisorId} AND t.dag_run_id = h.dag_run_id AND t.task_id = h.task_id AND t.map_index = h.map_index
         AND t.state = 'restarting' AND t.try_number = h.try_number
       RETURNING t.dag_run_id`,
     'ti_end_restart',

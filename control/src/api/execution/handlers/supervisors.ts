@@ -1,15 +1,16 @@
 /** How our own supervisors join, say that they live, take work and report the end of processes. */
 import { randomUUID } from 'node:crypto';
 import { AppError } from '@airlock/contract/errors';
+import { isUuid } from '@airlock/contract/ids';
 import { claimRequest, exitReport, registerRequest, supervisorHeartbeat } from '@airlock/contract/supervisor-api';
 import { findSupervisor, registerSupervisor, touchSupervisor } from '@airlock/store/queries/supervisor/register';
 import { lockHeldTry } from '@airlock/store/queries/task-instance/held';
 import type { ProvenKey } from '@airlock/token-verify';
 import type { FastifyRequest } from 'fastify';
 import { claimWorkloads } from '../../../executors/placement.ts';
-import { failTry, reapMissingTries } from '../../../runs/index.ts';
+import { endRestart, failTry, reapMissingTries } from '../../../runs/index.ts';
 import { nowIso } from '../../http/instant.ts';
-import { check, parseBody } from '../../http/validation.ts';
+import { check, parseBody, validationError } from '../../http/validation.ts';
 import type { Answer, Call, ExecutionContext, Handler } from '../context.ts';
 import { newJti, refreshDue } from '../token-life.ts';
 
@@ -120,14 +121,16 @@ export const claim = forSupervisor(async (context, call) => {
 /** A process that ended without an accepted report: its try has failed, and says how. */
 export const exit = forSupervisor(async (context, call) => {
   const report = parseBody(exitReport, call.request);
-  if (report.outcome === 'reported') return { status: 204 };
+  const id = parseTryId(call.params.task_instance_id);
+  const supervisorId = call.identity.claims.sub;
   await context.db.transaction(async (tx) => {
-    const held = await lockHeldTry(tx, {
-      id: call.params.task_instance_id ?? '',
-      supervisorId: call.identity.claims.sub,
-      workloadJti: report.workload_jti,
-    });
-    if (!held) return; // ended, requeued or cleared meanwhile: a late word about an earlier stretch
+    const held = await lockHeldTry(tx, { id, supervisorId, workloadJti: report.workload_jti });
+    if (!held) {
+      // Ended, requeued or cleared meanwhile. A cleared try waits for exactly this word; anything else stays as it is.
+      await endRestart(tx, { oldTryId: id, supervisorId, nowIso: call.nowIso });
+      return;
+    }
+    if (report.outcome === 'reported') return;
     await failTry(tx, {
       id: held.id,
       reason: exitReason(report),
@@ -138,6 +141,19 @@ export const exit = forSupervisor(async (context, call) => {
   });
   return { status: 204 };
 });
+
+function parseTryId(text: string | undefined): string {
+  if (text !== undefined && isUuid(text)) return text;
+  throw validationError([
+    {
+      type: 'uuid_parsing',
+      loc: ['path', 'task_instance_id'],
+      msg: 'Input should be a valid UUID',
+      input: text ?? null,
+      ctx: { error: 'not a lower-case UUID' },
+    },
+  ]);
+}
 
 function exitReason(report: { exit_code: number | null; signal: string | null; message: string }): string {
   const how =
