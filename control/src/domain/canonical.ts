@@ -52,6 +52,9 @@ export function canonicalDigest(document: DagDocument, moduleHash: string | null
       .filter(([key]) => !MACHINE_FIELDS.has(key))
       .map(([key, value]) => [key, UNORDERED_DAG_FIELDS.has(key) ? sortedList(value) : value]),
   );
-  const text = canonical({ version: 1, defaults: document.client_defaults ?? null, dag, moduleHash }, UNORDERED_TASK_FIELDS);
+  const text = canonical(
+    { version: 1, defaults: document.client_defaults ?? null, dag, moduleHash },
+    UNORDERED_TASK_FIELDS,
+  );
   return createHash('sha256').update(text).digest('hex');
 }

@@ -50,7 +50,8 @@ export function checkDagDocument(untrusted: unknown): DagDocument {
     refuse(`${name} is scheduled @continuous and allows more than one active run.`, 'Set max active runs to 1.');
   }
   for (const type of dag.allowed_run_types ?? []) {
-    if (!(DAG_RUN_TYPES as readonly string[]).includes(type)) refuse(`${name} allows runs of the unknown type ${JSON.stringify(type)}.`);
+    if (!(DAG_RUN_TYPES as readonly string[]).includes(type))
+      refuse(`${name} allows runs of the unknown type ${JSON.stringify(type)}.`);
   }
   checkTasks(name, dag.fail_fast === true, tasks);
   checkGraph(name, tasks);
@@ -61,16 +62,19 @@ function checkTasks(name: string, failFast: boolean, tasks: readonly TaskDocumen
   const seen = new Set<string>();
   for (const task of tasks) {
     const where = `${name}, task ${JSON.stringify(task.task_id)}`;
-    if (seen.has(task.task_id)) refuse(`${name} has two tasks with the id ${JSON.stringify(task.task_id)}.`, 'Give each task its own id.');
+    if (seen.has(task.task_id))
+      refuse(`${name} has two tasks with the id ${JSON.stringify(task.task_id)}.`, 'Give each task its own id.');
     seen.add(task.task_id);
     const rule = (task.trigger_rule ?? task.partial_kwargs?.trigger_rule ?? 'all_success') as unknown;
-    if (typeof rule !== 'string' || !isTriggerRule(rule)) refuse(`${where}: ${JSON.stringify(rule)} is no trigger rule.`);
+    if (typeof rule !== 'string' || !isTriggerRule(rule))
+      refuse(`${where}: ${JSON.stringify(rule)} is no trigger rule.`);
     const teardown = task.is_teardown === true || task.partial_kwargs?.is_teardown === true;
     if (failFast && !teardown && rule !== 'all_success' && rule !== 'all_done_setup_success') {
       refuse(`${where}: in a Dag that fails fast every task uses the trigger rule all_success.`);
     }
     const weight = task.weight_rule ?? 'downstream';
-    if (!['downstream', 'upstream', 'absolute'].includes(weight)) refuse(`${where}: ${JSON.stringify(weight)} is no weight rule.`);
+    if (!['downstream', 'upstream', 'absolute'].includes(weight))
+      refuse(`${where}: ${JSON.stringify(weight)} is no weight rule.`);
     if (task._is_mapped === true) {
       const field = task._expand_input_attr;
       if (field === undefined || typeof task[field] !== 'object' || task.partial_kwargs === undefined) {
@@ -99,7 +103,8 @@ function checkGraph(name: string, tasks: readonly TaskDocument[]): void {
   for (const [from, targets] of downstream) {
     for (const to of new Set(targets)) {
       const count = waiting.get(to);
-      if (count === undefined) refuse(`${name}: task ${JSON.stringify(from)} leads to ${JSON.stringify(to)}, which is not in the Dag.`);
+      if (count === undefined)
+        refuse(`${name}: task ${JSON.stringify(from)} leads to ${JSON.stringify(to)}, which is not in the Dag.`);
       waiting.set(to, count + 1);
       edges += 1;
     }
@@ -114,7 +119,11 @@ function checkGraph(name: string, tasks: readonly TaskDocument[]): void {
       if (left === 0) ready.push(to);
     }
   }
-  if (waiting.size > 0) refuse(`${name} has a cycle: ${cycleIn(downstream, new Set(waiting.keys()))}.`, 'Remove one of these dependencies.');
+  if (waiting.size > 0)
+    refuse(
+      `${name} has a cycle: ${cycleIn(downstream, new Set(waiting.keys()))}.`,
+      'Remove one of these dependencies.',
+    );
 }
 
 /** Names one cycle among tasks of which each is waited for by another of them. */

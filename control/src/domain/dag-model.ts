@@ -5,10 +5,10 @@
  */
 import { type DagDocument, type TaskDocument, TYPESCRIPT_TASK_MODULE } from '@airlock/contract/dag/document';
 import { NEEDS_FIELD } from '@airlock/contract/dag/needs';
-import { mappedGroups, readExpansion, type Expansion } from './mapping.ts';
+import { type Expansion, mappedGroups, readExpansion } from './mapping.ts';
 import { type ParamDefinition, readParams } from './params.ts';
 import type { RetryPolicy } from './retries.ts';
-import { scopesOf, type SetupScopes } from './setup-teardown.ts';
+import { type SetupScopes, scopesOf } from './setup-teardown.ts';
 import { buildTimetable, type Restriction, type Timetable } from './timetables/index.ts';
 import type { TriggerRule } from './trigger-rules.ts';
 import { untag } from './values.ts';
@@ -122,9 +122,11 @@ function resolver(task: TaskDocument, clientDefaults: Readonly<Record<string, un
 const numberOr = <T>(value: unknown, otherwise: T): number | T =>
   typeof value === 'number' && Number.isFinite(value) ? value : otherwise;
 const textOr = <T>(value: unknown, otherwise: T): string | T => (typeof value === 'string' ? value : otherwise);
-const instantMs = (seconds: unknown): number | null => (typeof seconds === 'number' ? Math.round(seconds * 1000) : null);
+const instantMs = (seconds: unknown): number | null =>
+  typeof seconds === 'number' ? Math.round(seconds * 1000) : null;
 /** `partial_kwargs` carries instants as tagged values, which untag turns into ISO text. */
-const anyInstantMs = (value: unknown): number | null => (typeof value === 'string' ? Date.parse(value) : instantMs(value));
+const anyInstantMs = (value: unknown): number | null =>
+  typeof value === 'string' ? Date.parse(value) : instantMs(value);
 const multiplier = (value: unknown): number => (value === true ? 2 : numberOr(value, 0));
 const positiveOrNull = (value: unknown): number | null => (typeof value === 'number' && value > 0 ? value : null);
 const hasItems = (value: unknown): boolean => Array.isArray(value) && value.length > 0;
@@ -306,4 +308,3 @@ function reach(model: DagModel, from: string, next: (task: TaskModel) => readonl
 export function isMappedTask(task: TaskModel): boolean {
   return task.expansion !== null || task.mappedGroup !== null;
 }
-

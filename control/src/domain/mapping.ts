@@ -28,7 +28,8 @@ function lengthSource(value: unknown): LengthSource {
     if (['tuple', 'set'].includes(value.__type) && Array.isArray(value.__var)) {
       return { kind: 'literal', length: value.__var.length };
     }
-    if (value.__type === 'dict' && isObject(value.__var)) return { kind: 'literal', length: Object.keys(value.__var).length };
+    if (value.__type === 'dict' && isObject(value.__var))
+      return { kind: 'literal', length: Object.keys(value.__var).length };
   }
   return { kind: 'unknown' };
 }

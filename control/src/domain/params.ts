@@ -45,10 +45,13 @@ function checkSchema(name: string, schema: unknown): void {
   if (!isObject(schema)) return;
   for (const [keyword, value] of Object.entries(schema)) {
     if (keyword === 'pattern' && typeof value === 'string') checkPattern(name, value);
-    if (keyword === 'patternProperties' && isObject(value)) for (const key of Object.keys(value)) checkPattern(name, key);
+    if (keyword === 'patternProperties' && isObject(value))
+      for (const key of Object.keys(value)) checkPattern(name, key);
     // A reference that leaves the document would be looked up somewhere else; nothing here looks anything up.
     if (keyword === '$ref' && typeof value === 'string' && !value.startsWith('#')) {
-      throw new AppError('DAG_INVALID', { public: `Param ${JSON.stringify(name)} refers to a schema outside its Dag.` });
+      throw new AppError('DAG_INVALID', {
+        public: `Param ${JSON.stringify(name)} refers to a schema outside its Dag.`,
+      });
     }
     checkSchema(name, value);
   }
@@ -64,16 +67,23 @@ function checkPattern(name: string, pattern: string): void {
         : /\([^()]*[*+{|][^()]*(?:\([^()]*\)[^()]*)*\)[*+{]/.test(pattern)
           ? 'it repeats a group that itself repeats or has alternatives'
           : null;
-  if (why) throw new AppError('DAG_INVALID', { public: `The pattern of param ${JSON.stringify(name)} is refused: ${why}.` });
+  if (why)
+    throw new AppError('DAG_INVALID', { public: `The pattern of param ${JSON.stringify(name)} is refused: ${why}.` });
   try {
     new RegExp(pattern, 'u');
   } catch (error) {
-    throw new AppError('DAG_INVALID', { public: `The pattern of param ${JSON.stringify(name)} can't be read.`, cause: error });
+    throw new AppError('DAG_INVALID', {
+      public: `The pattern of param ${JSON.stringify(name)} can't be read.`,
+      cause: error,
+    });
   }
 }
 
 /** The params that a run sees: the Dag's defaults with its conf laid over. */
-export function mergeParams(params: readonly ParamDefinition[], conf: Readonly<Record<string, unknown>>): Record<string, unknown> {
+export function mergeParams(
+  params: readonly ParamDefinition[],
+  conf: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
   const defaults = params.filter((param) => param.hasDefault).map((param) => [param.name, param.default] as const);
   return { ...Object.fromEntries(defaults), ...conf };
 }
@@ -83,7 +93,9 @@ export function checkParams(params: readonly ParamDefinition[], conf: Readonly<R
   const merged = mergeParams(params, conf);
   for (const { name, schema } of params) {
     if (!Object.hasOwn(merged, name)) {
-      throw new AppError('BAD_REQUEST', { public: `Invalid input for param ${name}: No value passed and Param has no default value` });
+      throw new AppError('BAD_REQUEST', {
+        public: `Invalid input for param ${name}: No value passed and Param has no default value`,
+      });
     }
     const value = merged[name];
     const result = new Validator(schema as Schema, '2020-12', false).validate(value);
@@ -99,10 +111,25 @@ const at = (root: unknown, pointer: string): unknown =>
     .split('/')
     .filter((part) => part !== '')
     .map((part) => decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~'))
-    .reduce<unknown>((value, part) => (typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[part] : undefined), root);
+    .reduce<unknown>(
+      (value, part) =>
+        typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[part] : undefined,
+      root,
+    );
 
 /** Keywords that only report the failure of something within. */
-const WRAPPERS = new Set(['properties', 'patternProperties', 'items', 'prefixItems', '$ref', 'allOf', 'dependentSchemas', 'if', 'then', 'else']);
+const WRAPPERS = new Set([
+  'properties',
+  'patternProperties',
+  'items',
+  'prefixItems',
+  '$ref',
+  'allOf',
+  'dependentSchemas',
+  'if',
+  'then',
+  'else',
+]);
 
 function deepest(errors: readonly OutputUnit[], schema: unknown, value: unknown): string {
   const error = errors.find(({ keyword }) => !WRAPPERS.has(keyword)) ?? errors[0]!;
@@ -160,7 +187,10 @@ function messageOf(keyword: string, expected: unknown, instance: unknown): strin
     case 'uniqueItems':
       return `${shown} has non-unique elements`;
     case 'required': {
-      const missing = Array.isArray(expected) && isObject(instance) ? expected.find((key) => !Object.hasOwn(instance, String(key))) : expected;
+      const missing =
+        Array.isArray(expected) && isObject(instance)
+          ? expected.find((key) => !Object.hasOwn(instance, String(key)))
+          : expected;
       return `${printPython(missing)} is a required property`;
     }
     case 'anyOf':

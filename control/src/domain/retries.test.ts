@@ -11,9 +11,9 @@ type Vector = {
   try_number: number;
   delay_seconds: number;
 };
-const { vectors } = JSON.parse(
-  readFileSync(new URL('../../test/data/retry-delays.json', import.meta.url), 'utf8'),
-) as { vectors: Vector[] };
+const { vectors } = JSON.parse(readFileSync(new URL('../../test/data/retry-delays.json', import.meta.url), 'utf8')) as {
+  vectors: Vector[];
+};
 
 test('the wait after a failed try is Airflow 3.3.2’s, for every vector', () => {
   equal(vectors.length, 70);
@@ -24,7 +24,13 @@ test('the wait after a failed try is Airflow 3.3.2’s, for every vector', () =>
         multiplier: vector.multiplier,
         maxRetryDelaySeconds: vector.max_retry_delay,
       },
-      { dagId: 'demo', taskId: 'grp.step', logicalDate: vector.logical_date, tryNumber: vector.try_number, mapIndex: -1 },
+      {
+        dagId: 'demo',
+        taskId: 'grp.step',
+        logicalDate: vector.logical_date,
+        tryNumber: vector.try_number,
+        mapIndex: -1,
+      },
     );
     equal(delay, vector.delay_seconds, JSON.stringify(vector));
   }

@@ -31,7 +31,11 @@ export function mayRetry(tryNumber: number, maxTries: number): boolean {
  * Seconds between the end of a failed try and the next. With backoff: within [b, 2b) for b = ceil(delay × m^(try−1)),
  * repeatable for the same try, capped.
  */
-export function retryDelaySeconds(policy: RetryPolicy, name: FailedTryName, capSeconds = MAX_RETRY_DELAY_SECONDS): number {
+export function retryDelaySeconds(
+  policy: RetryPolicy,
+  name: FailedTryName,
+  capSeconds = MAX_RETRY_DELAY_SECONDS,
+): number {
   if (policy.multiplier === 0 || policy.multiplier === 1) return policy.retryDelaySeconds;
   // Try numbers grow large after clears: a power beyond the cap, or infinite, ends at the cap all the same.
   const power = policy.retryDelaySeconds * policy.multiplier ** (name.tryNumber - 1);

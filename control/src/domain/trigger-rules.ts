@@ -27,8 +27,7 @@ const whenDone = (done: boolean, decision: RuleDecision): RuleDecision => (done 
 const allSkipped = (c: UpstreamCounts): boolean => c.skipped > 0 && c.skipped + c.removed === c.total;
 
 export const TRIGGER_RULES = {
-  all_success: (c, done) =>
-    failures(c) > 0 ? 'upstream_failed' : c.skipped > 0 ? 'skipped' : whenDone(done, 'run'),
+  all_success: (c, done) => (failures(c) > 0 ? 'upstream_failed' : c.skipped > 0 ? 'skipped' : whenDone(done, 'run')),
   all_failed: (c, done) => (c.success + c.skipped > 0 ? 'skipped' : whenDone(done, 'run')),
   all_done: (_c, done) => whenDone(done, 'run'),
   all_done_min_one_success: (c, done) =>
@@ -38,8 +37,7 @@ export const TRIGGER_RULES = {
     if (c.setups.skipped === c.setups.total) return 'skipped';
     return c.setups.success === 0 ? 'upstream_failed' : 'run';
   },
-  one_success: (c, done) =>
-    c.success > 0 ? 'run' : whenDone(done, allSkipped(c) ? 'skipped' : 'upstream_failed'),
+  one_success: (c, done) => (c.success > 0 ? 'run' : whenDone(done, allSkipped(c) ? 'skipped' : 'upstream_failed')),
   one_failed: (c, done) => (failures(c) > 0 ? 'run' : whenDone(done, 'skipped')),
   one_done: (c, done) => (c.success + c.failed > 0 ? 'run' : whenDone(done, 'skipped')),
   none_failed: (c, done) => (failures(c) > 0 ? 'upstream_failed' : whenDone(done, 'run')),
@@ -60,7 +58,12 @@ export function isTriggerRule(name: string): name is TriggerRule {
 }
 
 /** Rules that fire before all upstreams are done: a task that awaits expansion must not expand too soon under them. */
-export const EARLY_RULES: readonly TriggerRule[] = ['one_success', 'one_failed', 'one_done', 'none_failed_min_one_success'];
+export const EARLY_RULES: readonly TriggerRule[] = [
+  'one_success',
+  'one_failed',
+  'one_done',
+  'none_failed_min_one_success',
+];
 
 /** With no direct upstream every rule passes. */
 export function decideTriggerRule(rule: TriggerRule, counts: UpstreamCounts): RuleDecision {

@@ -19,7 +19,8 @@ export function priorityWeights(
   const sumOf = (rule: 'downstream' | 'upstream') => {
     const known = sums.get(rule);
     if (known) return known;
-    const made = rule === 'downstream' ? reachSums(tasks.toReversed(), downstream, own) : reachSums(tasks, upstream, own);
+    const made =
+      rule === 'downstream' ? reachSums(tasks.toReversed(), downstream, own) : reachSums(tasks, upstream, own);
     sums.set(rule, made);
     return made;
   };
@@ -52,7 +53,11 @@ function reachSums(
   return sums;
 }
 
-function sumOfSet(set: Uint32Array, order: ReadonlyArray<{ readonly id: string }>, own: ReadonlyMap<string, number>): number {
+function sumOfSet(
+  set: Uint32Array,
+  order: ReadonlyArray<{ readonly id: string }>,
+  own: ReadonlyMap<string, number>,
+): number {
   let sum = 0;
   for (const [w, bits] of set.entries()) {
     for (let rest = bits; rest !== 0; rest &= rest - 1) {

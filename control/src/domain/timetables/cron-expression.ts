@@ -33,7 +33,13 @@ export type CronExpression = {
   readonly everyHour: boolean;
 };
 
-type Field = { readonly name: string; readonly min: number; readonly max: number; readonly names?: readonly string[]; readonly namesFrom?: number };
+type Field = {
+  readonly name: string;
+  readonly min: number;
+  readonly max: number;
+  readonly names?: readonly string[];
+  readonly namesFrom?: number;
+};
 const FIELDS = {
   minute: { name: 'minute', min: 0, max: 59 },
   hour: { name: 'hour', min: 0, max: 23 },
@@ -89,7 +95,13 @@ function numbers(text: string, field: Field, fail: Fail): number[] {
     const any = first === '*' || first === '?';
     if (any && last !== undefined) throw fail(`${JSON.stringify(part)} is no ${field.name}`);
     const from = any ? field.min : number(first, field, fail);
-    const to = any ? field.max : last !== undefined ? number(last, field, fail) : stepText === undefined ? from : field.max;
+    const to = any
+      ? field.max
+      : last !== undefined
+        ? number(last, field, fail)
+        : stepText === undefined
+          ? from
+          : field.max;
     if (from <= to) for (let n = from; n <= to; n += step) found.add(n);
     else {
       // A range over the turn, as FRI-MON or 22-2.

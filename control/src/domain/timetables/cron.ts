@@ -94,12 +94,19 @@ export function cronDataInterval(type: string, expression: string, timezone: str
 /** Runs at each tick for a partition `offset` ticks away; no logical date and no interval. */
 export function cronPartition(
   type: string,
-  options: { expression: string; timezone: string | number; runImmediately: RunImmediately; offset: number; keyFormat: string },
+  options: {
+    expression: string;
+    timezone: string | number;
+    runImmediately: RunImmediately;
+    offset: number;
+    keyFormat: string;
+  },
 ): Timetable {
   const cron = cronSchedule(options.expression, options.timezone);
   const shift = (tickMs: number): number => {
     let moved = tickMs;
-    for (let i = 0; i < Math.abs(options.offset); i++) moved = options.offset < 0 ? cron.before(moved) : cron.after(moved);
+    for (let i = 0; i < Math.abs(options.offset); i++)
+      moved = options.offset < 0 ? cron.before(moved) : cron.after(moved);
     return moved;
   };
   return {

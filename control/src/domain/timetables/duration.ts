@@ -18,7 +18,8 @@ export function readDuration(value: unknown, what: string): Duration {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
     const entries = Object.entries(value);
     const known = entries.every(
-      ([unit, n]) => typeof n === 'number' && Number.isFinite(n) && (unit in UNITS_SECONDS || unit === 'months' || unit === 'years'),
+      ([unit, n]) =>
+        typeof n === 'number' && Number.isFinite(n) && (unit in UNITS_SECONDS || unit === 'months' || unit === 'years'),
     );
     if (known && entries.length > 0) {
       const calendar = Object.fromEntries(entries) as Record<string, number>;

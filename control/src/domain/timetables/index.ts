@@ -58,7 +58,12 @@ const BUILDERS: Readonly<Record<string, (type: string, fields: Fields) => Timeta
     const inner = fields.timetable as TimetableDocument | undefined;
     if (typeof inner !== 'object' || inner === null) throw bad('timetable');
     const timed = buildTimetable(inner);
-    return { ...timed, type, summary: `Asset or ${timed.summary}`, description: `Triggered by assets or ${timed.description}` };
+    return {
+      ...timed,
+      type,
+      summary: `Asset or ${timed.summary}`,
+      description: `Triggered by assets or ${timed.description}`,
+    };
   },
 };
 
@@ -107,7 +112,8 @@ function interval(fields: Fields): Duration {
 
 function delta(fields: Fields): Duration {
   const value = readDuration(fields.delta, 'delta');
-  if (!isPositive(value)) throw new AppError('DAG_INVALID', { public: 'The delta of the schedule does not lead forward.' });
+  if (!isPositive(value))
+    throw new AppError('DAG_INVALID', { public: 'The delta of the schedule does not lead forward.' });
   return value;
 }
 

@@ -116,7 +116,12 @@ export function continuous(type: string): Timetable {
 }
 
 /** At each listed instant. */
-export function events(type: string, dates: readonly number[], restrictToEvents: boolean, description: string): Timetable {
+export function events(
+  type: string,
+  dates: readonly number[],
+  restrictToEvents: boolean,
+  description: string,
+): Timetable {
   const sorted = dates.toSorted((a, b) => a - b);
   return {
     type,

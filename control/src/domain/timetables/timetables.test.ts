@@ -1,4 +1,4 @@
-import { equal, deepEqual, ok, throws } from 'node:assert/strict';
+import { deepEqual, equal, ok, throws } from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { TimetableDocument } from '@airlock/contract/dag/document';
@@ -17,7 +17,8 @@ type Vector = {
   next: (Run & { error?: string }) | null;
 };
 const load = <T>(file: string): T[] =>
-  (JSON.parse(readFileSync(new URL(`../../../test/data/${file}`, import.meta.url), 'utf8')) as { vectors: T[] }).vectors;
+  (JSON.parse(readFileSync(new URL(`../../../test/data/${file}`, import.meta.url), 'utf8')) as { vectors: T[] })
+    .vectors;
 const ms = (text: string | null): number | null => (text === null ? null : Date.parse(text));
 const iso = (at: number): string => new Date(at).toISOString().replace('.000Z', 'Z');
 
@@ -63,9 +64,12 @@ for (const [index, vector] of vectors.entries()) {
   });
 }
 
-for (const [index, vector] of load<{ name: string; timetable: TimetableDocument; run_after: string; data_interval: [string, string] }>(
-  'manual-data-interval.json',
-).entries()) {
+for (const [index, vector] of load<{
+  name: string;
+  timetable: TimetableDocument;
+  run_after: string;
+  data_interval: [string, string];
+}>('manual-data-interval.json').entries()) {
   test(`interval of a manual run ${index}: ${vector.name}`, () => {
     const interval = buildTimetable(vector.timetable).manualInterval(Date.parse(vector.run_after));
     deepEqual([iso(interval.startMs), iso(interval.endMs)], vector.data_interval);
@@ -73,18 +77,27 @@ for (const [index, vector] of load<{ name: string; timetable: TimetableDocument;
 }
 
 test('a timetable of a plugin is refused by name', () => {
-  throws(() => buildTimetable({ __type: 'my.plugin.Timetable', __var: {} }), { code: 'DAG_INVALID', message: /my\.plugin/ });
+  throws(() => buildTimetable({ __type: 'my.plugin.Timetable', __var: {} }), {
+    code: 'DAG_INVALID',
+    message: /my\.plugin/,
+  });
   throws(() => buildTimetable({ __type: 'airflow.timetables.constructor', __var: {} }), { code: 'DAG_INVALID' });
 });
 
 test('a zone that does not exist is refused', () => {
   throws(
-    () => buildTimetable({ __type: 'airflow.timetables.trigger.CronTriggerTimetable', __var: { expression: '0 0 * * *', timezone: 'Mars/Olympus' } }),
+    () =>
+      buildTimetable({
+        __type: 'airflow.timetables.trigger.CronTriggerTimetable',
+        __var: { expression: '0 0 * * *', timezone: 'Mars/Olympus' },
+      }),
     { code: 'DAG_INVALID', message: /Mars\/Olympus/ },
   );
 });
 
 test('a schedule that does not lead forward is refused', () => {
-  throws(() => buildTimetable({ __type: 'airflow.timetables.trigger.DeltaTriggerTimetable', __var: { delta: 0 } }), { code: 'DAG_INVALID' });
+  throws(() => buildTimetable({ __type: 'airflow.timetables.trigger.DeltaTriggerTimetable', __var: { delta: 0 } }), {
+    code: 'DAG_INVALID',
+  });
   ok(buildTimetable({ __type: 'airflow.timetables.trigger.DeltaTriggerTimetable', __var: { delta: 1 } }));
 });
