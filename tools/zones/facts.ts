@@ -11,7 +11,10 @@ export type Power = { readonly what: string; readonly line: number };
 export type Facts = {
   readonly edges: readonly Edge[];
   readonly powers: readonly Power[];
-  /** Names of process entries (`package/bin/name.ts`) that stand in string literals. */
+  /**
+   * Process entries that stand in string literals: `package/bin/name.ts`; `./bin/name.ts` = of the file's own package; and
+   * `*` in place of the package where a folder is put before it elsewhere.
+   */
   readonly entriesNamed: readonly string[];
   /** Messages of the parser; a file that it can't read proves nothing. */
   readonly errors: readonly string[];
@@ -148,7 +151,8 @@ export function readFacts(name: string, source: string, language: 'ours' | 'thei
   const visitString = (text: string) => {
     const match = ENTRY_NAME.exec(text);
     if (match) entriesNamed.add(match[1]!);
-    else if (ENTRY_TAIL.test(text)) entriesNamed.add(text.replace(/^(?:\.{1,2}\/)*/, './'));
+    else if (ENTRY_TAIL.test(text))
+      entriesNamed.add(text.startsWith('.') ? text.replace(/^(?:\.{1,2}\/)+/, './') : `*/${text}`);
   };
 
   const walk = (node: Node, parent: Node | null): void => {

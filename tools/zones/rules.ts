@@ -165,11 +165,11 @@ export function checkProcess(
     if (way) say(never, way);
   }
   for (const [named, file] of reached.entriesNamed) {
-    if (!process.spawns.includes(named))
+    if (!process.spawns.some((spawned) => isNamed(spawned, named)))
       found.push(`process ${process.process}: ${file} names "${named}", which is not among its spawns`);
   }
   for (const spawned of process.spawns) {
-    if (![...reached.entriesNamed.keys()].includes(spawned))
+    if (![...reached.entriesNamed.keys()].some((named) => isNamed(spawned, named)))
       found.push(`process ${process.process}: nothing in it names "${spawned}"; remove it from its spawns`);
     if (!table.processes.some((other) => other.entry === spawned))
       found.push(`process ${process.process}: spawns "${spawned}", which is no process of the table`);
@@ -192,6 +192,10 @@ export function checkProcess(
     }
   }
   return found;
+}
+
+function isNamed(entry: string, named: string): boolean {
+  return named.startsWith('*/') ? entry.endsWith(named.slice(1)) : entry === named;
 }
 
 /** `owner: what` in two; owner null for our own code. */

@@ -21,6 +21,8 @@ export type Resolved =
   | { readonly kind: 'missing'; readonly why: string };
 
 const BUILTINS = new Set(builtinModules.map((name) => name.replace(/^node:/, '')));
+/** Not sources: installed, data, and what is made from sources that are checked themselves. */
+const SKIPPED_FOLDERS = new Set(['node_modules', 'data', 'dist']);
 const SOURCE = /\.(?:ts|mts|cts|js|mjs|cjs)$/;
 
 /** True for files that only tests load; they may import anything and are loaded by no process. */
@@ -35,7 +37,7 @@ export function listSources(root: string, folder: string): string[] {
     for (const entry of readdirSync(join(root, path), { withFileTypes: true })) {
       const inner = `${path}/${entry.name}`;
       if (entry.isDirectory()) {
-        if (entry.name !== 'node_modules' && entry.name !== 'data') visit(inner);
+        if (!SKIPPED_FOLDERS.has(entry.name)) visit(inner);
       } else if (SOURCE.test(entry.name) || (path.endsWith('/bin') && !entry.name.includes('.'))) found.push(inner);
     }
   };
