@@ -2,8 +2,8 @@
  * Makes `dist/runner.mjs` and `dist/parser.mjs`, one file each. As some thirty sources that Node reads one by one, a
  * runner takes 96 ms to start; as one file it takes 26 ms, of which Node itself is 23 (measured on 2 cores).
  *
- * Argument: a text that names the sources' state. It is written to `dist/stamp` last, so that a stamp that fits means
- * files that are whole.
+ * Arguments: a text that names the sources' state, and a script of the caller that its children load first, which becomes
+ * `dist/enter.cjs`. The text is written to `dist/stamp` last, so that a stamp that fits means files that are whole.
  */
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -12,21 +12,28 @@ import { buildSync } from 'esbuild';
 
 const bin = dirname(fileURLToPath(import.meta.url));
 const dist = join(bin, '../dist');
-const stamp = process.argv[2] ?? '';
+const [stamp = '', enterScript] = process.argv.slice(2);
 
-const result = buildSync({
-  entryPoints: [join(bin, 'runner.ts'), join(bin, 'parser.ts')],
+const shared = {
   outdir: dist,
-  outExtension: { '.js': '.mjs' },
   write: false,
   bundle: true,
   platform: 'node',
-  format: 'esm',
   target: 'node26',
-  external: ['esbuild'],
   legalComments: 'none',
   logLevel: 'error',
+} as const;
+const programs = buildSync({
+  ...shared,
+  entryPoints: [join(bin, 'runner.ts'), join(bin, 'parser.ts')],
+  outExtension: { '.js': '.mjs' },
+  format: 'esm',
+  external: ['esbuild'],
 });
+// CommonJS, since it is loaded by `--require`: synchronously, before Node looks at the program.
+const enter = enterScript
+  ? buildSync({ ...shared, entryPoints: { enter: enterScript }, outExtension: { '.js': '.cjs' }, format: 'cjs' })
+  : { outputFiles: [] };
 mkdirSync(dist, { recursive: true });
 /** Whole or not at all: another supervisor may be starting children from these files now. */
 const replace = (path: string, content: string | Uint8Array) => {
@@ -34,5 +41,5 @@ const replace = (path: string, content: string | Uint8Array) => {
   writeFileSync(temporary, content, { mode: 0o644 });
   renameSync(temporary, path);
 };
-for (const file of result.outputFiles) replace(file.path, file.contents);
+for (const file of [...programs.outputFiles, ...enter.outputFiles]) replace(file.path, file.contents);
 replace(join(dist, 'stamp'), stamp);
