@@ -28,6 +28,11 @@ export async function listAccounts(db: Db): Promise<AccountRow[]> {
   );
 }
 
+/** Whether there is any account. */
+export async function hasAccounts(db: Db): Promise<boolean> {
+  return (await db.query(sql`SELECT 1 FROM account LIMIT 1`)).length > 0;
+}
+
 export type Standing = {
   readonly role: AccountRole;
   readonly disabled: boolean;

@@ -66,7 +66,7 @@ export async function countRows(db: Db, parts: { from: Sql; where: Sql; most?: n
   const count =
     parts.most === undefined
       ? sql`SELECT count(*)::int8 AS n FROM ${parts.from} WHERE ${parts.where}`
-      : sql`SELECT count(*)::int8 AS n FROM (SELECT 1 FROM ${parts.from} WHERE ${parts.where} LIMIT ${parts.most}) some`;
+      : sql`SELECT count(*)::int8 AS n FROM (SELECT 1 FROM ${parts.from} WHERE ${parts.where} LIMIT ${parts.most}) capped`;
   const rows = await db.query<{ n: number }>(count, statementName(count));
   return rows[0]!.n;
 }
@@ -150,4 +150,66 @@ export function anyInt(column: Sql, values: readonly number[]): Sql {
 /** The name of a type, for a cast; never a caller's text. */
 export function castTo(value: unknown, type: ColumnType): Sql {
   return sql`${value}::${raw(type)}`;
+}
+
+/** Sort-key values of one row as texts, in the order of the keys. */
+export type CursorValues = ReadonlyArray<string | null>;
+
+/**
+ * The rows strictly after `values` in the order of `keys` (or before them). NULL counts as the greatest value, as the
+ * database sorts it.
+ */
+export function keyset(keys: readonly SortKey[], values: CursorValues, direction: 'after' | 'before'): Sql {
+  const same = (i: number): Sql => {
+    const { expr, type } = keys[i]!.column;
+    return values[i] === null ? sql`${expr} IS NULL` : sql`${expr} = ${castTo(values[i], type)}`;
+  };
+  const beyond = (i: number): Sql => {
+    const { column, descending } = keys[i]!;
+    const value = values[i]!;
+    const upward = descending === (direction === 'before');
+    if (upward) {
+      return value === null
+        ? sql`false`
+        : sql`(${column.expr} > ${castTo(value, column.type)} OR ${column.expr} IS NULL)`;
+    }
+    return value === null ? sql`${column.expr} IS NOT NULL` : sql`${column.expr} < ${castTo(value, column.type)}`;
+  };
+  const branches = keys.map((_, i) => {
+    const equal = Array.from({ length: i }, (_, j) => same(j));
+    return sql`(${all([...equal, beyond(i)])})`;
+  });
+  return sql`(${join(branches, ' OR ')})`;
+}
+
+/** What a cursor page found: rows, and the sort-key values of its first and last row. */
+export type CursorPage<Row> = {
+  readonly rows: Row[];
+  readonly first: CursorValues | null;
+  readonly last: CursorValues | null;
+  /** Whether there are rows beyond the page in the direction that was read. */
+  readonly more: boolean;
+};
+
+/** One page by keyset. `from` null = the first page. Locks nothing. */
+export async function listByCursor<Row>(
+  db: Db,
+  parts: Omit<ListParts, 'offset' | 'countFrom'>,
+  from: { values: CursorValues; direction: 'after' | 'before' } | null,
+): Promise<CursorPage<Row>> {
+  const backward = from?.direction === 'before';
+  const keys = backward ? parts.order.map((key) => ({ ...key, descending: !key.descending })) : parts.order;
+  const values = join(
+    parts.order.map((key, i) => sql`(${key.column.expr})::text AS ${raw(`cursor_${i}`)}`),
+    ', ',
+  );
+  const where = all(from ? [...parts.where, keyset(parts.order, from.values, from.direction)] : parts.where);
+  const page = sql`SELECT ${parts.select}, ${values} FROM ${parts.from} WHERE ${where} ORDER BY ${orderBy(keys)}
+    LIMIT ${parts.limit + 1}`;
+  const found = await db.query<Row & Record<string, string | null>>(page, statementName(page));
+  const rows = found.slice(0, parts.limit);
+  if (backward) rows.reverse();
+  const valuesOf = (row: (typeof rows)[number] | undefined): CursorValues | null =>
+    row ? parts.order.map((_, i) => row[`cursor_${i}`] ?? null) : null;
+  return { rows, first: valuesOf(rows[0]), last: valuesOf(rows.at(-1)), more: found.length > parts.limit };
 }

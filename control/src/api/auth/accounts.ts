@@ -1,0 +1,133 @@
+/** What operators do to accounts. Each change has its audit row in the same transaction, and tells every replica to forget. */
+import { AppError } from '@airlock/contract/errors';
+import { type Db, notify } from '@airlock/store';
+import { type AccountRole, type AccountRow, hasAccounts } from '@airlock/store/queries/account/get';
+import { deleteAccount, insertAccount, insertFirstAccount, updateAccount } from '@airlock/store/queries/account/write';
+import { insertEventLog } from '@airlock/store/queries/event-log/insert';
+import type { ControlDeps } from '../../deps.ts';
+import { checkPasswordPolicy, hashPassword } from './passwords.ts';
+
+export const ACCOUNT_ROLES: readonly AccountRole[] = ['viewer', 'user', 'op', 'admin'];
+const NAME = /^[A-Za-z0-9_.@+-]{1,250}$/;
+
+type Deps = Pick<ControlDeps, 'db' | 'clock'>;
+
+/** Tokens carry whole seconds: what was issued before this second is refused, what is issued in it is not. */
+function wholeSecondIso(ms: number): string {
+  return new Date(Math.floor(ms / 1000) * 1000).toISOString();
+}
+
+/** The next whole second, so that a token of this very second is refused too. */
+function nextSecondIso(ms: number): string {
+  return new Date(Math.floor(ms / 1000) * 1000 + 1000).toISOString();
+}
+
+function unknown(name: string): AppError {
+  return new AppError('NOT_FOUND', { public: `There is no user named ${name}.` });
+}
+
+async function audit(tx: Db, nowIso: string, by: string, event: string, extra: Record<string, unknown>): Promise<void> {
+  await insertEventLog(tx, { nowIso, event, owner: by, extra: JSON.stringify(extra) });
+  await notify(tx, { kind: 'account' });
+}
+
+/** @throws VALIDATION name, role or password · CONFLICT the name is taken */
+export async function createAccount(
+  deps: Deps,
+  by: string,
+  account: { name: string; role: AccountRole; password: string | null },
+): Promise<void> {
+  if (!NAME.test(account.name)) {
+    throw new AppError('VALIDATION', { public: 'A user name has 1 to 250 of A-Z a-z 0-9 _ . @ + -.' });
+  }
+  if (account.password !== null) checkPasswordPolicy(account.password);
+  const passwordHash = account.password === null ? null : await hashPassword(account.password);
+  const nowMs = deps.clock.nowMs();
+  const nowIso = new Date(nowMs).toISOString();
+  await deps.db.transaction(async (tx) => {
+    const made = await insertAccount(tx, {
+      name: account.name,
+      role: account.role,
+      passwordHash,
+      validFromIso: wholeSecondIso(nowMs),
+      nowIso,
+    });
+    if (!made) throw new AppError('CONFLICT', { public: `A user named ${account.name} exists already.` });
+    await audit(tx, nowIso, by, 'create_user', { name: account.name, role: account.role });
+  });
+}
+
+/** Makes user `admin` when there is no account at all. @returns whether it did. */
+export async function ensureFirstAdmin(deps: Deps, password: string | null): Promise<boolean> {
+  // Looked at first, because a hash costs more than the rest of a start.
+  if (await hasAccounts(deps.db)) return false;
+  if (password !== null) checkPasswordPolicy(password);
+  const passwordHash = password === null ? null : await hashPassword(password);
+  const nowMs = deps.clock.nowMs();
+  const nowIso = new Date(nowMs).toISOString();
+  return deps.db.transaction(async (tx) => {
+    const validFromIso = wholeSecondIso(nowMs);
+    const made = await insertFirstAccount(tx, { name: 'admin', role: 'admin', passwordHash, validFromIso, nowIso });
+    if (made) await audit(tx, nowIso, 'airlock', 'create_user', { name: 'admin', role: 'admin' });
+    return made;
+  });
+}
+
+/** @throws VALIDATION · NOT_FOUND. Ends every token of the account. */
+export async function resetPassword(deps: Deps, by: string, name: string, password: string): Promise<void> {
+  checkPasswordPolicy(password);
+  const passwordHash = await hashPassword(password);
+  const nowMs = deps.clock.nowMs();
+  await change(deps, by, name, 'reset_password', { passwordHash, validFromIso: nextSecondIso(nowMs) }, {});
+}
+
+/** @throws NOT_FOUND · CONFLICT it is the last admin that can act. Disabling ends every token of the account. */
+export async function setDisabled(deps: Deps, by: string, name: string, disabled: boolean): Promise<void> {
+  const validFromIso = disabled ? nextSecondIso(deps.clock.nowMs()) : undefined;
+  await change(deps, by, name, disabled ? 'disable_user' : 'enable_user', { disabled, validFromIso }, {});
+}
+
+/** @throws NOT_FOUND */
+export async function setRole(deps: Deps, by: string, name: string, role: AccountRole): Promise<void> {
+  await change(deps, by, name, 'set_user_role', { role }, { role });
+}
+
+/** Ends every token of the account. @throws NOT_FOUND */
+export async function revokeAll(deps: Deps, by: string, name: string): Promise<void> {
+  await change(deps, by, name, 'revoke_user_tokens', { validFromIso: nextSecondIso(deps.clock.nowMs()) }, {});
+}
+
+/** @throws NOT_FOUND */
+export async function removeAccount(deps: Deps, by: string, name: string): Promise<void> {
+  const nowIso = new Date(deps.clock.nowMs()).toISOString();
+  await deps.db.transaction(async (tx) => {
+    if (!(await deleteAccount(tx, name))) throw unknown(name);
+    await audit(tx, nowIso, by, 'delete_user', { name });
+  });
+}
+
+async function change(
+  deps: Deps,
+  by: string,
+  name: string,
+  event: string,
+  values: Parameters<typeof updateAccount>[2],
+  extra: Record<string, unknown>,
+): Promise<void> {
+  const nowIso = new Date(deps.clock.nowMs()).toISOString();
+  await deps.db.transaction(async (tx) => {
+    if (!(await updateAccount(tx, name, values))) throw unknown(name);
+    await audit(tx, nowIso, by, event, { name, ...extra });
+  });
+}
+
+/** An account as operators see it: never its hash. */
+export function describeAccount(row: AccountRow): Record<string, unknown> {
+  return {
+    name: row.name,
+    role: row.role,
+    disabled: row.disabled,
+    has_password: row.password_hash !== null,
+    created_at: row.created_at,
+  };
+}

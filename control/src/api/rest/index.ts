@@ -1,0 +1,56 @@
+/** The REST API v2: every route of this release, below /api/v2. */
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { ControlDeps } from '../../deps.ts';
+import { createAuthenticator, type User } from '../auth/identity.ts';
+import { connectionRoutes } from './connections.ts';
+import { dagRoutes } from './dags.ts';
+import { logRoutes } from './logs.ts';
+import { metaRoutes } from './meta.ts';
+import { REST_POLICY } from './policy.ts';
+import { poolRoutes } from './pools.ts';
+import { makeDeps, mountRoutes, type RestDeps, type RestRoute } from './route.ts';
+import { runChangeRoutes } from './run-changes.ts';
+import { runRoutes } from './runs.ts';
+import { sessionRoutes } from './session.ts';
+import { taskChangeRoutes } from './task-changes.ts';
+import { taskRoutes } from './tasks.ts';
+import { variableRoutes } from './variables.ts';
+import { xcomRoutes } from './xcoms.ts';
+
+export const REST_PREFIX = '/api/v2';
+
+export const REST_ROUTES: readonly RestRoute[] = [
+  ...metaRoutes,
+  ...sessionRoutes,
+  ...dagRoutes,
+  ...runRoutes,
+  ...runChangeRoutes,
+  ...taskRoutes,
+  ...taskChangeRoutes,
+  ...logRoutes,
+  ...xcomRoutes,
+  ...variableRoutes,
+  ...connectionRoutes,
+  ...poolRoutes,
+];
+
+/** Mounts the routes; `identify` says who a request is from. @throws when routes and policy table differ */
+export function mountRest(
+  app: FastifyInstance,
+  deps: RestDeps,
+  identify: (request: FastifyRequest) => Promise<User>,
+): void {
+  app.register(
+    async (scope) => {
+      mountRoutes(scope, deps, REST_ROUTES, REST_POLICY, identify);
+    },
+    { prefix: REST_PREFIX },
+  );
+}
+
+/** Mounts the REST API for tokens. @returns its deps, for the operator socket */
+export function registerRestApi(app: FastifyInstance, deps: ControlDeps): RestDeps {
+  const rest = makeDeps(deps, createAuthenticator(deps));
+  mountRest(app, rest, rest.authenticator.authenticate);
+  return rest;
+}

@@ -1,0 +1,157 @@
+/** How a REST route is written and mounted: credential, policy row, validation, handler, in this order, the same for all. */
+import assert from 'node:assert/strict';
+import { AppError } from '@airlock/contract/errors';
+import type { Db } from '@airlock/store';
+import { insertEventLog } from '@airlock/store/queries/event-log/insert';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { ControlDeps } from '../../deps.ts';
+import { createLogStore, type LogStore } from '../../logs/log-store.ts';
+import { type Authenticator, checkSameSite, type User } from '../auth/identity.ts';
+import { sendJson } from '../http/errors.ts';
+import { nowIso } from '../http/instant.ts';
+import { type AuditOptions, type AuditTarget, auditExtra } from './audit.ts';
+import { createMasker, type Masker } from './mask.ts';
+import { isAllowed, type PolicyRow } from './policy.ts';
+
+export type RestDeps = ControlDeps & {
+  readonly authenticator: Authenticator;
+  readonly masker: Masker;
+  /** For reading only; the Execution API has the one that appends. */
+  readonly logs: Pick<LogStore, 'open'>;
+};
+
+/** What a handler is given. */
+export type RestContext = {
+  readonly deps: RestDeps;
+  readonly user: User;
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+  /** The one instant of this request. */
+  readonly nowIso: string;
+  /** Path parameter; the empty text when the route has none of that name. */
+  readonly param: (name: string) => string;
+  /**
+   * Runs `work` in one transaction together with the audit row of this request: both are kept or neither.
+   * `target` says which Dag, run and task the row is about.
+   */
+  readonly mutate: <T>(event: string, target: AuditTarget, work: (tx: Db) => Promise<T>) => Promise<T>;
+};
+
+export type RestRoute = {
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE' | 'PUT';
+  /** Below /api/v2, in the router's notation. */
+  readonly path: string;
+  /** What it returns is the answer's body; undefined with status 204, or when it has answered itself. */
+  readonly handle: (context: RestContext) => Promise<unknown>;
+  /** Default 200. */
+  readonly status?: number;
+  /** Event of the audit row; also what a refused attempt is recorded as. Only for routes that change something. */
+  readonly event?: string;
+  readonly audit?: AuditOptions;
+  /** Bytes; default that of the server. */
+  readonly bodyLimit?: number;
+};
+
+const NOBODY: User = { name: '', role: 'viewer', via: 'bearer' };
+
+/** Names of routes and of policy rows must be the same set. @throws when they are not: the process does not start */
+export function checkPolicy(routes: readonly RestRoute[], policy: Readonly<Record<string, PolicyRow>>): void {
+  const mounted = routes.map((route) => `${route.method} ${route.path}`);
+  const withoutRow = mounted.filter((name) => !Object.hasOwn(policy, name));
+  const withoutHandler = Object.keys(policy).filter((name) => !mounted.includes(name));
+  assert.deepEqual(withoutRow, [], 'routes without a policy row');
+  assert.deepEqual(withoutHandler, [], 'policy rows without a route');
+  assert.equal(new Set(mounted).size, mounted.length, 'a route is mounted twice');
+}
+
+/** Records a refused change before its answer leaves. */
+async function recordRefusal(
+  deps: RestDeps,
+  user: User,
+  request: FastifyRequest,
+  route: RestRoute,
+  at: string,
+): Promise<void> {
+  const params = request.params as Record<string, string>;
+  await insertEventLog(deps.db, {
+    nowIso: at,
+    event: route.event ?? `${route.method} ${route.path}`,
+    owner: user.name,
+    dagId: params.dag_id ?? null,
+    taskId: params.task_id ?? null,
+    runId: params.dag_run_id ?? null,
+    extra: JSON.stringify({ method: route.method, refused: true }),
+  });
+}
+
+export function makeDeps(deps: ControlDeps, authenticator: Authenticator): RestDeps {
+  const { sensitive_var_conn_names: names, hide_sensitive_var_conn_fields: hide } = deps.config.core;
+  const { base_log_folder: root, max_log_bytes: maxBytes } = deps.config.logging;
+  return { ...deps, authenticator, masker: createMasker(names, hide), logs: createLogStore({ root, maxBytes }) };
+}
+
+/** Free-path routes aside, a parameter that is empty or holds a slash means that no such route exists. */
+function isNoRoute(params: Record<string, string>): boolean {
+  for (const name in params) if (name !== '*' && (params[name] === '' || params[name]!.includes('/'))) return true;
+  return false;
+}
+
+/**
+ * Mounts routes under the prefix that `app` already carries.
+ * @param identify how a request is authenticated here; the operator socket has its own way.
+ */
+export function mountRoutes(
+  app: FastifyInstance,
+  deps: RestDeps,
+  routes: readonly RestRoute[],
+  policy: Readonly<Record<string, PolicyRow>>,
+  identify: (request: FastifyRequest) => Promise<User>,
+): void {
+  checkPolicy(routes, policy);
+  for (const route of routes) {
+    const row = policy[`${route.method} ${route.path}`]!;
+    const status = route.status ?? 200;
+    const handler = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
+      const params = request.params as Record<string, string>;
+      if (isNoRoute(params)) {
+        if (route.method === 'GET') return sendJson(reply, { error: 'API route not found' }, 404);
+        reply.header('allow', 'GET');
+        return sendJson(reply, { detail: 'Method Not Allowed' }, 405);
+      }
+      const at = nowIso(deps.clock.nowMs());
+      let user = NOBODY;
+      if (!('public' in row)) {
+        user = await identify(request);
+        if (!isAllowed(user.role, row)) {
+          if (row.verb !== 'GET') await recordRefusal(deps, user, request, route, at);
+          throw new AppError('FORBIDDEN', { public: 'Forbidden' });
+        }
+        checkSameSite(request, user, deps.config.api.base_url);
+      }
+      const context: RestContext = {
+        deps,
+        user,
+        request,
+        reply,
+        nowIso: at,
+        param: (name) => params[name] ?? '',
+        mutate: (event, target, work) =>
+          deps.db.transaction(async (tx) => {
+            const extra = auditExtra(request, deps.masker, target, route.audit);
+            await insertEventLog(tx, { nowIso: at, event, owner: user.name, ...target, extra });
+            return work(tx);
+          }),
+      };
+      const body = await route.handle(context);
+      if (reply.sent || body === reply) return reply;
+      if (status === 204) return reply.code(204).send();
+      return sendJson(reply, body, status);
+    };
+    app.route({
+      method: route.method,
+      url: route.path,
+      handler,
+      ...(route.bodyLimit === undefined ? {} : { bodyLimit: route.bodyLimit }),
+    });
+  }
+}

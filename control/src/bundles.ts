@@ -1,0 +1,111 @@
+/** The rows of `dag_bundle`, from the configuration, and what the examples need on first start. */
+import { isAbsolute } from 'node:path';
+import type { Config } from '@airlock/contract/config/index';
+import { AppError } from '@airlock/contract/errors';
+import type { Database } from '@airlock/store';
+import { getConnection } from '@airlock/store/queries/connection/get';
+import { insertConnection } from '@airlock/store/queries/connection/write';
+import { getPool } from '@airlock/store/queries/pool/get';
+import { insertPool } from '@airlock/store/queries/pool/write';
+import { type BundleRow, countBundles, syncBundles } from '@airlock/store/queries/rest-meta/bundles';
+import { insertVariable } from '@airlock/store/queries/variable/write';
+import type { SecretBox } from './api/secrets/index.ts';
+import { secretOwner } from './api/secrets/stored.ts';
+
+export const DEFAULT_BUNDLE = 'dags-folder';
+export const EXAMPLES_BUNDLE = 'airlock-examples';
+const LOCAL_CLASSES = ['airflow.dag_processing.bundles.local.LocalDagBundle', 'LocalDagBundle', 'local'];
+
+type Entry = { readonly name?: unknown; readonly classpath?: unknown; readonly kwargs?: { readonly path?: unknown } };
+
+function invalid(text: string): AppError {
+  return new AppError('CONFIG_INVALID', {
+    public: `[dag_processor] dag_bundle_config_list: ${text}`,
+    remedy: 'Give a JSON list of {"name", "classpath", "kwargs": {"path"}}.',
+  });
+}
+
+/** The bundles that the configuration names. Pure. @throws CONFIG_INVALID */
+export function configuredBundles(config: Config, examplesDir: string | null): BundleRow[] {
+  const text = (config.dag_processor as { dag_bundle_config_list?: string | null }).dag_bundle_config_list ?? null;
+  const bundles = text === null || text.trim() === '' ? defaultBundles(config) : parseList(text, config);
+  if (config.core.load_examples && examplesDir !== null) {
+    bundles.push({ name: EXAMPLES_BUNDLE, path: examplesDir });
+  }
+  const names = bundles.map((bundle) => bundle.name);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) throw invalid(`the name ${twice} is used twice.`);
+  return bundles;
+}
+
+function defaultBundles(config: Config): BundleRow[] {
+  return [{ name: DEFAULT_BUNDLE, path: config.core.dags_folder }];
+}
+
+function parseList(text: string, config: Config): BundleRow[] {
+  let list: unknown;
+  try {
+    list = JSON.parse(text);
+  } catch {
+    throw invalid('is not JSON.');
+  }
+  if (!Array.isArray(list) || list.length === 0) throw invalid('is no list with at least one bundle.');
+  return list.map((entry: Entry): BundleRow => {
+    if (typeof entry !== 'object' || entry === null || typeof entry.name !== 'string' || entry.name === '') {
+      throw invalid('a bundle has no name.');
+    }
+    if (typeof entry.classpath !== 'string' || !LOCAL_CLASSES.includes(entry.classpath)) {
+      throw invalid(`bundle ${entry.name}: only local bundles are known in this release.`);
+    }
+    const path = entry.kwargs?.path ?? config.core.dags_folder;
+    if (typeof path !== 'string' || !isAbsolute(path)) throw invalid(`bundle ${entry.name}: its path is not absolute.`);
+    return { name: entry.name, path };
+  });
+}
+
+export type BundleOptions = {
+  readonly config: Config;
+  readonly examplesDir: string | null;
+  /** Folder that the connection of the example names. */
+  readonly outputDir: string;
+  readonly secrets: SecretBox;
+};
+
+/** Writes the bundle rows; on the very first start with examples also the variable, pool and connection which they use. */
+export async function prepareBundles(db: Database, options: BundleOptions): Promise<void> {
+  const bundles = configuredBundles(options.config, options.examplesDir);
+  await db.transaction(async (tx) => {
+    const first = (await countBundles(tx)) === 0;
+    await syncBundles(tx, bundles);
+    if (!first || !bundles.some((bundle) => bundle.name === EXAMPLES_BUNDLE)) return;
+    const { secrets } = options;
+    const key = 'weather_region';
+    await insertVariable(tx, {
+      team: null,
+      key,
+      val: secrets.seal('seattle', secretOwner.variable(key)),
+      description: 'Used by the example weather_report.',
+      is_encrypted: secrets.encrypts,
+    });
+    const connId = 'weather_output';
+    if (!(await getConnection(tx, { team: null, connId }))) {
+      await insertConnection(tx, {
+        team: null,
+        conn_id: connId,
+        conn_type: 'fs',
+        description: 'Where the example weather_report writes its files.',
+        host: null,
+        schema: null,
+        login: null,
+        password: null,
+        port: null,
+        extra: secrets.seal(JSON.stringify({ path: options.outputDir }), secretOwner.extra(connId)),
+        is_encrypted: secrets.encrypts,
+      });
+    }
+    if (!(await getPool(tx, 'weather'))) {
+      const description = 'Used by the example weather_report.';
+      await insertPool(tx, { name: 'weather', slots: 4, description, include_deferred: false, team: null });
+    }
+  });
+}

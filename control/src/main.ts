@@ -1,0 +1,183 @@
+/**
+ * A control process: API server, scheduler, or both. Builds what its parts are given, once, and takes it down in the
+ * opposite order. Under standalone the values come over the handover; started by hand they come from airlock.cfg.
+ */
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { systemClock } from '@airlock/contract/clock';
+import { adoptConfig, type ControlReadyInfo, type ControlValues } from '@airlock/contract/config/handed';
+import { databaseAddress } from '@airlock/contract/database-address';
+import { AppError } from '@airlock/contract/errors';
+import { z } from '@airlock/contract/schema';
+import { loadConfig } from '@airlock/proc/config-load';
+import { describe, FATAL_STATUS, handedOver, receiveHandover } from '@airlock/proc/handover';
+import { openDatabase } from '@airlock/store';
+import { addJoinTicket } from '@airlock/store/queries/supervisor/register';
+import { type Logger, pino } from 'pino';
+import { ensureFirstAdmin } from './api/auth/accounts.ts';
+import { createSecretBox } from './api/secrets/index.ts';
+import { startApi } from './api/start.ts';
+import { prepareBundles } from './bundles.ts';
+import type { ControlDeps } from './deps.ts';
+import { createEventHub } from './events.ts';
+import { createRotatingVerifier } from './rotating-verifier.ts';
+import { startScheduler } from './scheduler/index.ts';
+import { createTokenMinter } from './tokens/minter.ts';
+
+/** How long a join ticket may be presented, ms. */
+const TICKET_MS = 60_000;
+/** Everything must be down by then; what is not goes with the process. */
+const STOP_MS = 4_000;
+
+const LEVELS = { DEBUG: 'debug', INFO: 'info', WARNING: 'warn', ERROR: 'error', CRITICAL: 'fatal' } as const;
+
+export type RunningControl = {
+  readonly info: ControlReadyInfo;
+  readonly addTicket: (ticket: string, roles: readonly string[]) => Promise<void>;
+  readonly stop: () => Promise<void>;
+};
+
+export type ControlOptions = {
+  /** Longest wait for the token service at start, ms. */
+  readonly signerTimeoutMs: number;
+  readonly log?: Logger;
+};
+
+/** Starts everything that `values.roles` names. @throws CONFIG_INVALID, KEY_UNAVAILABLE, DB_UNAVAILABLE, PORT_IN_USE */
+export async function startControl(values: ControlValues, options: ControlOptions): Promise<RunningControl> {
+  z.config({ jitless: true });
+  const config = adoptConfig(values.config);
+  const log = options.log ?? pino({ name: 'control', level: LEVELS[config.logging.logging_level] });
+  const down: Array<() => unknown> = [];
+  const stop = async () => {
+    for (const step of down.splice(0).reverse()) {
+      await Promise.resolve()
+        .then(step)
+        .catch((error: unknown) => log.warn({ err: error }, 'a part did not stop in good order'));
+    }
+  };
+  try {
+    const db = openDatabase({
+      url: databaseAddress(values.database_url),
+      maxConnections: config.database.sql_alchemy_pool_size,
+      applicationName: 'airlock-control',
+      onError: (error) => log.warn({ err: error }, 'a database connection was lost'),
+    });
+    down.push(() => db.close());
+    const minter = createTokenMinter({
+      socketPath: values.token_socket,
+      clock: systemClock,
+      timeoutMs: options.signerTimeoutMs,
+    });
+    down.push(() => minter.close());
+    const secrets = createSecretBox(values.fernet_key);
+    const { examples_dir: examplesDir, output_dir: outputDir } = values;
+    const runsApi = values.roles.includes('api');
+    const [verifier, events, adminCreated] = await Promise.all([
+      createRotatingVerifier(minter, config, log),
+      createEventHub(db, log),
+      runsApi ? ensureFirstAdmin({ db, clock: systemClock }, values.admin_password) : false,
+      prepareBundles(db, { config, examplesDir, outputDir, secrets }),
+    ]);
+    down.push(() => events.close());
+    down.push(() => verifier.close());
+    const deps: ControlDeps = {
+      db,
+      clock: systemClock,
+      log,
+      config,
+      minter,
+      verifier,
+      events,
+      secrets,
+      instanceId: randomUUID(),
+    };
+    let url = '';
+    if (runsApi) {
+      const api = await startApi(deps, {
+        controlSocket: values.control_socket,
+        operatorUids: values.operator_uids,
+        jwks: verifier.jwks,
+      });
+      url = api.url;
+      down.push(() => api.stop());
+    }
+    if (values.roles.includes('scheduler')) {
+      const scheduler = startScheduler(deps);
+      down.push(() => scheduler.stop());
+    }
+    return {
+      info: { url, admin_created: adminCreated },
+      addTicket: (text, roles) =>
+        addJoinTicket(db, { text, roles, expiresAtIso: new Date(systemClock.nowMs() + TICKET_MS).toISOString() }),
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** Values of a process that an operator started by hand. @throws CONFIG_INVALID */
+function valuesFromFile(roles: ControlValues['roles']): ControlValues {
+  const { config, home } = loadConfig(process.env);
+  if (config.database.sql_alchemy_conn === null) {
+    throw new AppError('CONFIG_INVALID', {
+      public: 'This process needs a database of yours: [database] sql_alchemy_conn is not set.',
+      remedy: 'Set it, or run airlock standalone, which brings its own.',
+    });
+  }
+  return {
+    config: config as unknown as ControlValues['config'],
+    database_url: config.database.sql_alchemy_conn,
+    token_socket: join(home, 'run', 'token', 'token.sock'),
+    fernet_key: config.core.fernet_key ?? '',
+    roles,
+    control_socket: roles.includes('api') ? join(home, 'run', 'control.sock') : null,
+    operator_uids: [],
+    admin_password: process.env.AIRLOCK_ADMIN_PASSWORD || null,
+    examples_dir: null,
+    output_dir: join(home, 'output'),
+  };
+}
+
+async function stopInTime(control: RunningControl): Promise<never> {
+  const late = setTimeout(() => process.exit(1), STOP_MS);
+  await control.stop();
+  clearTimeout(late);
+  process.exit(0);
+}
+
+/** The process, until it is told to stop. `roles` count only when no parent of ours says otherwise. */
+export async function runControl(roles: ControlValues['roles']): Promise<void> {
+  if (handedOver()) {
+    const handover = await receiveHandover();
+    try {
+      const values = handover.values as unknown as ControlValues;
+      const control = await startControl(values, { signerTimeoutMs: 5_000 });
+      handover.onMessage((message) => {
+        if (message.type !== 'ticket') return;
+        control.addTicket(message.ticket, message.roles).catch((error: unknown) => {
+          process.stderr.write(
+            `${JSON.stringify({ level: 'error', msg: 'a join ticket was lost', error: String(error) })}\n`,
+          );
+        });
+      });
+      handover.onStop(() => void stopInTime(control));
+      handover.ready(control.info);
+    } catch (error) {
+      handover.fatal(error);
+    }
+    return;
+  }
+  try {
+    const control = await startControl(valuesFromFile(roles), { signerTimeoutMs: 1_500 });
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void stopInTime(control));
+    if (control.info.url !== '') process.stdout.write(`Airlock API server: ${control.info.url}\n`);
+    else process.stdout.write('Airlock scheduler: running\n');
+  } catch (error) {
+    const { code, message, remedy } = describe(error);
+    process.stderr.write(`${code}: ${message}\n${remedy}\n`);
+    process.exit(FATAL_STATUS);
+  }
+}

@@ -1,0 +1,33 @@
+import { type Db, sql } from '../../database.ts';
+
+export type BundleRow = {
+  readonly name: string;
+  /** Absolute. */
+  readonly path: string;
+};
+
+/** How many bundles were ever known. */
+export async function countBundles(db: Db): Promise<number> {
+  const rows = await db.query<{ n: number }>(sql`SELECT count(*)::int AS n FROM dag_bundle`);
+  return rows[0]!.n;
+}
+
+/**
+ * Makes the table say what the configuration says: these bundles are active, all others are not, and Dags of inactive ones
+ * become stale. Locks: rows of `dag_bundle`, then of `dag`.
+ */
+export async function syncBundles(tx: Db, bundles: readonly BundleRow[]): Promise<void> {
+  const names = bundles.map((bundle) => bundle.name);
+  for (const bundle of [...bundles].sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    await tx.query(
+      sql`INSERT INTO dag_bundle (name, kind, path, active) VALUES (${bundle.name}, 'local', ${bundle.path}, true)
+        ON CONFLICT (name) DO UPDATE SET path = EXCLUDED.path, active = true
+        WHERE dag_bundle.path <> EXCLUDED.path OR NOT dag_bundle.active`,
+    );
+  }
+  await tx.query(sql`UPDATE dag_bundle SET active = false WHERE active AND NOT name = ANY(${names})`);
+  await tx.query(
+    sql`UPDATE dag SET is_stale = true WHERE NOT is_stale
+      AND bundle_name IN (SELECT name FROM dag_bundle WHERE NOT active)`,
+  );
+}
