@@ -4,17 +4,25 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { runScript } from '@airlock/proc/run-script';
+import { ENTER_SOURCE } from '@airlock/proc/sandbox/index';
 
-export type ChildEntries = { readonly runner: string; readonly parser: string };
+export type ChildEntries = {
+  readonly runner: string;
+  readonly parser: string;
+  /** What every child loads first, to restrict itself; absent = its sources. */
+  readonly enterScript?: string;
+};
 
 const SDK = fileURLToPath(new URL('../../sdk', import.meta.url));
 const SOURCE_FOLDERS = [
   join(SDK, 'src'),
   join(SDK, 'bin'),
   fileURLToPath(new URL('../../contract/src', import.meta.url)),
+  dirname(ENTER_SOURCE),
+  join(dirname(ENTER_SOURCE), '../native'),
 ];
 const BUNDLE_TIMEOUT_MS = 20_000;
 
@@ -33,7 +41,7 @@ function sourceStamp(): string {
 
 function isFresh(dist: string, stamp: string): boolean {
   try {
-    return readFileSync(join(dist, 'stamp'), 'utf8') === stamp && existsSync(join(dist, 'runner.mjs'));
+    return readFileSync(join(dist, 'stamp'), 'utf8') === stamp && existsSync(join(dist, 'enter.cjs'));
   } catch {
     return false;
   }
@@ -44,11 +52,11 @@ export async function childEntries(log: { warn(fields: object, text: string): vo
   const dist = join(SDK, 'dist');
   const stamp = sourceStamp();
   if (!isFresh(dist, stamp)) {
-    const run = await runScript(join(SDK, 'bin/bundle.ts'), [stamp], BUNDLE_TIMEOUT_MS);
+    const run = await runScript(join(SDK, 'bin/bundle.ts'), [stamp, ENTER_SOURCE], BUNDLE_TIMEOUT_MS);
     if (run.code !== 0) {
       log.warn({ output: run.output }, 'the runner could not be bundled into one file; each start takes longer');
       return { runner: join(SDK, 'bin/runner.ts'), parser: join(SDK, 'bin/parser.ts') };
     }
   }
-  return { runner: join(dist, 'runner.mjs'), parser: join(dist, 'parser.mjs') };
+  return { runner: join(dist, 'runner.mjs'), parser: join(dist, 'parser.mjs'), enterScript: join(dist, 'enter.cjs') };
 }

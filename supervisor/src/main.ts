@@ -57,7 +57,8 @@ export async function startSupervisor(
   const { sandbox, workers } = config;
   becomeSubreaper();
   const uids = { first: sandbox.uid_range_start, size: sandbox.uid_range_size };
-  const tier = requireTier(sandbox.minimum_tier, uids);
+  const entries = await childEntries(log);
+  const tier = requireTier(sandbox.minimum_tier, { uids, enterScript: entries.enterScript });
   const client = createExecutionClient({
     baseUrl: values.execution_url,
     log,
@@ -69,7 +70,6 @@ export async function startSupervisor(
     },
   });
   const host = { hostname: hostname(), unixname: unixname() };
-  const bundling = childEntries(log);
   const membership = await join(
     client,
     {
@@ -97,16 +97,13 @@ export async function startSupervisor(
       packages: CHILD_PACKAGES,
       workBase: values.work_dir,
       hidden: [],
+      entries,
     };
   };
-  const entries = await bundling;
   const workerContext = contextFor('worker');
   const parseContext = contextFor('parse');
-  const worker: TaskRole | null = workerContext && startTaskRole(workerContext, entries.runner);
-  const roles: Role[] = [
-    ...(worker ? [worker] : []),
-    ...(parseContext ? [startParseRole(parseContext, entries.parser)] : []),
-  ];
+  const worker: TaskRole | null = workerContext && startTaskRole(workerContext);
+  const roles: Role[] = [...(worker ? [worker] : []), ...(parseContext ? [startParseRole(parseContext)] : [])];
   const endKeepAlive = membership.keepAlive(() => worker?.holds() ?? [], events.dismissed);
   log.info({ tier, supervisor: membership.supervisorId, roles: values.roles }, 'supervisor joined');
   return {

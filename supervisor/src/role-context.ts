@@ -3,6 +3,7 @@ import type { Clock } from '@airlock/contract/clock';
 import type { Config } from '@airlock/contract/config/index';
 import type { SandboxTier } from '@airlock/contract/supervisor-api';
 import type { Logger } from 'pino';
+import type { ChildEntries } from './child-entries.ts';
 import type { ExecutionClient, TokenHolder } from './client/index.ts';
 
 export type RoleContext = {
@@ -18,6 +19,8 @@ export type RoleContext = {
   readonly hostname: string;
   /** Name of the user that this process runs as. */
   readonly unixname: string;
+  /** Programs of the children. */
+  readonly entries: ChildEntries;
   /** Real paths of the workspace packages that children import: the SDK, and the contract. */
   readonly packages: readonly string[];
   /** Folder of our own for work folders, where the tier needs one. */

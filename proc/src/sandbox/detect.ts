@@ -18,8 +18,13 @@ import { makeWorkDir, removeWorkDir } from './work-dir.ts';
 const PROBE = fileURLToPath(new URL('./probe.ts', import.meta.url));
 const PROBE_TIMEOUT_MS = 10_000;
 
+export type ProbeOptions = { readonly uids?: UidRange; readonly enterScript?: string };
+
 /** What a tier's probe said: null = it works; else why it does not. */
-export function probeTier(tier: Exclude<SandboxTier, 'none'>, uids = DEFAULT_UIDS): string | null {
+export function probeTier(
+  tier: Exclude<SandboxTier, 'none'>,
+  { uids = DEFAULT_UIDS, enterScript }: ProbeOptions = {},
+): string | null {
   const root = process.getuid?.() === 0;
   if (tier === 'user' && !root) return 'needs root';
   const folder = mkdtempSync(join(tmpdir(), 'airlock-probe-'));
@@ -35,6 +40,7 @@ export function probeTier(tier: Exclude<SandboxTier, 'none'>, uids = DEFAULT_UID
       entry: PROBE,
       packages: [fileURLToPath(new URL('../..', import.meta.url))],
       network: 'host',
+      ...(enterScript === undefined ? {} : { enterScript }),
       env: { AIRLOCK_PROBE_CANARY: canary },
     };
     prepareParent();
@@ -69,8 +75,8 @@ export function probeTier(tier: Exclude<SandboxTier, 'none'>, uids = DEFAULT_UID
 }
 
 /** The strongest tier that works here. Starts up to three short-lived processes: 60 ms where the first one works. */
-export function detectTier(uids?: UidRange): SandboxTier {
-  for (const tier of SANDBOX_TIERS) if (tier === 'none' || probeTier(tier, uids) === null) return tier;
+export function detectTier(options?: ProbeOptions): SandboxTier {
+  for (const tier of SANDBOX_TIERS) if (tier === 'none' || probeTier(tier, options) === null) return tier;
   return 'none';
 }
 
@@ -78,12 +84,12 @@ export function detectTier(uids?: UidRange): SandboxTier {
  * The strongest tier, if it is at least `minimum`.
  * @throws AppError SANDBOX_TIER with what each stronger tier answered
  */
-export function requireTier(minimum: SandboxTier, uids?: UidRange): SandboxTier {
-  const found = detectTier(uids);
+export function requireTier(minimum: SandboxTier, options?: ProbeOptions): SandboxTier {
+  const found = detectTier(options);
   if (SANDBOX_TIERS.indexOf(found) <= SANDBOX_TIERS.indexOf(minimum)) return found;
   const reasons = SANDBOX_TIERS.slice(0, SANDBOX_TIERS.indexOf(minimum) + 1)
     .filter((tier) => tier !== 'none')
-    .map((tier) => `${tier}: ${probeTier(tier, uids)}`);
+    .map((tier) => `${tier}: ${probeTier(tier, options)}`);
   throw new AppError('SANDBOX_TIER', {
     public: `This host offers the sandbox tier "${found}", and [sandbox] minimum_tier asks for "${minimum}". ${reasons.join('; ')}`,
     internal: { found, minimum, reasons },

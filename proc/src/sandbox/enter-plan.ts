@@ -31,5 +31,3 @@ export type EnterPlan = {
 
 /** Exit status of a child that could not restrict itself; its last line on standard error says why. */
 export const SANDBOX_FAILED_STATUS = 97;
-/** Script that restricts its own process; loaded before the entry by `--require`. */
-export const ENTER_SCRIPT = new URL('./enter.ts', import.meta.url);

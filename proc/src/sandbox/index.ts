@@ -5,7 +5,7 @@
  */
 export { detectTier, requireTier } from './detect.ts';
 export { SANDBOX_FAILED_STATUS } from './enter-plan.ts';
-export { launchSandboxed } from './launch.ts';
+export { ENTER_SOURCE, launchSandboxed } from './launch.ts';
 export { shareFolder } from './share-folder.ts';
 export type { ChildExit, ExtraPath, SandboxedChild, SandboxLimits, SandboxSpec } from './types.ts';
 export type { UidRange } from './uids.ts';

@@ -16,7 +16,7 @@ import {
 } from '@airlock/contract/ipc/runner';
 import { BrokenFrame, encodeFrame, FrameDecoder } from '../frames.ts';
 import { claim } from '../own-pids.ts';
-import { ENTER_SCRIPT, type EnterPlan } from './enter-plan.ts';
+import type { EnterPlan } from './enter-plan.ts';
 import { assertEnterable } from './enterable.ts';
 import { prepareParent } from './parent.ts';
 import { MAPPED_ID, makePlan, NAMESPACE_WORK_DIR } from './plan.ts';
@@ -27,6 +27,8 @@ import { makeWorkDir, removeWorkDir } from './work-dir.ts';
 
 const FRAME_TYPES = new Set<string>(runnerNotice.options.map((o) => o.shape.type.value));
 
+/** Script that restricts its own process; loaded before the entry by `--require`. */
+export const ENTER_SOURCE = fileURLToPath(new URL('./enter.ts', import.meta.url));
 /** Where the child's standard error comes out in the `namespaces` tier: what `unshare` itself says on 2 is not the child's. */
 const STDERR_FD = 4;
 /**
@@ -67,7 +69,7 @@ export function nodeCommand(spec: SandboxSpec): readonly string[] {
     '--disable-warning=ExperimentalWarning',
     ...(spec.nodeArgs ?? []),
     '--require',
-    fileURLToPath(ENTER_SCRIPT),
+    spec.enterScript ?? ENTER_SOURCE,
     spec.entry,
   ];
 }
@@ -159,7 +161,8 @@ export function launchSandboxed(spec: SandboxSpec): SandboxedChild {
   let child: ChildProcess;
   try {
     if (!namespaces) {
-      if (uid !== null) assertEnterable([process.execPath, fileURLToPath(ENTER_SCRIPT), spec.entry, ...spec.packages]);
+      if (uid !== null)
+        assertEnterable([process.execPath, spec.enterScript ?? ENTER_SOURCE, spec.entry, ...spec.packages]);
       workDir = makeWorkDir(uid, spec.workBase);
     }
     prepareParent();

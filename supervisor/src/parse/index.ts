@@ -26,16 +26,14 @@ type OpenBundle = {
   readonly watch: TreeWatch;
 };
 
-/**
- * Starts the role; it works until `stop`. Never throws: what fails is logged and tried again.
- * @param entry the program of parse children; default its sources.
- */
-export function startParseRole(context: RoleContext, entry?: string): Role {
+/** Starts the role; it works until `stop`. Never throws: what fails is logged and tried again. */
+export function startParseRole(context: RoleContext): Role {
   const { config, client, token } = context;
   const seconds = Math.min(config.core.dagbag_import_timeout, config.dag_processor.dag_file_processor_timeout);
   const parseFile = makeParseFile({
     tier: context.tier,
-    entry,
+    entry: context.entries.parser,
+    enterScript: context.entries.enterScript,
     uids: { first: config.sandbox.uid_range_start, size: config.sandbox.uid_range_size },
     timeoutMs: seconds * 1000,
     packages: context.packages,

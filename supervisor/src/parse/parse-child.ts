@@ -29,6 +29,7 @@ export type ParseJob = {
 export type ParseChildOptions = {
   readonly tier: SandboxTier;
   readonly entry?: string;
+  readonly enterScript?: string;
   readonly timeoutMs: number;
   /** Folders of the packages that the parser imports, and what stays out of sight; as for every child of this supervisor. */
   readonly packages: readonly string[];
@@ -73,6 +74,7 @@ export function makeParseFile(options: ParseChildOptions): ParseFile {
     const child = launchSandboxed({
       tier: options.tier,
       entry: options.entry ?? PARSER_SOURCE,
+      enterScript: options.enterScript,
       uids: options.uids,
       packages: options.packages,
       network: 'none',

@@ -1,5 +1,4 @@
 /** The worker role: takes workloads while it has room, and carries each through in a process of its own. */
-import { fileURLToPath } from 'node:url';
 import { claimAnswer, type ExecuteTaskWorkload } from '@airlock/contract/supervisor-api';
 import type { SandboxSpec } from '@airlock/proc/sandbox/index';
 import type { Role, RoleContext } from '../role-context.ts';
@@ -13,16 +12,15 @@ export type TaskRole = Role & {
   readonly holds: () => readonly string[];
 };
 
-/** The entry of a runner; started as a file, never imported. */
-const RUNNER = fileURLToPath(new URL('../../../sdk/bin/runner.ts', import.meta.url));
 const MIB = 1024 * 1024;
 
 /** What every runner of this worker is started with. */
-export function runnerSpec(ctx: RoleContext, entry = RUNNER): SandboxSpec {
+export function runnerSpec(ctx: RoleContext): SandboxSpec {
   const { sandbox } = ctx.config;
   return {
     tier: ctx.tier,
-    entry,
+    entry: ctx.entries.runner,
+    enterScript: ctx.entries.enterScript,
     packages: ctx.packages,
     network: 'host',
     hide: ctx.hidden,
@@ -37,8 +35,8 @@ export function runnerSpec(ctx: RoleContext, entry = RUNNER): SandboxSpec {
   };
 }
 
-export function startTaskRole(ctx: RoleContext, entry?: string): TaskRole {
-  const spec = runnerSpec(ctx, entry);
+export function startTaskRole(ctx: RoleContext): TaskRole {
+  const spec = runnerSpec(ctx);
   const pool = createRunnerPool(spec, ctx.config.workers.runner_pool_size);
   const running = new Map<string, RunningTry>();
   const deps: TryDeps = { ctx, pool, modules: new ModuleCache(ctx.client), spec, uids: spec.uids! };

@@ -6,6 +6,7 @@ import { systemClock } from '@airlock/contract/clock';
 import { type Config, resolveConfig } from '@airlock/contract/config/index';
 import { detectTier } from '@airlock/proc/sandbox/index';
 import { pino } from 'pino';
+import { childEntries } from '../../src/child-entries.ts';
 import { createExecutionClient } from '../../src/client/index.ts';
 import { startTaskRole, type TaskRole } from '../../src/task/index.ts';
 import { type FakeServer, startFakeServer } from './fake-server.ts';
@@ -70,6 +71,7 @@ export async function startTestWorker(env: Record<string, string> = {}): Promise
     packages: [folder('sdk'), folder('contract')],
     workBase: tmpdir(),
     hidden: [],
+    entries: await childEntries(log),
   });
   const outcome = async (id: string, timeoutMs?: number): Promise<Outcome> => ({
     id,
