@@ -65,7 +65,8 @@ export async function initCluster(options: InitOptions): Promise<void> {
 /** Environment of PostgreSQL's programs: nothing of ours. */
 export function postgresEnvironment(binaries: PostgresBinaries): Record<string, string> {
   const env: Record<string, string> = { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' };
-  if (binaries.linksDir) env.LD_LIBRARY_PATH = binaries.linksDir;
+  // A library that is found by its link looks for others beside the link: so both folders.
+  if (binaries.linksDir) env.LD_LIBRARY_PATH = `${binaries.linksDir}:${join(binaries.nativeDir, 'lib')}`;
   return env;
 }
 
