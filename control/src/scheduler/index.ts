@@ -2,12 +2,13 @@
  * The scheduler of a control process: wakes at events and at due instants, never to look around, but for a slow safety look.
  * Survives the absence of the database: it goes on from what is there when it is back.
  */
-import { hostname, userInfo } from 'node:os';
+import { hostname } from 'node:os';
 import { isAppError } from '@airlock/contract/errors';
 import { endJob, failSilentJobs, heartbeatJob } from '@airlock/store/queries/job/heartbeat';
 import { sweep as sweepRetention } from '@airlock/store/queries/retention/sweep';
 import type { ControlDeps } from '../deps.ts';
 import { instantIso } from '../domain/instants.ts';
+import { processUserName } from '../user-name.ts';
 import { createSchedulerCore } from './core.ts';
 
 export type Scheduler = {
@@ -64,7 +65,7 @@ export function startScheduler(deps: ControlDeps): Scheduler {
       jobType: 'SchedulerJob',
       instanceId: deps.instanceId,
       hostname: hostname(),
-      unixname: userInfo().username,
+      unixname: processUserName(),
       nowIso,
     });
     await core.lookForOverdue();

@@ -4,27 +4,18 @@
  */
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
-import { userInfo } from 'node:os';
 import { AppError } from '@airlock/contract/errors';
 import { peerCredentials } from '@airlock/proc/peer-credentials';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { processUserName } from '../../user-name.ts';
 import type { User } from '../auth/identity.ts';
 
 const SOCKET_MODE = 0o600;
 
-function ownName(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    // No entry in passwd: a user id that only this process has.
-    return `uid${process.getuid!()}`;
-  }
-}
-
 /** How the audit log names a user id. */
 export function operatorName(uid: number): string {
   if (uid === 0) return 'local:root';
-  return uid === process.getuid?.() ? `local:${ownName()}` : `local:uid${uid}`;
+  return uid === process.getuid?.() ? `local:${processUserName()}` : `local:uid${uid}`;
 }
 
 export type LocalGate = {
