@@ -243,6 +243,7 @@ CREATE INDEX job_by_type ON job USING btree (job_type, latest_heartbeat DESC);
 CREATE TABLE join_ticket (
   digest text NOT NULL,
   roles text[] NOT NULL,
+  place text,
   expires_at timestamp with time zone NOT NULL,
   used_at timestamp with time zone,
   used_by uuid,
@@ -292,6 +293,7 @@ CREATE TABLE supervisor (
   roles text[] NOT NULL,
   sandbox_tier text NOT NULL,
   version text NOT NULL,
+  place text,
   registered_at timestamp with time zone NOT NULL,
   last_seen_at timestamp with time zone NOT NULL,
   ended_at timestamp with time zone,
@@ -410,6 +412,7 @@ CREATE TABLE task_instance_history (
   retry_delay_override double precision,
   retry_reason text,
   reported_state text,
+  supervisor_id uuid,
   rendered_map_index text,
   CONSTRAINT task_instance_history_pkey PRIMARY KEY (id),
   CONSTRAINT task_instance_history_dag_run_id_fkey FOREIGN KEY (dag_run_id) REFERENCES dag_run(id) ON DELETE CASCADE

@@ -105,6 +105,7 @@ async function run(context: Context): Promise<void> {
       examplesDir: config.core.load_examples ? EXAMPLES_DIR : null,
       fernetKey: config.core.fernet_key ?? ownSecret(layout.keysDir, 'fernet'),
       adminPassword: admin.password,
+      place: ownSecret(layout.keysDir, 'place'),
       databaseUrl: databaseUrl.promise,
       onDown,
       onChange: record,

@@ -25,6 +25,8 @@ export type ServiceContext = {
   readonly fernetKey: string;
   /** Given to the first control that becomes ready, to make the user `admin` with. */
   readonly adminPassword: string | null;
+  /** Name of this data folder among all, for the supervisor that lives in it. */
+  readonly place: string;
   /** Control's database address, when the database is ready. */
   readonly databaseUrl: Promise<string>;
   /** Called when one has died, before it is started again. */
@@ -106,7 +108,7 @@ export function startServices(context: ServiceContext): Services {
       const info = await control.firstReady;
       await controlReady.promise;
       const ticket = randomBytes(32).toString('base64url');
-      control.send({ type: 'ticket', ticket, roles: ['worker', 'parse'] });
+      control.send({ type: 'ticket', ticket, roles: ['worker', 'parse'], place: context.place });
       const url = config.core.execution_api_server_url ?? `${String(info.url)}/execution`;
       return {
         config: configFor(config, 'supervisor'),

@@ -371,6 +371,8 @@ CREATE TABLE supervisor (
   roles        text[] NOT NULL,
   sandbox_tier text NOT NULL,
   version      text NOT NULL,
+  -- Where at most one lives at a time (a standalone's data folder); null = anywhere.
+  place        text,
   registered_at timestamptz NOT NULL,
   last_seen_at timestamptz NOT NULL,
   ended_at     timestamptz
@@ -379,6 +381,7 @@ CREATE TABLE supervisor (
 CREATE TABLE join_ticket (
   digest     text PRIMARY KEY,
   roles      text[] NOT NULL,
+  place      text,
   expires_at timestamptz NOT NULL,
   used_at    timestamptz,
   -- Who used it, so that the same key may repeat a registration whose answer was lost.

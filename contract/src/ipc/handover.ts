@@ -9,11 +9,15 @@ export { CHANNEL_FD } from './channel-fd.ts';
 
 export const parentMessage = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('config'), values: z.record(z.string(), z.unknown()) }),
-  /** To control: a one-time join ticket that a supervisor is about to present. */
+  /**
+   * To control: a one-time join ticket that a supervisor is about to present. `place` names where that supervisor lives; the
+   * parent says by it that every earlier supervisor of the place is dead, and what it held is released at once.
+   */
   z.strictObject({
     type: z.literal('ticket'),
     ticket: z.string().min(40),
     roles: z.array(z.enum(['worker', 'parse', 'trigger'])),
+    place: z.string().min(1).max(200).optional(),
   }),
   /** To token-service: the process that may ask for tokens from now on. */
   z.strictObject({ type: z.literal('peer'), uid: z.int(), pid: z.int() }),

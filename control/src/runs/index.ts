@@ -9,7 +9,7 @@ export { type FailedTry, type FailOptions, failTry } from './fail-try.ts';
 export { type IngestOptions, ingestParseReport } from './ingest.ts';
 export { applyBundleListing } from './listing.ts';
 export { loadModel } from './models.ts';
-export { endRestart, reapMissingTries } from './reap.ts';
+export { endRestart, reapMissingTries, releaseTriesOf } from './reap.ts';
 export {
   type SetRunState,
   type SetTiResult,

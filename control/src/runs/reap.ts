@@ -11,24 +11,45 @@ const HANDOUT_GRACE_MS = 10_000;
  * Ends the tries that a supervisor should hold and does not: they have died with a process of it. Claimed ones that never
  * started go back to the queue. @param holds ids that it says it holds now
  */
-export async function reapMissingTries(
+export function reapMissingTries(
   tx: Db,
   options: { readonly supervisorId: string; readonly holds: readonly string[]; readonly nowIso: string },
 ): Promise<readonly string[]> {
-  const { nowIso } = options;
-  const missing = await findMissingTries(tx, {
-    supervisorId: options.supervisorId,
-    holds: options.holds,
-    givenBeforeIso: instantIso(Date.parse(nowIso) - HANDOUT_GRACE_MS),
+  return reap(tx, {
+    ...options,
+    givenBeforeIso: instantIso(Date.parse(options.nowIso) - HANDOUT_GRACE_MS),
+    reason: 'Its supervisor no longer has this try.',
   });
+}
+
+/** Ends or takes back everything that a supervisor held which is known to be dead. */
+export function releaseTriesOf(
+  tx: Db,
+  options: { readonly supervisorId: string; readonly nowIso: string },
+): Promise<readonly string[]> {
+  // The future: what was handed out at this very instant died with it too.
+  const givenBeforeIso = instantIso(Date.parse(options.nowIso) + HANDOUT_GRACE_MS);
+  return reap(tx, { ...options, holds: [], givenBeforeIso, reason: 'The supervisor that ran this try has died.' });
+}
+
+type Reaping = {
+  readonly supervisorId: string;
+  readonly holds: readonly string[];
+  readonly givenBeforeIso: string;
+  readonly reason: string;
+  readonly nowIso: string;
+};
+
+async function reap(tx: Db, options: Reaping): Promise<readonly string[]> {
+  const { nowIso, reason } = options;
+  const missing = await findMissingTries(tx, options);
   await unclaimTries(
     tx,
     missing.filter((ti) => ti.state === 'queued').map((ti) => ti.id),
     nowIso,
   );
   for (const { id, state } of missing) {
-    if (state === 'running')
-      await failTry(tx, { id, reason: 'Its supervisor no longer has this try.', nowIso, from: ['running'] });
+    if (state === 'running') await failTry(tx, { id, reason, nowIso, from: ['running'] });
   }
   return missing.map((ti) => ti.id);
 }

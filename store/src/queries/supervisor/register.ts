@@ -20,12 +20,28 @@ function digestOf(ticket: string): string {
 /** Admits one supervisor until `expiresAtIso`; only the ticket's digest is stored. Telling the same ticket again is fine. */
 export async function addJoinTicket(
   db: Db,
-  ticket: { readonly text: string; readonly roles: readonly string[]; readonly expiresAtIso: string },
+  ticket: {
+    readonly text: string;
+    readonly roles: readonly string[];
+    /** Names where at most one supervisor lives at a time; null = anywhere. */
+    readonly place?: string | null;
+    readonly expiresAtIso: string;
+  },
 ): Promise<void> {
   await db.query(
-    sql`INSERT INTO join_ticket (digest, roles, expires_at)
-      VALUES (${digestOf(ticket.text)}, ${ticket.roles}, ${ticket.expiresAtIso}::timestamptz) ON CONFLICT (digest) DO NOTHING`,
+    sql`INSERT INTO join_ticket (digest, roles, place, expires_at)
+      VALUES (${digestOf(ticket.text)}, ${ticket.roles}, ${ticket.place ?? null}, ${ticket.expiresAtIso}::timestamptz)
+      ON CONFLICT (digest) DO NOTHING`,
   );
+}
+
+/** Ends the supervisors of a place, which its owner knows to be dead. Locks: their rows. @returns their ids */
+export async function endSupervisorsOf(db: Db, which: { place: string; nowIso: string }): Promise<string[]> {
+  const rows = await db.query<{ id: string }>(
+    sql`UPDATE supervisor SET ended_at = ${which.nowIso}::timestamptz WHERE place = ${which.place} AND ended_at IS NULL RETURNING id`,
+    'supervisor_end_of_place',
+  );
+  return rows.map((row) => row.id);
 }
 
 /**
@@ -45,11 +61,12 @@ export async function registerSupervisor(
         UPDATE join_ticket SET used_at = ${use.nowIso}::timestamptz, used_by = ${s.id}::uuid
         WHERE digest = ${digest} AND used_at IS NULL AND expires_at > ${use.nowIso}::timestamptz
           AND ${s.roles}::text[] <@ roles
-        RETURNING digest
+        RETURNING digest, place
       ), entered AS (
-        INSERT INTO supervisor (id, jkt, public_jwk, hostname, unixname, pid, roles, sandbox_tier, version, registered_at, last_seen_at)
+        INSERT INTO supervisor (id, jkt, public_jwk, hostname, unixname, pid, roles, sandbox_tier, version, place,
+          registered_at, last_seen_at)
         SELECT ${s.id}::uuid, ${s.jkt}, ${s.publicJwkJson}::json, ${s.hostname}, ${s.unixname}, ${s.pid}::integer,
-          ${s.roles}::text[], ${s.sandboxTier}, ${s.version}, ${use.nowIso}::timestamptz, ${use.nowIso}::timestamptz FROM used
+          ${s.roles}::text[], ${s.sandboxTier}, ${s.version}, used.place, ${use.nowIso}::timestamptz, ${use.nowIso}::timestamptz FROM used
         RETURNING id
       ), audit AS (
         INSERT INTO event_log (at, event, owner, extra)
