@@ -49,6 +49,10 @@ function build(bundleRoot: string, relativeFile: string, banner: string): Bundle
     });
     const inputs = Object.keys(result.metafile.inputs).filter((path) => path !== relativeFile);
     refuseOutside(inputs, relativeFile);
+    refuseSdkParts(
+      Object.values(result.metafile.outputs).flatMap((output) => output.imports),
+      relativeFile,
+    );
     return { code: result.outputFiles[0]!.text, inputs: inputs.sort() };
   } catch (error) {
     const messages = (error as Partial<BuildFailure>).errors;
@@ -63,14 +67,19 @@ function refuseOutside(inputs: readonly string[], file: string): void {
     (path) => (path.startsWith('../') || posix.isAbsolute(path)) && !path.includes('node_modules/'),
   );
   if (outside === undefined) return;
-  throw new ParseProblem({
-    message: `${outside} lies outside of the bundle.`,
-    file,
-    line: null,
-    column: null,
-    hint: 'Move it into the Dag folder, or make it a package.',
-    stack: '',
-  });
+  refuse(file, `${outside} lies outside of the bundle.`, 'Move it into the Dag folder, or make it a package.');
+}
+
+/** The bundler leaves all that begins with the SDK's name to the process; that has the SDK itself only. */
+function refuseSdkParts(imports: ReadonlyArray<{ readonly path: string }>, file: string): void {
+  const part = imports.find(({ path }) => path.startsWith('@airlock/sdk/'))?.path;
+  if (part === undefined) return;
+  const hint = 'A Dag file imports @airlock/sdk; @airlock/sdk/testing is for tests beside it (*.test.ts).';
+  refuse(file, `${part} can not be imported by a Dag file.`, hint);
+}
+
+function refuse(file: string, message: string, hint: string): never {
+  throw new ParseProblem({ message, file, line: null, column: null, hint, stack: '' });
 }
 
 function problemOf(messages: readonly Message[], file: string): ImportProblem {
@@ -96,9 +105,6 @@ function hintOf(message: Message): string {
   }
   if (missing.startsWith('.') || missing.startsWith('/')) {
     return 'Check the path and the suffix. Only files inside the Dag folder can be imported.';
-  }
-  if (missing === '@airlock/sdk' || missing.startsWith('@airlock/')) {
-    return 'A Dag file imports @airlock/sdk; @airlock/sdk/testing is for tests beside it (*.test.ts).';
   }
   const name = missing
     .split('/')

@@ -7,7 +7,7 @@
  * export), else a helper, about which nothing is said.
  */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ParseReport } from '@airlock/contract/supervisor-api';
 import { allowedInput, digestOf, stampOf } from './digest.ts';
@@ -16,6 +16,8 @@ import type { ParsedFile, ParseFile } from './parse-child.ts';
 import { packageFolders, type Scan, scanBundle } from './scan.ts';
 
 const SDK_NAME = '@airlock/sdk';
+/** File times lag behind the clock by up to a tick of the kernel. */
+const FILE_TIME_GRAIN_MS = 10;
 
 export type BundleParserOptions = {
   readonly name: string;
@@ -179,7 +181,9 @@ export class BundleParser {
     const options = this.#options;
     const job = { bundleName: options.name, root: options.root, shownRoot: options.shownRoot, relative: path };
     // Stamped before the parse: a change during it is then seen as one.
-    const before = this.#stamp(path);
+    const names = this.#names(path, state);
+    const before = new Map(names.map((name) => [name, this.#stamp(name)]));
+    const startedAtMs = Date.now();
     const folder = this.#folderStamp();
     const source = readText(join(options.root, path));
     const startedAt = performance.now();
@@ -189,13 +193,27 @@ export class BundleParser {
     const bundled = parsed.bundled;
     state.inputs = bundled ? parsed.inputs.filter((name) => this.#pathOf(name) !== null) : null;
     state.stamps = new Map((state.inputs ?? []).map((name) => [name, this.#stamp(name)]));
-    state.stamps.set(path, before).set('*', folder);
+    state.stamps.set(path, this.#stamp(path)).set('*', folder);
     state.digest = this.#digest(path, state);
     state.result = { parsed, source, digest: state.digest, seconds };
+    // What the parse saw is then older than what the digest says: it has to be done again.
+    if (this.#names(path, state).some((name) => this.#changedSince(name, before.get(name), startedAtMs))) {
+      state.digest = null;
+      state.again = true;
+    }
     state.saidHelper = null;
     if (parsed.dags.length > 0 || this.#isOwnError(parsed, source))
       this.#report(path, state.result, parsed.importError);
     for (const warning of parsed.warnings) options.log.warn({ bundle: options.name, file: path }, warning);
+  }
+
+  /** @param stamp from before the parse, where the name was known by then; else only the file's time tells. */
+  #changedSince(name: string, stamp: string | undefined, startedAtMs: number): boolean {
+    const now = this.#stamp(name);
+    if (stamp !== undefined) return stamp !== now;
+    const path = this.#pathOf(name);
+    const changedMs = path === null ? 0 : (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0);
+    return changedMs >= startedAtMs - FILE_TIME_GRAIN_MS && changedMs <= Date.now();
   }
 
   /** An error of a file that is no Dag file and never was is its importer's affair. */
