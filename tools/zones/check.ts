@@ -7,7 +7,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createFactReader, type Reached, walkClosure } from './closure.ts';
-import { checkManifests, checkProcess, checkSources, splitOwned } from './rules.ts';
+import { checkManifests, checkProcess, checkSources, excuses, platformless, splitOwned } from './rules.ts';
 import { readTable } from './table.ts';
 import { createResolver } from './workspace.ts';
 
@@ -15,9 +15,14 @@ const { values } = parseArgs({ options: { root: { type: 'string' }, write: { typ
 const root = values.root ?? join(import.meta.dirname, '../..');
 const resultFile = join(root, 'tools/zones/reached.json');
 
+const withoutPlatform = (name: string): string => {
+  const [owner, what] = splitOwned(name);
+  return owner === null ? platformless(what) : `${platformless(owner)}: ${what}`;
+};
+
 /** One record per process; sorted, so that equal closures give equal bytes. */
 function describe(reached: Reached): object {
-  const sorted = (names: Iterable<string>) => [...names].sort();
+  const sorted = (names: Iterable<string>) => [...new Set([...names].map(withoutPlatform))].sort();
   return {
     packages: sorted(reached.packages.keys()),
     npm: sorted(reached.npm.keys()),
@@ -45,7 +50,7 @@ for (const process of table.processes) {
   record[process.process] = describe(reached);
 }
 for (const row of [...table.thirdParty, ...table.unresolved]) {
-  if (!usedReasons.has(`${row.package}: ${row.of}`))
+  if (![...usedReasons].some((owned) => excuses(row, owned)))
     found.push(`third-party exception ${row.package} "${row.of}": nothing needs it any more; remove it`);
 }
 

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { FactsOf, Reached } from './closure.ts';
 import { GLOBAL_POWERS } from './facts.ts';
-import type { FolderRule, PackageRule, ZoneTable } from './table.ts';
+import type { FolderRule, PackageRule, ThirdPartyException, ZoneTable } from './table.ts';
 import { isTestFile, listSources, ourPackageOf, type Resolved, readManifest } from './workspace.ts';
 
 type Resolve = (fromFile: string, specifier: string, kind: 'import' | 'require') => Resolved;
@@ -176,7 +176,7 @@ export function checkProcess(
   }
   for (const [power, way] of reached.powers) {
     const [owner, what] = splitOwned(power);
-    if (owner !== null && !table.thirdParty.some((row) => row.package === owner && row.of === what)) {
+    if (owner !== null && !table.thirdParty.some((row) => excuses(row, power))) {
       found.push(
         `process ${process.process}: third-party package ${owner} uses "${what}" without a reason in the table: ${way.join(' > ')}`,
       );
@@ -185,13 +185,27 @@ export function checkProcess(
   for (const [specifier, way] of reached.missing) {
     const [owner, what] = splitOwned(specifier);
     if (owner === null) found.push(`process ${process.process}: "${specifier}" does not resolve: ${way.join(' > ')}`);
-    else if (!table.unresolved.some((row) => row.package === owner && row.of === what)) {
+    else if (!table.unresolved.some((row) => excuses(row, specifier))) {
       found.push(
         `process ${process.process}: third-party package ${owner} imports "${what}", which does not resolve: ${way.join(' > ')}`,
       );
     }
   }
   return found;
+}
+
+/** True when the row is about `owner: what`; a star at the end of `of` stands for anything. */
+export function excuses(row: ThirdPartyException, owned: string): boolean {
+  const [owner, what] = splitOwned(owned);
+  if (owner === null || platformless(owner) !== row.package) return false;
+  return row.of.endsWith('*') ? what.startsWith(row.of.slice(0, -1)) : what === row.of;
+}
+
+/** Names of native parts without their platform, so that every platform gives the same result. */
+export function platformless(name: string): string {
+  return name
+    .replace(/-linux-(?:x64|arm64)(?:-gnu|-musl)?$/, '-<platform>')
+    .replace(/\/linux-(?:x64|arm64)$/, '/<platform>');
 }
 
 function isNamed(entry: string, named: string): boolean {

@@ -71,6 +71,13 @@ export function usersCommand(context: Context): Command {
       });
   }
   users
+    .command('revoke-tokens <name>')
+    .description('end every token that the user holds; the password stays')
+    .action(async (name: string) => {
+      await context.client().json('POST', userPath(name, 'revoke-tokens'));
+      context.output.line(`the tokens of ${name} are revoked`);
+    });
+  users
     .command('delete <name>')
     .description('remove a user')
     .action(async (name: string) => {
