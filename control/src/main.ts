@@ -12,7 +12,6 @@ import { z } from '@airlock/contract/schema';
 import { loadConfig } from '@airlock/proc/config-load';
 import { describe, FATAL_STATUS, handedOver, receiveHandover } from '@airlock/proc/handover';
 import { openDatabase } from '@airlock/store';
-import { addJoinTicket } from '@airlock/store/queries/supervisor/register';
 import { type Logger, pino } from 'pino';
 import { ensureFirstAdmin } from './api/auth/accounts.ts';
 import { createSecretBox } from './api/secrets/index.ts';
@@ -20,12 +19,11 @@ import { startApi } from './api/start.ts';
 import { prepareBundles } from './bundles.ts';
 import type { ControlDeps } from './deps.ts';
 import { createEventHub } from './events.ts';
+import { type Admission, admitTicket } from './executors/join-ticket.ts';
 import { createRotatingVerifier } from './rotating-verifier.ts';
 import { startScheduler } from './scheduler/index.ts';
 import { createTokenMinter } from './tokens/minter.ts';
 
-/** How long a join ticket may be presented, ms. */
-const TICKET_MS = 60_000;
 /** Everything must be down by then; what is not goes with the process. */
 const STOP_MS = 4_000;
 
@@ -33,7 +31,7 @@ const LEVELS = { DEBUG: 'debug', INFO: 'info', WARNING: 'warn', ERROR: 'error', 
 
 export type RunningControl = {
   readonly info: ControlReadyInfo;
-  readonly addTicket: (ticket: string, roles: readonly string[]) => Promise<void>;
+  readonly addTicket: (admission: Admission) => Promise<void>;
   readonly stop: () => Promise<void>;
 };
 
@@ -108,8 +106,7 @@ export async function startControl(values: ControlValues, options: ControlOption
     }
     return {
       info: { url, admin_created: adminCreated },
-      addTicket: (text, roles) =>
-        addJoinTicket(db, { text, roles, expiresAtIso: new Date(systemClock.nowMs() + TICKET_MS).toISOString() }),
+      addTicket: (admission) => admitTicket(db, admission, systemClock.nowMs()),
       stop,
     };
   } catch (error) {
@@ -157,7 +154,7 @@ export async function runControl(roles: ControlValues['roles']): Promise<void> {
       const control = await startControl(values, { signerTimeoutMs: 5_000 });
       handover.onMessage((message) => {
         if (message.type !== 'ticket') return;
-        control.addTicket(message.ticket, message.roles).catch((error: unknown) => {
+        control.addTicket(message).catch((error: unknown) => {
           process.stderr.write(
             `${JSON.stringify({ level: 'error', msg: 'a join ticket was lost', error: String(error) })}\n`,
           );
