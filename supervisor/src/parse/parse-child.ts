@@ -1,5 +1,5 @@
 /** One parse of one file: a fresh sandboxed child without network and token, bounded in time, memory and output. */
-import { realpathSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ParseOutcome } from '@airlock/contract/ipc/runner';
@@ -67,10 +67,31 @@ function collect(stream: NodeJS.ReadableStream): () => string {
   return () => Buffer.concat(chunks).toString('utf8');
 }
 
+/**
+ * As root we can read everything, and our children, who have a user id of their own, can't. The first path from the
+ * bundle's root to the file that is closed to them, as the bundle's owner sees it; null when there is none.
+ */
+function closedPath(job: ParseJob): string | null {
+  if (process.getuid?.() !== 0) return null;
+  const parts = job.relative.split('/');
+  for (let length = 0; length <= parts.length; length++) {
+    const inner = parts.slice(0, length).join('/');
+    const mode = statSync(join(job.root, inner), { throwIfNoEntry: false })?.mode ?? 0o777;
+    const wanted = length === parts.length ? 0o004 : 0o005;
+    if ((mode & wanted) !== wanted) return join(job.shownRoot, inner);
+  }
+  return null;
+}
+
 /** @throws AppError when no child can be started, or the signal aborts the parse */
 export function makeParseFile(options: ParseChildOptions): ParseFile {
   return async (job, signal) => {
     signal.throwIfAborted();
+    const closed = options.tier === 'none' ? null : closedPath(job);
+    if (closed !== null) {
+      const message = `${closed} may not be read by other users, and Dag files are parsed as one of those.`;
+      return failed(plainImportError(job.relative, message, `Run: chmod -R o+rX ${job.shownRoot}`), null, '');
+    }
     const child = launchSandboxed({
       tier: options.tier,
       entry: options.entry ?? PARSER_SOURCE,
