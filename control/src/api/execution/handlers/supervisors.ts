@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { AppError } from '@airlock/contract/errors';
 import { isUuid } from '@airlock/contract/ids';
 import { claimRequest, exitReport, registerRequest, supervisorHeartbeat } from '@airlock/contract/supervisor-api';
+import { heartbeatSupervisorJob } from '@airlock/store/queries/job/supervisor-heartbeat';
 import { findSupervisor, registerSupervisor, touchSupervisor } from '@airlock/store/queries/supervisor/register';
 import { lockHeldTry } from '@airlock/store/queries/task-instance/held';
 import type { ProvenKey } from '@airlock/token-verify';
@@ -18,6 +19,9 @@ import { newJti, refreshDue } from '../token-life.ts';
 const SUPERVISOR_TTL_SECONDS = 300;
 /** How long the same key may repeat a registration whose answer was lost. */
 const REPEATABLE_MS = 60_000;
+
+/** What a role is among the jobs that health shows; workers are no jobs. */
+const JOB_OF_ROLE = { worker: null, parse: 'DagProcessorJob', trigger: 'TriggererJob' } as const;
 
 /** POST /supervisors: no token yet, so the key in the body must be the one that made the proof. */
 export async function register(context: ExecutionContext, request: FastifyRequest, key: ProvenKey): Promise<Answer> {
@@ -42,6 +46,10 @@ export async function register(context: ExecutionContext, request: FastifyReques
     { ticket: body.ticket, nowIso: nowIso(nowMs), repeatableSinceIso: nowIso(nowMs - REPEATABLE_MS) },
   );
   if (id === null) throw refused;
+  for (const role of roles) {
+    const jobType = JOB_OF_ROLE[role];
+    if (jobType) await heartbeatSupervisorJob(context.db, { jobType, supervisorId: id, nowIso: nowIso(nowMs) });
+  }
   const tokens: Record<string, string> = {};
   for (const role of roles) {
     tokens[role] = await context.deps.minter.mint(role, {
@@ -94,6 +102,10 @@ export const heartbeat = forSupervisor(async (context, call) => {
     await context.db.transaction((tx) =>
       reapMissingTries(tx, { supervisorId: call.identity.claims.sub, holds, nowIso: call.nowIso }),
     );
+  }
+  const jobType = JOB_OF_ROLE[role];
+  if (jobType) {
+    await heartbeatSupervisorJob(context.db, { jobType, supervisorId: call.identity.claims.sub, nowIso: call.nowIso });
   }
   return { status: 204 };
 }, true);
