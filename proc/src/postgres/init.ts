@@ -88,8 +88,12 @@ async function run(words: readonly string[], binaries: PostgresBinaries): Promis
     child.once('close', resolve);
   });
   if (code !== 0) {
+    const lines = output.trim().split('\n');
+    // After its reason initdb goes on to say what it cleans up.
+    const reason =
+      lines.find((line) => /error:|FATAL:|PANIC:/.test(line)) ?? lines.at(-1) ?? `initdb ended with ${code}`;
     throw new AppError('HOME_UNWRITABLE', {
-      public: `The database cluster could not be made: ${output.trim().split('\n').at(-1) ?? `initdb ended with ${code}`}`,
+      public: `The database cluster could not be made: ${reason.trim()}.`,
       internal: { output, code },
       remedy:
         'Correct what the message names; free disk space and write access to the data folder are the usual reasons.',
