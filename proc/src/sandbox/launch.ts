@@ -74,6 +74,13 @@ export function nodeCommand(spec: SandboxSpec): readonly string[] {
   ];
 }
 
+let zone: string | null = null;
+/** The host's time zone by name. Without it a child's first date costs 7 ms: it would look for the name in all zone files. */
+function hostZone(): string {
+  zone ??= new Intl.DateTimeFormat().resolvedOptions().timeZone;
+  return zone;
+}
+
 export function childEnvironment(spec: SandboxSpec, workDir: string): Record<string, string> {
   return {
     PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
@@ -82,6 +89,7 @@ export function childEnvironment(spec: SandboxSpec, workDir: string): Record<str
     USER: 'task',
     LOGNAME: 'task',
     LANG: 'C.UTF-8',
+    TZ: hostZone(),
     ...spec.env,
   };
 }

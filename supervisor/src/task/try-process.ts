@@ -1,4 +1,5 @@
 /** The process of one try: its output into the log, its messages to whom they concern, and the one way in which it ended. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Answer, RunnerRequest, StartTask } from '@airlock/contract/ipc/runner';
 import type { SandboxedChild } from '@airlock/proc/sandbox/index';
 import { LineSplitter } from './lines.ts';
@@ -18,6 +19,8 @@ export type TryProcess = {
   end(ending: Ending): void;
   /** Asks the task to stop: aborts its `signal`. */
   cancel(reason: string): void;
+  /** Resolves when all that was printed before the outcome is in the log. Fast: it waits for nobody. */
+  caughtUp(): Promise<void>;
   /** Kills it with all that it started, and resolves when they are gone and their output is in the log. */
   finish(): Promise<void>;
   /** Stops and continues reading its output. */
@@ -35,10 +38,14 @@ export function followProcess(
     { stream: child.stdout, lines: new LineSplitter(masker, (line) => log.add('task.stdout', 'info', line)) },
     { stream: child.stderr, lines: new LineSplitter(masker, (line) => log.add('task.stderr', 'error', line)) },
   ];
+  let chunks = 0;
   const drained = streams.map(
     ({ stream, lines }) =>
       new Promise<void>((resolve) => {
-        stream.on('data', (chunk: Buffer) => lines.push(chunk));
+        stream.on('data', (chunk: Buffer) => {
+          chunks++;
+          lines.push(chunk);
+        });
         stream.once('error', () => undefined);
         stream.once('close', () => {
           lines.end();
@@ -74,6 +81,14 @@ export function followProcess(
     respond: (answer) => child.send(answer),
     end: (ending) => ended.resolve(ending),
     cancel: (reason) => child.send({ type: 'cancel', reason }),
+    async caughtUp() {
+      // What a process wrote before its last message is in the kernel's buffers when we have that message: each turn of
+      // the event loop reads what is there, so a turn that reads nothing was the last one.
+      for (let before = -1; before !== chunks; ) {
+        before = chunks;
+        await nextTurn();
+      }
+    },
     async finish() {
       await child.kill();
       const late = Promise.withResolvers<void>();

@@ -230,11 +230,15 @@ async function conclude(
 ): Promise<void> {
   const { ti } = workload;
   let verdict = judge(ending, run.should_retry);
-  const stored = storeResult(ctx, token, ti, ending);
-  await task.finish();
   const say = ({ level, message, fields }: Verdict) => log.add('airlock', level, message, fields);
+  const finished = task.finish();
+  const stored = storeResult(ctx, token, ti, ending);
+  // An outcome is the process's last word: its log can be sent while it is being killed, which takes 4 ms. Where it has
+  // none, its output may still be coming.
+  await (ending.kind === 'outcome' ? task.caughtUp() : finished);
   say(verdict);
-  const [refusal] = await Promise.all([stored, log.flush()]);
+  const [refusal] = await Promise.all([stored, log.flush(), finished]);
+  await log.flush();
   if (refusal !== null) {
     verdict = judge({ kind: 'stopped', reason: refusal }, run.should_retry);
     say(verdict);

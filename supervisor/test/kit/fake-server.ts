@@ -18,7 +18,13 @@ export type FakeTry = {
   readonly shouldRetry?: boolean;
 };
 
-export type Call = { readonly method: string; readonly path: string; readonly body: string; readonly status: number };
+export type Call = {
+  readonly method: string;
+  readonly path: string;
+  readonly body: string;
+  readonly status: number;
+  readonly atMs: number;
+};
 
 type Row = FakeTry & { state: string; pid: number | null; log: string; claimed: boolean; heartbeats: number };
 
@@ -236,7 +242,7 @@ export async function startFakeServer(): Promise<FakeServer> {
           reply = { status: 401, json: { detail: String(error) } };
         }
       }
-      calls.push({ method, path: url.pathname, body: body.toString(), status: reply.status });
+      calls.push({ method, path: url.pathname, body: body.toString(), status: reply.status, atMs: performance.now() });
       const text = reply.text ?? (reply.json === undefined ? '' : JSON.stringify(reply.json));
       response.writeHead(reply.status, { 'content-type': 'application/json', ...reply.headers });
       response.end(text);
