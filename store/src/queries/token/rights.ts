@@ -60,7 +60,7 @@ export function mayListInstances(
   target: { readonly dagId: string; readonly runIds: readonly string[] | null },
 ): Sql {
   return sql`CASE WHEN ${strict(context.mode)} THEN c.dag_id = ${target.dagId}
-      AND ${target.runIds}::text[] <@ ARRAY[c.run_id] AND cardinality(${target.runIds}::text[]) > 0
+      AND COALESCE(${target.runIds}::text[] <@ ARRAY[c.run_id] AND cardinality(${target.runIds}::text[]) > 0, false)
     ELSE NOT ${context.multiTeam}::boolean
       OR EXISTS (SELECT 1 FROM dag g WHERE g.dag_id = ${target.dagId} AND (g.team IS NULL OR g.team = c.team)) END`;
 }
