@@ -1,5 +1,6 @@
 /** Whose processes PostgreSQL's are. It refuses root, and tasks must not share its user id where we can avoid it. */
 import { chownSync, writeFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { type EnterSpec, enterPrefix, findProgram, mountNamespaceWorks, type ShownPath } from '../enter.ts';
 import type { PostgresBinaries } from './binaries.ts';
 
@@ -24,7 +25,8 @@ export function postgresPrefix(
   if (!account) {
     // Without setpriv a postmaster outlives us when we are killed; the next start finds and stops it.
     const setpriv = findProgram('setpriv');
-    return setpriv ? [setpriv, '--no-new-privs', `--pdeathsig=${options.deathSignal}`, '--'] : [];
+    const drop = setpriv ? [setpriv, '--no-new-privs', `--pdeathsig=${options.deathSignal}`, '--'] : [];
+    return options.passwdFile === undefined ? drop : [...borrowedName(), ...drop];
   }
   const paths: ShownPath[] = [
     { path: binaries.nativeDir, writable: false },
@@ -33,6 +35,20 @@ export function postgresPrefix(
   if (binaries.linksDir) paths.push({ path: binaries.linksDir, writable: false });
   const passwdFile = account.uid === NOBODY.uid ? undefined : options.passwdFile;
   return enterPrefix({ ...account, paths, passwdFile, deathSignal: options.deathSignal });
+}
+
+/**
+ * initdb insists on a name for its user id, and a container may run us under one that has none. In a user namespace our id
+ * can look like that of `nobody`; the files are ours all the same.
+ */
+function borrowedName(): string[] {
+  try {
+    userInfo();
+    return [];
+  } catch {
+    const unshare = findProgram('unshare');
+    return unshare ? [unshare, '--user', `--map-user=${NOBODY.uid}`, `--map-group=${NOBODY.gid}`, '--'] : [];
+  }
 }
 
 /** Writes the one-line account file that initdb needs for a user id that the host does not know. */
