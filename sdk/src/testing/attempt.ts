@@ -1,12 +1,11 @@
 /** One task instance of an in-memory run: tries, looks and waits, with time that is skipped. */
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RunContext, TaskOutcome } from '@airlock/contract/ipc/runner';
-import { executeTask } from '../../runner/execute.ts';
-import type { TaskHost } from '../../runner/host.ts';
-import type { Dag } from '../dag.ts';
-import type { TaskVertex } from '../graph.ts';
+import type { Dag } from '../author/dag.ts';
+import type { TaskVertex } from '../author/graph.ts';
+import { executeTask } from '../runner/execute.ts';
+import type { TaskHost } from '../runner/host.ts';
 import type { InstanceRun, TestLogLine } from './types.ts';
 
 export type SkippedClock = { nowMs: number };
@@ -23,6 +22,7 @@ type Part = {
   >;
   readonly mapIndex: number;
   readonly realTimeoutMs: number;
+  readonly tempFolder: string;
 };
 
 const DEFAULT_RETRY_DELAY_SECONDS = 300;
@@ -84,7 +84,7 @@ export async function runInstance(part: Part): Promise<InstanceRun> {
 /** One body, with a work folder of its own. A timeout is cut down to what a test can wait. */
 async function withTimeout(part: Part, context: RunContext, host: TaskHost): Promise<TaskOutcome> {
   const abort = new AbortController();
-  const workDir = mkdtempSync(join(tmpdir(), 'airlock-test-'));
+  const workDir = mkdtempSync(join(part.tempFolder, 'airlock-test-'));
   const ownMs =
     part.vertex.options.timeout === undefined ? Number.POSITIVE_INFINITY : part.vertex.options.timeout * 1000;
   let timer: NodeJS.Timeout | undefined;

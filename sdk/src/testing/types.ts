@@ -1,6 +1,6 @@
 /** What a test gives to an in-memory run, and what it gets back. */
-import type { Connection } from '../handles.ts';
-import type { Json } from '../json.ts';
+import type { Connection } from '../author/handles.ts';
+import type { Json } from '../author/json.ts';
 
 export type TaskState = 'success' | 'failed' | 'skipped' | 'upstream_failed';
 
@@ -60,4 +60,6 @@ export interface TestOptions {
   readonly startDate?: string;
   /** Longest real time that one body may take, ms; also where its own `timeout` is longer. Default 5000. */
   readonly realTimeoutMs?: number;
+  /** Where the tries' work folders are made and removed. Default /tmp. */
+  readonly tempFolder?: string;
 }

@@ -4,14 +4,14 @@
  * @see docs/authoring.md
  */
 import type { RunContext } from '@airlock/contract/ipc/runner';
+import type { Dag } from '../author/dag.ts';
+import { downstreamOf, type Graph, type TaskVertex } from '../author/graph.ts';
+import { NodeRef } from '../author/node.ts';
 import type { ConnectionAnswer, TaskHost } from '../runner/host.ts';
-import type { Dag } from './dag.ts';
-import { downstreamOf, type Graph, type TaskVertex } from './graph.ts';
-import { NodeRef } from './node.ts';
-import { runInstance, type SkippedClock } from './testing/attempt.ts';
-import type { InstanceRun, TaskRun, TestOptions, TestRun } from './testing/types.ts';
+import { runInstance, type SkippedClock } from './attempt.ts';
+import type { InstanceRun, TaskRun, TestOptions, TestRun } from './types.ts';
 
-export type { InstanceRun, TaskRun, TaskState, TestLogLine, TestOptions, TestRun } from './testing/types.ts';
+export type { InstanceRun, TaskRun, TaskState, TestLogLine, TestOptions, TestRun } from './types.ts';
 
 const DEFAULT_START = '2026-01-01T00:00:00Z';
 const DEFAULT_REAL_TIMEOUT_MS = 5_000;
@@ -32,6 +32,7 @@ export async function runDag(dag: Dag, options: TestOptions = {}): Promise<TestR
     host: hostOf(options, done),
     context: contextOf(dag, options, start),
     realTimeoutMs: options.realTimeoutMs ?? DEFAULT_REAL_TIMEOUT_MS,
+    tempFolder: options.tempFolder ?? '/tmp',
   };
   for (const vertex of inOrder(graph)) {
     const blocked = blockedBy(vertex, done);

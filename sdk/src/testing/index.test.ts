@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { connection, dag, Fail, Skip, variable } from './index.ts';
-import { runDag } from './testing.ts';
+import { connection, dag, Fail, Skip, variable } from '../author/index.ts';
+import { runDag } from './index.ts';
 
 const region = variable<'eu' | 'us'>('region');
 const warehouse = connection('warehouse');
