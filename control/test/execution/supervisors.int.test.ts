@@ -1,0 +1,332 @@
+import assert from 'node:assert/strict';
+import { randomBytes, randomUUID } from 'node:crypto';
+import test from 'node:test';
+import { sql } from '@airlock/store';
+import { waitFor } from '../../../tests/kit/wait.ts';
+import { admitTicket } from '../../src/executors/join-ticket.ts';
+import { newKey, type Server, startExecutionApi } from './kit.ts';
+
+const INVALID = [403, { detail: 'Invalid auth token' }];
+const ticketOf = () => randomBytes(32).toString('base64url');
+const joinBody = (ticket: string, key: ReturnType<typeof newKey>, over: object = {}) => ({
+  ticket,
+  public_jwk: key.jwk,
+  hostname: 'h',
+  unixname: 'u',
+  pid: 1,
+  roles: ['worker'],
+  sandbox_tier: 'landlock',
+  version: '0',
+  ...over,
+});
+const join = async (server: Server, ticket: string, key = newKey(), over: object = {}) => {
+  const answer = await server.call('POST', '/supervisors', { key, json: joinBody(ticket, key, over) });
+  return { answer, seen: [answer.status, answer.status === 201 ? null : answer.json()] };
+};
+
+test('a ticket admits one key once; the same key may repeat it for a minute and gets the same id', async () => {
+  await using server = await startExecutionApi();
+  const [ticket, key] = [ticketOf(), newKey()];
+  await admitTicket(server.db, { ticket, roles: ['worker', 'parse'] }, server.nowMs());
+  const first = await join(server, ticket, key, { roles: ['worker', 'parse'] });
+  const { supervisor_id: id, tokens } = first.answer.json<{ supervisor_id: string; tokens: Record<string, string> }>();
+  assert.deepEqual(Object.keys(tokens), ['worker', 'parse']);
+  assert.deepEqual((await join(server, ticket)).seen, INVALID, 'another key');
+  const again = await join(server, ticket, key);
+  assert.equal(again.answer.json<{ supervisor_id: string }>().supervisor_id, id);
+  server.advance(61);
+  assert.deepEqual((await join(server, ticket, key)).seen, INVALID);
+});
+
+for (const [name, make] of Object.entries<(server: Server) => Promise<unknown[]>>({
+  'an unknown ticket': async (server) => (await join(server, ticketOf())).seen,
+  'an expired ticket': async (server) => {
+    const ticket = ticketOf();
+    await admitTicket(server.db, { ticket, roles: ['worker'] }, server.nowMs() - 600_000);
+    return (await join(server, ticket)).seen;
+  },
+  'roles that the ticket does not allow': async (server) => {
+    const ticket = ticketOf();
+    await admitTicket(server.db, { ticket, roles: ['parse'] }, server.nowMs());
+    return (await join(server, ticket)).seen;
+  },
+  'a proof by another key than the one in the body': async (server) => {
+    const ticket = ticketOf();
+    await admitTicket(server.db, { ticket, roles: ['worker'] }, server.nowMs());
+    const answer = await server.call('POST', '/supervisors', { key: newKey(), json: joinBody(ticket, newKey()) });
+    return [answer.status, answer.json()];
+  },
+  'no proof': async (server) => {
+    const ticket = ticketOf();
+    await admitTicket(server.db, { ticket, roles: ['worker'] }, server.nowMs());
+    const answer = await server.call('POST', '/supervisors', { json: joinBody(ticket, newKey()) });
+    return [answer.status, answer.json()];
+  },
+})) {
+  test(`joining with ${name} is refused`, async () => {
+    await using server = await startExecutionApi();
+    assert.deepEqual(await make(server), INVALID);
+    assert.equal((await server.one<{ n: number }>(sql`SELECT count(*)::integer AS n FROM supervisor`)).n, 0);
+  });
+}
+
+test('the ticket itself is not in the database', async () => {
+  await using server = await startExecutionApi();
+  const ticket = ticketOf();
+  await admitTicket(server.db, { ticket, roles: ['worker'] }, server.nowMs());
+  const row = await server.one(sql`SELECT * FROM join_ticket`);
+  assert.ok(!JSON.stringify(row).includes(ticket));
+});
+
+test('a supervisor that has ended is refused with its unexpired token', async () => {
+  await using server = await startExecutionApi();
+  const worker = await server.joinWorker();
+  const send = () =>
+    server.call('PUT', `/supervisors/${worker.id}/heartbeat`, {
+      key: worker.key,
+      token: worker.tokens.worker!,
+      json: { role: 'worker' },
+    });
+  assert.equal((await send()).status, 204);
+  await server.db.query(sql`UPDATE supervisor SET ended_at = '2026-01-01T00:00:00Z'`);
+  assert.equal((await send()).status, 403);
+});
+
+test('heartbeats: own id and own role only; tokens are renewed in their last fifth', async () => {
+  await using server = await startExecutionApi();
+  const worker = await server.joinWorker(['worker', 'parse']);
+  const send = (id: string, role: string, token = worker.tokens.worker!) =>
+    server.call('PUT', `/supervisors/${id}/heartbeat`, { key: worker.key, token, json: { role, holds: [] } });
+  assert.equal((await send(worker.id, 'worker')).status, 204);
+  assert.equal((await send(worker.id, 'parse', worker.tokens.parse)).status, 204);
+  assert.equal((await send(worker.id, 'parse')).status, 403);
+  assert.equal((await send(randomUUID(), 'worker')).status, 403);
+  server.advance(240);
+  const renewed = await send(worker.id, 'worker');
+  const token = renewed.headers.get('refreshed-api-token')!;
+  server.advance(100);
+  assert.equal((await send(worker.id, 'worker', token)).status, 204);
+  assert.equal((await send(worker.id, 'worker')).status, 403);
+});
+
+test('a try that its worker no longer names is ended, one just handed out is not', async () => {
+  await using server = await startExecutionApi();
+  const ti = await server.startTry();
+  const send = (holds: string[]) =>
+    server.call('PUT', `/supervisors/${ti.worker.id}/heartbeat`, {
+      key: ti.key,
+      token: ti.worker.tokens.worker!,
+      json: { role: 'worker', holds },
+    });
+  const state = async () =>
+    (await server.one<{ state: string }>(sql`SELECT state FROM task_instance WHERE id = ${ti.id}`)).state;
+  assert.equal((await send([])).status, 204);
+  assert.equal(await state(), 'running');
+  server.advance(60);
+  assert.equal((await send([ti.id])).status, 204);
+  assert.equal(await state(), 'running');
+  assert.equal((await send([])).status, 204);
+  assert.equal(await state(), 'failed');
+});
+
+test('a claim takes the heaviest first, no more than its slots, and none twice', async () => {
+  await using server = await startExecutionApi();
+  const run = await server.seedRun();
+  const ids = [];
+  for (let weight = 1; weight <= 6; weight++) {
+    const ti = await server.seedTask(run, { mapIndex: weight });
+    await server.db.query(sql`UPDATE task_instance SET priority_weight = ${weight} WHERE id = ${ti.id}`);
+    ids.unshift(ti.id);
+  }
+  const [a, b] = [await server.joinWorker(), await server.joinWorker()];
+  const first = (await server.claim(a, 2)).map((each) => each.ti.id).sort();
+  assert.deepEqual(first, ids.slice(0, 2).sort());
+  const rest = await Promise.all([server.claim(a, 4), server.claim(b, 4)]);
+  assert.deepEqual(
+    rest
+      .flat()
+      .map((each) => each.ti.id)
+      .sort(),
+    ids.slice(2).sort(),
+  );
+  assert.deepEqual(await server.claim(b, 4), []);
+});
+
+test('a claim serves its queues only', async () => {
+  await using server = await startExecutionApi();
+  const run = await server.seedRun();
+  await server.seedTask(run, { queue: 'gpu' });
+  const worker = await server.joinWorker();
+  assert.deepEqual(await server.claim(worker, 4, { queues: ['default'] }), []);
+  assert.equal((await server.claim(worker, 4, { queues: ['default', 'gpu'] })).length, 1);
+});
+
+test('a workload is what the Task SDK reads, with one block of ours, and its token names try and scope', async () => {
+  await using server = await startExecutionApi();
+  const ti = await server.seedTask(await server.seedRun(), {
+    mapIndex: 2,
+    needs: { variables: ['v'] },
+    executionTimeoutSeconds: 60,
+  });
+  const worker = await server.joinWorker();
+  const [workload] = (await server.claim(worker)) as unknown as Array<Record<string, unknown> & { token: string }>;
+  const { token, ...rest } = workload!;
+  const claims = JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString());
+  assert.deepEqual(
+    [claims.sub, claims.scope, claims.exp - claims.iat, claims.cnf.jkt],
+    [ti.id, 'workload', 600, worker.key.jkt],
+  );
+  assert.deepEqual(rest, {
+    type: 'ExecuteTask',
+    ti: {
+      id: ti.id,
+      task_id: 'extract',
+      dag_id: ti.run.dagId,
+      run_id: ti.run.runId,
+      try_number: 1,
+      dag_version_id: ti.run.versionId,
+      map_index: 2,
+      hostname: null,
+      context_carrier: null,
+      queue: 'typescript',
+      pool_slots: 1,
+      priority_weight: 1,
+    },
+    dag_rel_path: 'a.ts',
+    bundle_info: { name: 'dags-folder', version: null },
+    log_path: `dag_id=${ti.run.dagId}/run_id=${ti.run.runId}/task_id=extract/map_index=2/attempt=1.log`,
+    sentry_integration: '',
+    airlock: {
+      runtime: 'typescript',
+      module_hash: 'ab'.repeat(32),
+      execution_timeout: 60,
+      needs: { assets: [], connections: [], dags: [], variables: ['v'], xcoms: [] },
+      workload_jti: claims.jti,
+    },
+  });
+});
+
+test('an idle claim answers as soon as something is queued', async () => {
+  await using server = await startExecutionApi({}, { realTime: true });
+  const worker = await server.joinWorker();
+  const run = await server.seedRun();
+  const waiting = server.claim(worker, 1, { wait_seconds: 20 });
+  await waitFor(
+    'the poll',
+    async () => (await server.one<{ n: number }>(sql`SELECT count(*)::integer AS n FROM supervisor`)).n === 1,
+  );
+  const ti = await server.seedTask(run);
+  const before = performance.now();
+  await server.db.query(sql`SELECT pg_notify('airlock', 'queue')`);
+  assert.deepEqual(
+    (await waiting).map((each) => each.ti.id),
+    [ti.id],
+  );
+  assert.ok(performance.now() - before < 2_000);
+});
+
+test('a claim that waits in vain answers with nothing, and closing the server ends it at once', async () => {
+  const server = await startExecutionApi({}, { realTime: true });
+  const worker = await server.joinWorker();
+  assert.deepEqual(await server.claim(worker, 1, { wait_seconds: 1 }), []);
+  const waiting = server.claim(worker, 1, { wait_seconds: 30 }).catch(() => []);
+  await new Promise((resolve) => setImmediate(resolve));
+  const before = performance.now();
+  await server.close();
+  await waiting;
+  assert.ok(performance.now() - before < 5_000);
+});
+
+test('when no token can be made the claim is given back, and the worker is told to come again', async () => {
+  await using server = await startExecutionApi();
+  const ti = await server.seedTask(await server.seedRun());
+  const worker = await server.joinWorker();
+  server.minter.close();
+  const answer = await server.call('POST', '/workloads/claim', {
+    key: worker.key,
+    token: worker.tokens.worker!,
+    json: { slots: 1, queues: ['*'], wait_seconds: 0 },
+  });
+  assert.deepEqual([answer.status, answer.headers.get('airlock-error')], [503, 'KEY_UNAVAILABLE']);
+  const row = await server.one<Record<string, unknown>>(
+    sql`SELECT state, supervisor_id, workload_jti FROM task_instance WHERE id = ${ti.id}`,
+  );
+  assert.deepEqual(row, { state: 'queued', supervisor_id: null, workload_jti: null });
+});
+
+test('only the holder may report the end of a process, and only for the stretch that it holds', async () => {
+  await using server = await startExecutionApi();
+  const ti = await server.startTry();
+  const thief = await server.joinWorker();
+  const state = async () =>
+    (await server.one<{ state: string }>(sql`SELECT state FROM task_instance WHERE id = ${ti.id}`)).state;
+  const send = (worker: typeof thief, over: object = {}, id: string = ti.id) =>
+    server.call('POST', `/workloads/${id}/exit`, {
+      key: worker.key,
+      token: worker.tokens.worker!,
+      json: {
+        workload_jti: ti.workload.airlock!.workload_jti,
+        outcome: 'died',
+        exit_code: 1,
+        signal: null,
+        message: '',
+        ...over,
+      },
+    });
+  assert.equal((await send(thief)).status, 204);
+  assert.equal((await send(ti.worker, { workload_jti: 'x' })).status, 204);
+  assert.equal((await send(ti.worker, { outcome: 'reported' })).status, 204);
+  assert.equal((await send(ti.worker, {}, 'x')).status, 422);
+  assert.equal(await state(), 'running');
+  assert.equal((await send(ti.worker)).status, 204);
+  assert.equal(await state(), 'failed');
+  assert.equal((await send(ti.worker)).status, 204);
+});
+
+test('the module of a try comes to that try alone, and is named by its hash', async () => {
+  await using server = await startExecutionApi();
+  const ti = await server.startTry();
+  const other = await server.startTry();
+  const get = (id: string, headers = {}) =>
+    server.call('GET', `/dag-modules/${id}`, { key: ti.key, token: ti.token, headers });
+  const answer = await get(ti.id);
+  assert.deepEqual(
+    [answer.status, answer.headers.get('content-type'), answer.text],
+    [200, 'text/javascript', 'export default 1'],
+  );
+  assert.equal(answer.headers.get('etag'), `"${'ab'.repeat(32)}"`);
+  assert.equal((await get(ti.id, { 'if-none-match': `"${'ab'.repeat(32)}"` })).status, 304);
+  assert.equal((await get(other.id)).status, 403);
+});
+
+test('bundles and their reports are for the parse role', async () => {
+  await using server = await startExecutionApi();
+  await server.seedRun();
+  const parser = await server.joinWorker(['parse']);
+  const worker = await server.joinWorker(['worker']);
+  const send = { key: parser.key, token: parser.tokens.parse! };
+  const list = await server.call('GET', '/bundles', send);
+  assert.deepEqual(list.json(), { bundles: [{ name: 'dags-folder', kind: 'local', path: '/dags', files: {} }] });
+  const report = {
+    relative_fileloc: 'broken.ts',
+    inputs_digest: 'd',
+    dags: [],
+    module: null,
+    source: 'x',
+    import_error: 'SyntaxError',
+    warnings: [],
+    parse_seconds: 0.1,
+  };
+  const put = (who: typeof worker, role: string, path: string, json: object) =>
+    server.call('PUT', path, { key: who.key, token: who.tokens[role]!, json });
+  const reported = await put(parser, 'parse', '/bundles/dags-folder/file', report);
+  assert.deepEqual([reported.status, reported.json()], [200, { dags: [], import_error: 'SyntaxError' }]);
+  assert.equal((await put(parser, 'parse', '/bundles/dags-folder/listing', { files: ['broken.ts'] })).status, 204);
+  assert.equal((await put(parser, 'parse', '/bundles/nobody/file', report)).status, 404);
+  assert.equal((await put(parser, 'parse', '/bundles/dags-folder/file', { ...report, extra: 1 })).status, 422);
+  assert.equal((await put(worker, 'worker', '/bundles/dags-folder/file', report)).status, 403);
+  assert.deepEqual(
+    (await server.call('GET', '/bundles', send)).json<{ bundles: Array<{ files: object }> }>().bundles[0]!.files,
+    { 'broken.ts': 'd' },
+  );
+});
