@@ -10,7 +10,7 @@ import { databaseAddress } from '@airlock/contract/database-address';
 import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
 import { loadConfig } from '@airlock/proc/config-load';
-import { describe, FATAL_STATUS, handedOver, receiveHandover } from '@airlock/proc/handover';
+import { describe, FATAL_STATUS, handedOver, PARENT_GONE, receiveHandover } from '@airlock/proc/handover';
 import { openDatabase } from '@airlock/store';
 import { type Logger, pino } from 'pino';
 import { ensureFirstAdmin } from './api/auth/accounts.ts';
@@ -26,6 +26,8 @@ import { createTokenMinter } from './tokens/minter.ts';
 
 /** Everything must be down by then; what is not goes with the process. */
 const STOP_MS = 4_000;
+/** The same when our parent has died: the database and the signer end with it. */
+const ORPHAN_STOP_MS = 1_000;
 
 const LEVELS = { DEBUG: 'debug', INFO: 'info', WARNING: 'warn', ERROR: 'error', CRITICAL: 'fatal' } as const;
 
@@ -138,8 +140,8 @@ function valuesFromFile(roles: ControlValues['roles']): ControlValues {
   };
 }
 
-async function stopInTime(control: RunningControl): Promise<never> {
-  const late = setTimeout(() => process.exit(1), STOP_MS);
+async function stopInTime(control: RunningControl, limitMs = STOP_MS): Promise<never> {
+  const late = setTimeout(() => process.exit(1), limitMs);
   await control.stop();
   clearTimeout(late);
   process.exit(0);
@@ -160,7 +162,7 @@ export async function runControl(roles: ControlValues['roles']): Promise<void> {
           );
         });
       });
-      handover.onStop(() => void stopInTime(control));
+      handover.onStop((why) => void stopInTime(control, why === PARENT_GONE ? ORPHAN_STOP_MS : STOP_MS));
       handover.ready(control.info);
     } catch (error) {
       handover.fatal(error);

@@ -18,6 +18,9 @@ const FLUSH_AFTER_MS = 3000;
 /** Exit status of a process that can't start, and that starting again would not help. */
 export const FATAL_STATUS = 2;
 
+/** Why to stop, when nobody is left who could say so: its neighbours end too, so waiting for them is in vain. */
+export const PARENT_GONE = 'the parent process is gone';
+
 export type Handover = {
   /** The values of the first message; their type is in contract/src/config/handed.ts. */
   readonly values: Readonly<Record<string, unknown>>;
@@ -54,7 +57,7 @@ export async function receiveHandover(): Promise<Handover> {
     // Nothing was begun, so there is nothing to stop.
     if (!started) process.exit(0);
     gone.call(undefined);
-    stop.call('the parent process is gone');
+    stop.call(PARENT_GONE);
   };
   socket.on('error', lost).on('end', lost).on('close', lost);
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.call(signal));

@@ -3,11 +3,13 @@ import type { SupervisorValues } from '@airlock/contract/config/handed';
 import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
 import { SUPERVISOR_ROLES } from '@airlock/contract/supervisor-api';
-import { receiveHandover } from '@airlock/proc/handover';
+import { PARENT_GONE, receiveHandover } from '@airlock/proc/handover';
 import { startSupervisor, supervisorLog } from './main.ts';
 
 /** Past it the process ends without waiting for its last reports; the server finds out by the missing heartbeats. */
 const STOP_LIMIT_MS = 4000;
+/** The same when our parent has died: the server that would take the reports dies with it. */
+const ORPHAN_LIMIT_MS = 1000;
 
 const schema = z.strictObject({
   config: z.record(z.string(), z.record(z.string(), z.unknown())),
@@ -41,7 +43,7 @@ export async function runSupervisor(): Promise<void> {
       if (stopping) return;
       stopping = true;
       log.info({ why }, 'stopping');
-      setTimeout(() => process.exit(1), STOP_LIMIT_MS).unref();
+      setTimeout(() => process.exit(1), why === PARENT_GONE ? ORPHAN_LIMIT_MS : STOP_LIMIT_MS).unref();
       void supervisor.stop().then(
         () => process.exit(0),
         (error: unknown) => {

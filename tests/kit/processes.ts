@@ -90,11 +90,11 @@ export function somebodyListens(url: string): Promise<boolean> {
 }
 
 export type Part = 'control' | 'supervisor' | 'token-service' | 'postgres' | 'runner';
-const MARKS: Readonly<Record<Exclude<Part, 'postgres'>, string>> = {
-  control: 'control/bin/control.ts',
-  supervisor: 'supervisor/bin/supervisor.ts',
-  'token-service': 'token-sign/bin/token-service.ts',
-  runner: 'sdk/bin/runner.ts',
+const MARKS: Readonly<Record<Exclude<Part, 'postgres'>, RegExp>> = {
+  control: /control\/bin\/control\.ts/,
+  supervisor: /supervisor\/bin\/supervisor\.ts/,
+  'token-service': /token-sign\/bin\/token-service\.ts/,
+  runner: /sdk\/\w+\/runner\.(mjs|ts)/,
 };
 
 /**
@@ -104,7 +104,7 @@ const MARKS: Readonly<Record<Exclude<Part, 'postgres'>, string>> = {
 export function partsBelow(standalonePid: number, part: Part): Process[] {
   const all = descendantsOf(standalonePid).filter((one) => one.state !== 'Z');
   if (part === 'postgres') return all.filter((one) => /(^|\/)postgres\S* .*-D /.test(one.command));
-  const named = all.filter((one) => one.command.includes(MARKS[part]));
+  const named = all.filter((one) => MARKS[part].test(one.command));
   const parents = new Set(named.map((one) => one.parent));
   return named.filter((one) => !parents.has(one.pid));
 }
