@@ -68,6 +68,7 @@ export async function runSuite(
       PYTHON: python,
       CONFORMANCE_VENV: venv,
       CONFORMANCE_REPORT: report,
+      ...(process.env.WAIT_SCALE ? { WAIT_SCALE: process.env.WAIT_SCALE } : {}),
       PEER_NAME: 'airlock',
       CAPTURE_DIR: capture,
       AIRFLOW_PASSWORD: ADMIN_PASSWORD,

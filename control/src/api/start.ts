@@ -50,10 +50,12 @@ export async function startApi(deps: ControlDeps, options: ApiOptions): Promise<
   const rest = registerRestApi(app, deps);
   registerExecutionApi(app, deps);
   app.get('/', async (_request, reply) => sendPage(reply, 'home'));
-  app.get('/.well-known/jwks.json', async (_request, reply) => {
-    reply.header('cache-control', 'public, max-age=15');
-    return sendJson(reply, options.jwks());
-  });
+  const serveKeys = (to: FastifyInstance) =>
+    to.get('/.well-known/jwks.json', async (_request, reply) => {
+      reply.header('cache-control', 'public, max-age=15');
+      return sendJson(reply, options.jwks());
+    });
+  serveKeys(app);
   const document = openApiDocument(REST_ROUTES, REST_PREFIX);
   app.get('/openapi.json', async (_request, reply) => sendJson(reply, document));
 
@@ -64,6 +66,7 @@ export async function startApi(deps: ControlDeps, options: ApiOptions): Promise<
     gate.guard(local);
     mountRest(local, rest, gate.identify);
     registerUserRoutes(local, deps, gate.identify);
+    serveKeys(local);
   }
   try {
     const port = await listen(app, config.api.host, config.api.port);
