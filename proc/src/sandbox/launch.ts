@@ -25,6 +25,8 @@ import type { ChildExit, SandboxedChild, SandboxSpec } from './types.ts';
 import { DEFAULT_UIDS, giveBackUid, takeUid } from './uids.ts';
 import { makeWorkDir, removeWorkDir } from './work-dir.ts';
 
+/** Bound on reading the channel to its end once the child is gone: what it started may hold the other end, where the tier can't tell. */
+const CHANNEL_END_MS = 1000;
 const FRAME_TYPES = new Set<string>(runnerNotice.options.map((o) => o.shape.type.value));
 
 /** Script that restricts its own process; loaded before the entry by `--require`. */
@@ -207,6 +209,7 @@ function handle({ child, spec, uid, workDir, namespaces }: Parts): SandboxedChil
   let onBroken: ((reason: string) => void) | null = null;
   let brokenReason: string | null = null;
   claim(child);
+  const channelEnd = new Promise<void>((resolve) => channel.once('close', () => resolve()));
 
   const killNow = () => {
     if (gone || pid <= 0) return;
@@ -221,6 +224,8 @@ function handle({ child, spec, uid, workDir, namespaces }: Parts): SandboxedChil
       if (!namespaces && pid > 0) await sweep(pid, uid);
       if (uid !== null) giveBackUid(uid);
       if (!namespaces) removeWorkDir(workDir);
+      // Its last frames may be in the kernel's buffer still, and the loop may hear of the exit first.
+      await Promise.race([channelEnd, delay(CHANNEL_END_MS, undefined, { ref: false })]);
       resolve(exit);
     };
     child.once('exit', (code, signal) => void settle(namespaces ? throughInit(code, signal) : { code, signal }));
