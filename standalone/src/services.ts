@@ -43,8 +43,15 @@ export type Services = {
   readonly controlInfo: Promise<Info>;
 };
 
-/** Not more than these processes need; a leak shows as a restart instead of a machine without memory. */
-const HEAP_LIMIT_MB = { 'token-service': 64, control: 1024, supervisor: 1024 } as const;
+/**
+ * Limits of V8's heap, MB. `old`: a leak shows as a restart instead of a machine without memory. `young`: left to itself V8
+ * keeps 16 MB twice for short-lived objects in each process; measured idle, these save 25 MB together.
+ */
+const HEAP_MB = {
+  'token-service': { old: 64, young: 1 },
+  control: { old: 1024, young: 4 },
+  supervisor: { old: 1024, young: 2 },
+} as const;
 
 /** Starts all three at once; each loads its code while it waits for its values. */
 export function startServices(context: ServiceContext): Services {
@@ -152,7 +159,11 @@ function common(
           { path: layout.cacheDir(name), writable: true },
         ],
       },
-      execArgv: ['--disable-warning=ExperimentalWarning', `--max-old-space-size=${HEAP_LIMIT_MB[name]}`],
+      execArgv: [
+        '--disable-warning=ExperimentalWarning',
+        `--max-old-space-size=${HEAP_MB[name].old}`,
+        `--max-semi-space-size=${HEAP_MB[name].young}`,
+      ],
       onLine: (line) => log.line(name, line),
     }),
   };
