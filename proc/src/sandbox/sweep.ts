@@ -3,7 +3,11 @@
  * been reparented to this process (which is its descendants' subreaper).
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { rawCall } from '../native/libc.ts';
+import { here } from '../native/syscalls.ts';
 import { ownPids } from '../own-pids.ts';
+
+const WNOHANG = 1;
 
 export type ProcessFacts = {
   readonly pid: number;
@@ -59,11 +63,18 @@ function reparentedToUs(): readonly number[] {
   return allPids().filter((pid) => !ownPids.has(pid) && processFacts(pid)?.parent === process.pid);
 }
 
-/** One round. @returns how many living processes it found and killed */
+/**
+ * One round. A dead stray counts too, and is collected: what has died since the list of processes was read may have made
+ * another one, which that list lacks. So a round that finds nothing, dead or alive, is proof that nothing is left.
+ * @returns how many processes it found
+ */
 export function sweepOnce(group: number, uid: number | null): number {
   let found = killQuietly(-group) ? 1 : 0;
   for (const pid of uid === null ? reparentedToUs() : ofUser(uid)) {
-    if (processFacts(pid)?.state !== 'Z' && killQuietly(pid)) found++;
+    found++;
+    killQuietly(pid);
+    // Node waits only for what it started itself.
+    if (!ownPids.has(pid)) rawCall(here('wait4'), pid, null, WNOHANG, null);
   }
   return found;
 }

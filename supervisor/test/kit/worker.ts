@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { systemClock } from '@airlock/contract/clock';
 import { type Config, resolveConfig } from '@airlock/contract/config/index';
+import type { SandboxTier } from '@airlock/contract/supervisor-api';
 import { detectTier } from '@airlock/proc/sandbox/index';
 import { pino } from 'pino';
 import { childEntries } from '../../src/child-entries.ts';
@@ -39,7 +40,8 @@ export function testConfig(env: Record<string, string> = {}): Config {
   return resolveConfig({ env, ini: {}, expand: (text: string) => text, command: () => '' } as never);
 }
 
-export async function startTestWorker(env: Record<string, string> = {}): Promise<TestWorker> {
+/** @param wanted a tier; default the strongest of this host */
+export async function startTestWorker(env: Record<string, string> = {}, wanted?: SandboxTier): Promise<TestWorker> {
   const config = testConfig(env);
   const server = await startFakeServer();
   const log = pino({ level: process.env.TEST_LOG ?? 'silent' });
@@ -48,7 +50,7 @@ export async function startTestWorker(env: Record<string, string> = {}): Promise
     log,
     retry: { attempts: 5, waitMinMs: 10, waitMaxMs: 50 },
   });
-  const tier = detectTier();
+  const tier = wanted ?? detectTier();
   const joined = await client.register({
     ticket: 'x'.repeat(43),
     hostname: 'h',
