@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { TASK_AUDIENCE, TOKEN_PROFILES } from '@airlock/contract/claims';
 import type { Clock } from '@airlock/contract/clock';
 import { resolveConfig } from '@airlock/contract/config/index';
-import type { StoreEvent } from '@airlock/store';
 import { createVerifier, thumbprint } from '@airlock/token-verify';
 import type { FastifyInstance } from 'fastify';
 import pino from 'pino';
@@ -19,6 +18,7 @@ import { mountRest } from '../src/api/rest/index.ts';
 import { makeDeps, type RestDeps } from '../src/api/rest/route.ts';
 import { createSecretBox } from '../src/api/secrets/index.ts';
 import type { ControlDeps } from '../src/deps.ts';
+import { createEventHub } from '../src/events.ts';
 
 export type Answer = {
   readonly status: number;
@@ -73,7 +73,8 @@ export async function restKit(options: { config?: Record<string, string> } = {})
     const signed = `${part({ alg: 'EdDSA', kid, typ: TOKEN_PROFILES[kind].typ })}.${part(claims)}`;
     return `${signed}.${sign(null, Buffer.from(signed), privateKey).toString('base64url')}`;
   };
-  const listeners = new Set<(event: StoreEvent) => void>();
+  const log = pino({ level: process.env.TEST_LOG ?? 'silent' });
+  const events = await createEventHub(database.db, log);
   const config = resolveConfig({
     env: { AIRLOCK__LOGGING__BASE_LOG_FOLDER: logFolder, ...options.config },
     ini: {},
@@ -82,17 +83,11 @@ export async function restKit(options: { config?: Record<string, string> } = {})
   const control: ControlDeps = {
     db: database.db,
     clock,
-    log: pino({ level: 'silent' }),
+    log,
     config,
     minter: { mint, jwks: async () => keys, close: () => undefined },
     verifier: createVerifier({ keys, userAudience: 'apache-airflow', leewaySeconds: 10, cacheSize: 1000 }),
-    events: {
-      on: (listener) => {
-        listeners.add(listener);
-        return () => listeners.delete(listener);
-      },
-      onGap: () => () => undefined,
-    },
+    events,
     secrets: createSecretBox(Buffer.alloc(32, 7).toString('base64url')),
     instanceId: '00000000-0000-4000-8000-000000000000',
   };
@@ -139,6 +134,7 @@ export async function restKit(options: { config?: Record<string, string> } = {})
   }
   const dispose = async () => {
     await app.close();
+    await events.close();
     await database.close();
     rmSync(logFolder, { recursive: true, force: true });
   };

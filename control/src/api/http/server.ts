@@ -127,12 +127,13 @@ function notFound(request: FastifyRequest, reply: FastifyReply): FastifyReply {
  */
 export function createHttpServer(deps: Pick<ControlDeps, 'log'>, options: HttpServerOptions = {}): FastifyInstance {
   z.config({ jitless: true });
+  const requestTimeout = options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS;
   const app = Fastify({
     loggerInstance: deps.log as FastifyBaseLogger,
     // Access lines cost more than the quick routes themselves; failures are logged at the error edge.
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.bodyLimitBytes ?? BODY_LIMIT_BYTES,
-    requestTimeout: options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS,
+    requestTimeout,
     keepAliveTimeout: 72_000,
     routerOptions: { maxParamLength: 4_000 },
     exposeHeadRoutes: false,
@@ -142,7 +143,13 @@ export function createHttpServer(deps: Pick<ControlDeps, 'log'>, options: HttpSe
     // Our own parser decides about these keys, with the wire's own answer.
     onProtoPoisoning: 'ignore',
     onConstructorPoisoning: 'ignore',
-    http: { maxHeaderSize: HEADER_LIMIT_BYTES, headersTimeout: 10_000, connectionsCheckingInterval: 2_000 },
+    http: {
+      maxHeaderSize: HEADER_LIMIT_BYTES,
+      headersTimeout: Math.min(10_000, requestTimeout),
+      // How late a time-out may be noticed.
+      connectionsCheckingInterval: Math.min(2_000, requestTimeout),
+      requestTimeout,
+    },
     clientErrorHandler: onClientError,
     frameworkErrors: (error, request, reply) => {
       sendMapped(request, reply as FastifyReply, error, mapRestError(error));

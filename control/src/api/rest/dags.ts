@@ -28,6 +28,7 @@ import {
   listDagVersions,
 } from '@airlock/store/queries/rest-dag/versions';
 import type { DagModel } from '../../domain/dag-model.ts';
+import { JSON_TYPE } from '../http/errors.ts';
 import { wireInstant } from '../http/instant.ts';
 import { check, parseBody, parseQuery } from '../http/validation.ts';
 import { many, wire } from '../http/wire.ts';
@@ -103,8 +104,13 @@ async function list(context: RestContext): Promise<unknown> {
     nowIso: context.nowIso,
   };
   const order = sortKeys(query.order_by, DAG_ORDER, DAG_ORDER.dag_id!, ['dag_id']);
-  const { rows, total } = await listDags(context.deps.db, filters, { order, ...pageOf(context, query) });
-  return { dags: await answers(context, rows), total_entries: total };
+  const read = async () => {
+    const { rows, total } = await listDags(context.deps.db, filters, { order, ...pageOf(context, query) });
+    return Buffer.from(JSON.stringify({ dags: await answers(context, rows), total_entries: total }));
+  };
+  // Every user sees the same Dags here; only the stars are a user's own.
+  const key = query.is_favorite === undefined ? context.request.url : `${context.user.name} ${context.request.url}`;
+  return context.reply.header('content-type', JSON_TYPE).send(await context.deps.sharedReads(key, read));
 }
 
 async function load(context: RestContext, dagId: string): Promise<DagRow> {

@@ -36,11 +36,12 @@ export type Masker = {
 
 /** @param extraNames `[core] sensitive_var_conn_names`; @param enabled `[core] hide_sensitive_var_conn_fields` */
 export function createMasker(extraNames: string, enabled: boolean): Masker {
-  const own = extraNames.split(',').map((name) => name.trim().toLowerCase());
+  const plainOf = (name: string) => name.trim().toLowerCase().replace(/\W+/g, '_');
+  const own = extraNames.split(',').map(plainOf);
   const words = [...SENSITIVE, ...own].filter((word) => word !== '');
   const isSensitive = (name: string): boolean => {
     if (!enabled) return false;
-    const plain = name.trim().toLowerCase().replace(/\W+/g, '_');
+    const plain = plainOf(name);
     return words.some((word) => plain.includes(word));
   };
   const mask = (value: unknown, name?: string): unknown => {

@@ -12,12 +12,14 @@ import { nowIso } from '../http/instant.ts';
 import { type AuditOptions, type AuditTarget, auditExtra } from './audit.ts';
 import { createMasker, type Masker } from './mask.ts';
 import { isAllowed, type PolicyRow } from './policy.ts';
+import { createSharedReads, type SharedReads } from './share.ts';
 
 export type RestDeps = ControlDeps & {
   readonly authenticator: Authenticator;
   readonly masker: Masker;
   /** For reading only; the Execution API has the one that appends. */
   readonly logs: Pick<LogStore, 'open'>;
+  readonly sharedReads: SharedReads;
 };
 
 /** What a handler is given. */
@@ -87,7 +89,13 @@ async function recordRefusal(
 export function makeDeps(deps: ControlDeps, authenticator: Authenticator): RestDeps {
   const { sensitive_var_conn_names: names, hide_sensitive_var_conn_fields: hide } = deps.config.core;
   const { base_log_folder: root, max_log_bytes: maxBytes } = deps.config.logging;
-  return { ...deps, authenticator, masker: createMasker(names, hide), logs: createLogStore({ root, maxBytes }) };
+  return {
+    ...deps,
+    authenticator,
+    masker: createMasker(names, hide),
+    logs: createLogStore({ root, maxBytes }),
+    sharedReads: createSharedReads(),
+  };
 }
 
 /** Free-path routes aside, a parameter that is empty or holds a slash means that no such route exists. */
