@@ -54,7 +54,7 @@ const types = {
 function isUnavailable(error: unknown): boolean {
   const code = (error as { code?: unknown })?.code;
   if (typeof code !== 'string')
-    return error instanceof Error && /terminated|ended|timeout exceeded/.test(error.message);
+    return error instanceof Error && /terminated|ended|timeout exceeded|not queryable/.test(error.message);
   return /^(08|57P0)/.test(code) || /^E(CONN|PIPE|NOTFOUND|NOENT|AI_AGAIN|TIMEDOUT)/.test(code);
 }
 
@@ -96,6 +96,12 @@ export function openDatabase(options: DatabaseOptions): Database {
         throw translate(error);
       }
       let broken: Error | undefined;
+      // A link that breaks between two statements says so by an event; without a listener it would end the process.
+      const onBroken = (error: Error) => {
+        broken = error;
+        options.onError(error);
+      };
+      client.on('error', onBroken);
       try {
         await client.query('BEGIN');
         const result = await work({ query: on(client) });
@@ -103,10 +109,11 @@ export function openDatabase(options: DatabaseOptions): Database {
         return result;
       } catch (error) {
         await client.query('ROLLBACK').catch((rollback: Error) => {
-          broken = rollback;
+          broken ??= rollback;
         });
         throw translate(error);
       } finally {
+        client.off('error', onBroken);
         client.release(broken);
       }
     },
