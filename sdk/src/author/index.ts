@@ -1,6 +1,6 @@
 /**
  * `@airlock/sdk`: what a Dag file imports.
- * @see docs/authoring.md
+ * @see docs/writing-dags.md
  */
 export { type Dag, dag } from './dag.ts';
 export { DagError } from './dag-error.ts';

@@ -1,7 +1,7 @@
 /**
  * `@airlock/sdk/testing`: runs a whole Dag inside a test, with no server and no database. Bodies run by the same code as
  * in a worker; waits (retries, sensors, timeouts) are skipped.
- * @see docs/authoring.md
+ * @see docs/writing-dags.md
  */
 import type { RunContext } from '@airlock/contract/ipc/runner';
 import type { Dag } from '../author/dag.ts';

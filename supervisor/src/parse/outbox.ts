@@ -18,6 +18,8 @@ export class Outbox {
   readonly #log: OutboxLog;
   readonly #abort = new AbortController();
   readonly #reports = new Map<string, ParseReport>();
+  /** Whose Dags the server would not take: perhaps since another file has the same id, which may change. */
+  readonly #refused = new Map<string, ParseReport>();
   #listing: readonly string[] | null = null;
   #sending: Promise<void> | null = null;
 
@@ -28,6 +30,7 @@ export class Outbox {
   }
 
   putReport(report: ParseReport): void {
+    this.#refused.delete(report.relative_fileloc);
     this.#reports.set(report.relative_fileloc, report);
     this.#wake();
   }
@@ -36,7 +39,9 @@ export class Outbox {
     this.#listing = files;
     // A report on a file that is gone would bring its Dags back.
     const present = new Set(files);
-    for (const path of [...this.#reports.keys()]) if (!present.has(path)) this.#reports.delete(path);
+    for (const kept of [this.#reports, this.#refused]) {
+      for (const path of [...kept.keys()]) if (!present.has(path)) kept.delete(path);
+    }
     this.#wake();
   }
 
@@ -88,7 +93,10 @@ export class Outbox {
     if (listing !== null) {
       this.#listing = null;
       return {
-        send: () => this.#api.listing(this.#bundle, listing, this.#abort.signal),
+        send: async () => {
+          await this.#api.listing(this.#bundle, listing, this.#abort.signal);
+          this.#retryRefused(null);
+        },
         putBack: () => {
           this.#listing ??= listing;
         },
@@ -107,15 +115,29 @@ export class Outbox {
     };
   }
 
+  /** What was refused is said again once another file has changed. A refusal changes nothing, so this comes to an end. */
+  #retryRefused(cause: string | null): void {
+    for (const [path, report] of [...this.#refused]) {
+      if (path === cause || this.#reports.has(path)) continue;
+      this.#refused.delete(path);
+      this.#reports.set(path, report);
+    }
+  }
+
   async #send(report: ParseReport): Promise<void> {
     const answer = await this.#api.report(this.#bundle, report, this.#abort.signal);
     const versions = answer.dags.map(
       (dag) => `${dag.dag_id} v${dag.version_number}${dag.changed ? '' : ' (unchanged)'}`,
     );
     const fields = { bundle: this.#bundle, file: report.relative_fileloc, dags: versions };
-    if (answer.import_error !== null)
+    if (answer.import_error !== null && report.import_error === null) {
+      this.#refused.set(report.relative_fileloc, report);
       this.#log.warn({ ...fields, error: answer.import_error }, 'the server refused a Dag');
-    else this.#log.info(fields, 'the server stored a Dag file');
+      return;
+    }
+    this.#refused.delete(report.relative_fileloc);
+    this.#log.info(fields, 'the server stored a Dag file');
+    if (answer.dags.some((dag) => dag.changed) || report.dags.length === 0) this.#retryRefused(report.relative_fileloc);
   }
 }
 
