@@ -1,6 +1,11 @@
-/** `airlock standalone`: everything in one command. */
-import { runStandalone } from '../src/main.ts';
+/**
+ * `airlock standalone`: everything in one command. Its memory and environment are closed to other processes of its user at
+ * once: both may hold the administrator's password and the address of the database.
+ */
+import { becomeNonDumpable } from '@airlock/proc/native/process';
 
+becomeNonDumpable();
+const { runStandalone } = await import('../src/main.ts');
 process.exitCode = await runStandalone({
   env: process.env,
   nowMs: () => Date.now(),

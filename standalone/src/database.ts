@@ -39,6 +39,8 @@ export type DatabaseContext = {
   readonly log: Log;
   readonly migrateEntry: string;
   readonly env: Readonly<Record<string, string>>;
+  /** Called before a new cluster is made, which takes a moment. */
+  readonly onFirstStart: () => void;
   /** Called when the server has died, before it is started again. */
   readonly onDown: () => void;
 };
@@ -62,6 +64,7 @@ export async function embeddedDatabase(context: DatabaseContext): Promise<Databa
 
   const { dataDir } = layout;
   if (!clusterExists(dataDir)) {
+    context.onFirstStart();
     rmSync(layout.schemaStamp, { force: true });
     await initCluster({ binaries, account, dataDir, superuser: OWNER, password: ownerPassword, durable: true });
   }

@@ -8,8 +8,9 @@ export const ENTRIES = {
   control: join(root, 'control/bin/control.ts'),
   supervisor: join(root, 'supervisor/bin/supervisor.ts'),
   migrate: join(root, 'store/bin/migrate.ts'),
+  cli: join(root, 'cli/src/main.ts'),
 } as const;
-export type Entries = Readonly<Record<keyof typeof ENTRIES, string>>;
+export type Entries = Readonly<Record<Exclude<keyof typeof ENTRIES, 'cli'>, string>>;
 
 export const MIGRATIONS_DIRS: readonly string[] = [join(root, 'store/migrations'), join(root, 'store/grants')];
 export const EXAMPLES_DIR: string = join(root, 'examples');

@@ -110,7 +110,10 @@ async function run(context: Context): Promise<void> {
       onDown,
       onChange: record,
     });
-    const databaseContext = { layout, log, migrateEntry: entries.migrate, env, onDown };
+    const onFirstStart = () => {
+      if (options.terminal) log.tell('First start: making the database …');
+    };
+    const databaseContext = { layout, log, migrateEntry: entries.migrate, env, onFirstStart, onDown };
     const external = config.database.sql_alchemy_conn;
     const database =
       external === null ? await embeddedDatabase(databaseContext) : externalDatabase(external, databaseContext);

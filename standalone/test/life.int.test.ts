@@ -1,8 +1,9 @@
 /** The life of a standalone, with the real PostgreSQL and migrate, and stand-ins for the three services. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { mountNamespaceWorks } from '@airlock/proc/enter';
 import { testDatabase } from '../../tests/kit/database.ts';
 import { descendantsOf, isSame, kill9, type Process, processesNaming } from '../../tests/kit/processes.ts';
 import { tempHome } from '../../tests/kit/temp-home.ts';
@@ -10,6 +11,7 @@ import { waitFor } from '../../tests/kit/wait.ts';
 import { spawnFakes, startFakes } from './fakes/run.ts';
 
 const ROOT = process.getuid!() === 0;
+const skipMounts = mountNamespaceWorks() ? false : 'needs root with CAP_SYS_ADMIN';
 const STOP_MS = 5000;
 const NOBODY = 65_534;
 
@@ -195,7 +197,6 @@ test('Started as an unprivileged user it works the same', {
 }, async () => {
   using home = tempHome();
   const inner = join(home.path, 'data');
-  const { chmodSync, mkdirSync, chownSync } = await import('node:fs');
   mkdirSync(inner);
   chownSync(inner, NOBODY, NOBODY);
   chmodSync(home.path, 0o755);
@@ -205,4 +206,66 @@ test('Started as an unprivileged user it works the same', {
   started.kill('SIGTERM');
   assert.equal((await started.ended).code, 0);
   await nothingLeft(all, inner);
+});
+
+test('Below a closed home, folder and programs are shown to the services all the same', {
+  skip: skipMounts,
+}, async () => {
+  // The usual clone of root: /root has mode 0700, and neither PostgreSQL nor the services run as root.
+  using temporary = tempHome();
+  const closed = join(temporary.path, 'closed');
+  for (const folder of [closed, join(closed, 'tree'), join(closed, 'home')]) mkdirSync(folder, { mode: 0o700 });
+  const tree = join(closed, 'tree');
+  const repository = join(import.meta.dirname, '../..');
+  const prefix = [
+    'unshare',
+    '--mount',
+    '--propagation',
+    'private',
+    '--',
+    '/bin/sh',
+    '-c',
+    `mount --bind ${repository} ${tree} && exec "$@"`,
+    'sh',
+  ];
+  for (const round of [1, 2]) {
+    const started = await startFakes(join(closed, 'home'), { prefix, root: tree });
+    const seen = await started.seen();
+    assert.notEqual(seen.uid, 0, `round ${round}`);
+    assert.deepEqual(seen.role, [{ me: 'airlock_control' }]);
+    const all = descendantsOf(started.pid);
+    started.kill('SIGTERM');
+    assert.equal((await started.ended).code, 0);
+    await nothingLeft(all, closed);
+  }
+});
+
+test('As root in a container without the right to mount, PostgreSQL runs as nobody', { skip: skipMounts }, async () => {
+  using home = tempHome();
+  const started = await startFakes(home.path, { prefix: ['setpriv', '--bounding-set=-sys_admin', '--'] });
+  assert.equal(statSync(`/proc/${find(started.pid, 'bin/postgres').pid}`).uid, NOBODY);
+  assert.notEqual((await started.seen()).uid, 0);
+  const all = descendantsOf(started.pid);
+  started.kill('SIGTERM');
+  await started.ended;
+  await nothingLeft(all, home.path);
+});
+
+test('There, a folder that the services can not enter refuses the start with path and remedy', {
+  skip: skipMounts,
+}, async () => {
+  using temporary = tempHome();
+  const closed = join(temporary.path, 'closed');
+  mkdirSync(closed, { mode: 0o700 });
+  const refused = spawnFakes(join(closed, 'home'), { prefix: ['setpriv', '--bounding-set=-sys_admin', '--'] });
+  let errors = '';
+  refused.stderr!.setEncoding('utf8').on('data', (text: string) => {
+    errors += text;
+  });
+  assert.equal(await new Promise((resolve) => refused.once('close', resolve)), 2);
+  assert.match(
+    errors,
+    new RegExp(`^PATH_NOT_ENTERABLE: User id \\d+ can't enter ${closed},.*\n.*chmod o\\+x ${closed}`),
+  );
+  await waitFor('nothing of it runs', () => processesNaming(closed).length === 0);
 });

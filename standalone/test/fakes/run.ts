@@ -21,13 +21,22 @@ export type Seen = {
   readonly role: ReadonlyArray<{ readonly me: string }> | null;
 };
 
-const START = join(import.meta.dirname, 'start.ts');
+const ROOT = join(import.meta.dirname, '../../..');
 
-export function spawnFakes(
-  home: string,
-  options: { readonly env?: Record<string, string>; readonly uid?: number } = {},
-): ChildProcess {
-  return spawn(process.execPath, ['--disable-warning=ExperimentalWarning', START], {
+export type FakesOptions = {
+  readonly env?: Record<string, string>;
+  readonly uid?: number;
+  /** Words to put before the command. */
+  readonly prefix?: readonly string[];
+  /** Where the repository shows after `prefix` has done its work. */
+  readonly root?: string;
+};
+
+export function spawnFakes(home: string, options: FakesOptions = {}): ChildProcess {
+  const node = options.root ? process.execPath.replace(ROOT, options.root) : process.execPath;
+  const start = join(options.root ?? ROOT, 'standalone/test/fakes/start.ts');
+  const words = [...(options.prefix ?? []), node, '--disable-warning=ExperimentalWarning', start];
+  return spawn(words[0]!, words.slice(1), {
     env: { PATH: process.env.PATH ?? '', AIRLOCK_HOME: home, AIRLOCK__API__PORT: '0', ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
     ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
