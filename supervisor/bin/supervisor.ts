@@ -6,4 +6,4 @@ import { becomeNonDumpable } from '@airlock/proc/native/process';
 
 becomeNonDumpable();
 const { runSupervisor } = await import('../src/run.ts');
-await runSupervisor();
+await runSupervisor({ ...process.env });

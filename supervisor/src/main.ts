@@ -51,6 +51,7 @@ export function supervisorLog(level: string): Logger {
 export async function startSupervisor(
   values: SupervisorValues,
   log: Logger,
+  environment: RoleContext['environment'],
   events: SupervisorEvents,
 ): Promise<Supervisor> {
   const config = adoptConfig(values.config);
@@ -97,6 +98,8 @@ export async function startSupervisor(
       packages: CHILD_PACKAGES,
       workBase: values.work_dir,
       hidden: [],
+      executionUrl: values.execution_url,
+      environment,
       entries,
     };
   };

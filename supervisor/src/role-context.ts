@@ -19,6 +19,10 @@ export type RoleContext = {
   readonly hostname: string;
   /** Name of the user that this process runs as. */
   readonly unixname: string;
+  /** Base of the Execution API, for worker commands. */
+  readonly executionUrl: string;
+  /** What this process was started with; worker commands get a listed part of it, other children nothing. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
   /** Programs of the children. */
   readonly entries: ChildEntries;
   /** Real paths of the workspace packages that children import: the SDK, and the contract. */

@@ -19,7 +19,7 @@ const schema = z.strictObject({
   work_dir: z.string().min(1),
 }) satisfies z.ZodType<SupervisorValues>;
 
-export async function runSupervisor(): Promise<void> {
+export async function runSupervisor(environment: NodeJS.ProcessEnv): Promise<void> {
   z.config({ jitless: true });
   const handover = await receiveHandover();
   const given = schema.safeParse(handover.values);
@@ -31,7 +31,7 @@ export async function runSupervisor(): Promise<void> {
   const values = given.data;
   const log = supervisorLog(String(values.config.logging?.logging_level ?? 'INFO'));
   try {
-    const supervisor = await startSupervisor(values, log, {
+    const supervisor = await startSupervisor(values, log, environment, {
       dismissed: (status) => {
         // Its identity is over. The parent starts another one, with a new ticket.
         log.fatal({ status }, 'the server no longer knows this supervisor');

@@ -1,5 +1,8 @@
 /** The worker role, whole: a server over real HTTP, real sandboxed runners, tasks of every behaviour. */
 import { deepEqual, doesNotMatch, equal, match, ok } from 'node:assert/strict';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { waitFor } from '../../tests/kit/wait.ts';
 import { commandLines, isAlive } from './kit/processes.ts';
@@ -264,4 +267,49 @@ test('a try whose start is refused runs nothing', async () => {
   const id = worker.addTask("console.log('never');");
   await waitFor('the exit report', () => worker.server.calls.some((call) => call.path === `/workloads/${id}/exit`));
   equal(worker.server.row(id).log, '');
+});
+
+test('a workload for another language goes to the command: token on standard input, a listed environment, no root', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'airlock-command-'));
+  chmodSync(folder, 0o777);
+  const script = join(folder, 'capture.sh');
+  writeFileSync(
+    script,
+    '#!/bin/sh\nt=$1/out.tmp\n{ cat; echo; env; id -u; ls /proc/self/fd | wc -w; } > "$t"\nmv "$t" "$1/out"\n',
+    { mode: 0o755 },
+  );
+  await using worker = await startTestWorker({
+    AIRLOCK__WORKERS__COMMAND: `${script} '${folder}'`,
+    AIRLOCK__WORKERS__COMMAND_QUEUES: '*',
+    AIRLOCK__WORKERS__COMMAND_ENV: 'WANTED',
+    WANTED: 'yes',
+    UNWANTED_SECRET: 'no',
+  });
+  const id = worker.addTask('', { foreign: true });
+  await waitFor('the exit report', () => worker.server.calls.some((call) => call.path === `/workloads/${id}/exit`));
+  const [workload, ...rest] = readFileSync(join(folder, 'out'), 'utf8').split('\n');
+  equal((JSON.parse(workload!) as { token: string }).token, `workload-${id}`);
+  ok(rest.includes('WANTED=yes'));
+  ok(rest.some((line) => line.startsWith('USER=')));
+  ok(rest.includes(`AIRFLOW__CORE__EXECUTION_API_SERVER_URL=${worker.server.url}/`));
+  doesNotMatch(rest.join(), /UNWANTED|AIRLOCK/);
+  const uid = Number(rest.find((line) => /^\d+$/.test(line)));
+  ok(uid !== 0, 'never root');
+  equal(rest.filter((line) => /^\d+$/.test(line))[1], '4', 'three standard descriptors, and the one of ls');
+  equal(
+    worker.server.calls.filter((call) => call.path.startsWith('/task-instances/')).length,
+    0,
+    'the command speaks for itself',
+  );
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test('a workload for another language is refused at once where no command serves its queue', async () => {
+  await using worker = await startTestWorker();
+  const id = worker.addTask('', { foreign: true });
+  await waitFor('the exit report', () => worker.server.calls.some((call) => call.path === `/workloads/${id}/exit`));
+  match(
+    worker.server.calls.at(-1)!.body + worker.server.calls.map((call) => call.body).join(),
+    /No worker runs tasks of other languages/,
+  );
 });

@@ -3,9 +3,10 @@ import { claimAnswer, type ExecuteTaskWorkload } from '@airlock/contract/supervi
 import type { SandboxSpec } from '@airlock/proc/sandbox/index';
 import type { Role, RoleContext } from '../role-context.ts';
 import { claimLoop } from './claim.ts';
+import { commandServes, refuseTry, startCommandTry } from './command.ts';
 import { ModuleCache } from './modules.ts';
 import { createRunnerPool } from './pool.ts';
-import { type RunningTry, reportDeath, startTry, type TryDeps } from './try.ts';
+import { type RunningTry, startTry, type TryDeps } from './try.ts';
 
 export type TaskRole = Role & {
   /** Ids of the tries that this worker holds now. */
@@ -44,12 +45,12 @@ export function startTaskRole(ctx: RoleContext): TaskRole {
 
   const accept = (workload: ExecuteTaskWorkload) => {
     const { airlock, ti } = workload;
-    if (airlock === undefined) {
-      // Nothing in this worker runs it; said at once, so that it is not waited for.
-      ctx.log.error({ ti: ti.id, queue: ti.queue }, 'a workload for another language: no command serves its queue');
-      return;
-    }
-    const one = startTry(deps, { ...workload, airlock });
+    const one =
+      airlock !== undefined
+        ? startTry(deps, { ...workload, airlock })
+        : commandServes(ctx, ti.queue)
+          ? startCommandTry(ctx, workload)
+          : refuseTry(ctx, workload);
     running.set(ti.id, one);
     void one.done.finally(() => {
       if (running.get(ti.id) === one) running.delete(ti.id);
@@ -77,5 +78,3 @@ export function startTaskRole(ctx: RoleContext): TaskRole {
     },
   };
 }
-
-export { reportDeath };

@@ -16,6 +16,8 @@ export type FakeTry = {
   readonly connections?: readonly string[];
   readonly variables?: readonly string[];
   readonly shouldRetry?: boolean;
+  /** A workload for another language. */
+  readonly foreign?: boolean;
 };
 
 export type Call = {
@@ -104,19 +106,23 @@ export async function startFakeServer(): Promise<FakeServer> {
     bundle_info: { name: 'dags-folder', version: null },
     log_path: 'x.log',
     sentry_integration: '',
-    airlock: {
-      runtime: 'typescript',
-      module_hash: sha256(row.module),
-      execution_timeout: row.timeoutSeconds ?? null,
-      needs: {
-        connections: row.connections ?? [],
-        variables: row.variables ?? [],
-        xcoms: [],
-        assets: [],
-        dags: [],
-      },
-      workload_jti: '0'.repeat(32),
-    },
+    ...(row.foreign
+      ? {}
+      : {
+          airlock: {
+            runtime: 'typescript',
+            module_hash: sha256(row.module),
+            execution_timeout: row.timeoutSeconds ?? null,
+            needs: {
+              connections: row.connections ?? [],
+              variables: row.variables ?? [],
+              xcoms: [],
+              assets: [],
+              dags: [],
+            },
+            workload_jti: '0'.repeat(32),
+          },
+        }),
   });
 
   type Reply = { status: number; json?: unknown; text?: string; headers?: Record<string, string> };

@@ -73,6 +73,8 @@ export async function startTestWorker(env: Record<string, string> = {}, wanted?:
     packages: [folder('sdk'), folder('contract')],
     workBase: tmpdir(),
     hidden: [],
+    executionUrl: server.url,
+    environment: { PATH: process.env.PATH, ...env },
     entries: await childEntries(log),
   });
   const outcome = async (id: string, timeoutMs?: number): Promise<Outcome> => ({
