@@ -30,13 +30,15 @@ export async function closeTries(
   nowIso: string,
 ): Promise<{ id: string; new_id: string; dag_run_id: number }[]> {
   if (tries.length === 0) return [];
+  // As a parameter, and not only as rows of the JSON text: its length is known to the planner, which then uses the indexes.
+  const ids = tries.map((closed) => closed.id);
   return db.query(
     sql`WITH c AS (
         SELECT * FROM json_to_recordset(${JSON.stringify(tries)}::json) AS x (id uuid, new_id uuid, to_state text,
           retry_at timestamptz, max_tries integer, reported_state text, end_date timestamptz,
           retry_delay_override double precision, retry_reason text)
       ), old AS (
-        SELECT t.* FROM task_instance t WHERE t.id IN (SELECT id FROM c) ORDER BY t.id FOR UPDATE
+        SELECT t.* FROM task_instance t WHERE t.id = ANY(${ids}::uuid[]) ORDER BY t.id FOR UPDATE
       ), archived AS (
         INSERT INTO task_instance_history (id, dag_run_id, dag_id, run_id, task_id, map_index, team, dag_version_id, state,
           try_number, max_tries, operator, task_display_name, pool, pool_slots, queue, priority_weight, executor,
@@ -50,7 +52,7 @@ export async function closeTries(
           c.retry_delay_override, c.retry_reason, c.reported_state, o.supervisor_id, o.rendered_map_index
         FROM old o JOIN c ON c.id = o.id
       ), pokes AS (
-        DELETE FROM task_reschedule WHERE ti_id IN (SELECT id FROM old)
+        DELETE FROM task_reschedule WHERE ti_id = ANY(${ids}::uuid[])
       )
       UPDATE task_instance t SET id = c.new_id, state = c.to_state, retry_at = c.retry_at, reschedule_at = NULL,
         max_tries = COALESCE(c.max_tries, t.max_tries), retry_delay_override = c.retry_delay_override,
