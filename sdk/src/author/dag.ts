@@ -72,7 +72,7 @@ export class Dag {
     if (!trusted) this.#settings = readSettings(given, where);
     this.#defaults = given.defaults === undefined ? {} : checkKeys(`${where}.defaults`, given.defaults, DEFAULT_KEYS);
     // Checked here as well, so that a wrong default is reported at its own place and also when no task uses it.
-    resolveOptions({}, this.#defaults, `${where}.defaults`, false);
+    if (!trusted) resolveOptions({}, this.#defaults, `${where}.defaults`, false);
     this.#build = build as (d: DagBuilder<ParamInputs>) => void;
   }
 
@@ -84,7 +84,7 @@ export class Dag {
   /** Runs the builder, once. @throws DagError, and whatever the builder throws */
   graph(): Graph {
     if (this.#graph === null) {
-      const builder = new GraphBuilder(this.dagId, this.#defaults);
+      const builder = new GraphBuilder(this.dagId, this.#defaults, trusted);
       refusePromise(this.#build(builder as unknown as DagBuilder<ParamInputs>), `Dag ${this.dagId}`);
       this.#graph = builder.seal();
     }
@@ -99,8 +99,8 @@ export function isDag(value: unknown): value is Dag {
 
 let trusted = false;
 /**
- * From now on a Dag's own settings are read only when asked for. For the runner: the file was checked when it was
- * parsed, a task needs none of them, and time zones alone would cost it 10 ms.
+ * From now on a Dag's settings are read only when asked for, and its tasks' options are not. For the runner: the file was
+ * checked when it was parsed, a task needs none of them, and time zones alone would cost it 10 ms.
  */
 export function trustSettings(): void {
   trusted = true;

@@ -17,7 +17,7 @@ export function cleanStack(stack: string): string {
 }
 
 function isMachinery(line: string): boolean {
-  return line.includes('node:') || line.includes(OWN_FOLDER);
+  return line.includes('node:') || line.includes(OWN_FOLDER) || /at async Promise\.\w+ \(index \d+\)/.test(line);
 }
 
 export type Position = { readonly file: string; readonly line: number; readonly column: number };
