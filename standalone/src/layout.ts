@@ -94,10 +94,10 @@ export function layoutOf(home: string, config: Config): Layout {
 export function makeLayout(layout: Layout): void {
   const root = layout.accounts !== null;
   const outer = root ? 0o711 : 0o700;
-  const folder = (path: string, mode: number, owner?: Account) => {
+  const folder = (path: string, mode: number, owner?: Account, enforce = true) => {
     try {
-      mkdirSync(path, { recursive: true, mode });
-      if (!root) return;
+      const made = mkdirSync(path, { recursive: true, mode }) !== undefined;
+      if (!root || !(made || enforce)) return;
       chmodSync(path, mode);
       if (owner) chownSync(path, owner.uid, owner.gid);
     } catch (cause) {
@@ -122,10 +122,10 @@ export function makeLayout(layout: Layout): void {
   folder(layout.cacheDir('supervisor'), 0o700);
   folder(layout.cacheDir('migrate'), 0o700);
   folder(layout.logsDir, 0o700, accounts?.control);
-  // Children that parse have user ids of their own, and must read.
-  folder(layout.dagsDir, root ? 0o755 : 0o700);
+  // The next two are the operator's: what was changed there stays. Children that parse have user ids of their own, and must read.
+  folder(layout.dagsDir, root ? 0o755 : 0o700, undefined, false);
   // As /tmp: tasks with different user ids write there, and none may remove another's file.
-  folder(layout.outputDir, root ? 0o1777 : 0o700);
+  folder(layout.outputDir, root ? 0o1777 : 0o700, undefined, false);
   linkControlSocket(layout);
 }
 

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { MigrateValues } from '@airlock/contract/config/handed';
 import { socketAddress } from '@airlock/contract/database-address';
+import { AppError } from '@airlock/contract/errors';
 import { loadConfig } from '@airlock/proc/config-load';
 import { describe, FATAL_STATUS, handedOver, receiveHandover } from '@airlock/proc/handover';
 import { ensureDatabase } from './create-database.ts';
@@ -46,7 +47,18 @@ function valuesFromConfig(): MigrateValues {
   const { config, home } = loadConfig(process.env);
   const external = config.database.sql_alchemy_conn;
   if (external !== null) return { url: external, create_database: null, role_passwords: {} };
-  const secret = (name: string) => readFileSync(join(home, 'keys', name), 'utf8').trim();
+  const secret = (name: string) => {
+    try {
+      return readFileSync(join(home, 'keys', name), 'utf8').trim();
+    } catch (cause) {
+      throw new AppError('DB_UNREACHABLE', {
+        public: `No database is configured, and ${home} holds none: ${(cause as Error).message}.`,
+        remedy:
+          'Set [database] sql_alchemy_conn, or start airlock standalone, which brings its schema up to date itself.',
+        cause,
+      });
+    }
+  };
   const url = socketAddress({
     role: 'airlock_owner',
     password: secret('postgres-airlock_owner'),

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { isAppError } from '@airlock/contract/errors';
 import { openDatabase, raw, sql } from '@airlock/store';
 import { migrate, schemaIsCurrent } from '@airlock/store/migrate';
 import { testDatabase } from '../../tests/kit/database.ts';
+import { tempHome } from '../../tests/kit/temp-home.ts';
 import { checkHistory } from '../src/migrate.ts';
 import { loadMigrations } from '../src/migrations.ts';
 
@@ -162,3 +164,36 @@ async function ageingProxy(
     },
   };
 }
+
+/** `airlock db migrate` as an operator runs it. */
+function byHand(url: string, home: string): { status: number | null; stdout: string; stderr: string } {
+  const entry = new URL('../bin/migrate.ts', import.meta.url).pathname;
+  return spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', entry], {
+    encoding: 'utf8',
+    env: {
+      PATH: process.env.PATH,
+      HOME: home,
+      AIRLOCK_HOME: home,
+      ...(url === '' ? {} : { AIRLOCK_DATABASE_URL: url }),
+    },
+  });
+}
+
+test('airlock db migrate says what it did, and each refusal in two lines with status 2', async () => {
+  await using empty = await emptyDatabase();
+  using home = tempHome();
+  const first = byHand(empty.url, home.path);
+  assert.equal(first.status, 0, first.stderr);
+  assert.match(first.stdout, /^applying 0001_initial\n[\s\S]*The schema is at version \d+: applied 0001_initial/);
+  assert.match(byHand(empty.url, home.path).stdout, /^The schema is at version \d+: nothing to do\.\n$/);
+  const refused = byHand('sqlite:///x', home.path);
+  assert.equal(refused.status, 2);
+  assert.equal(
+    refused.stderr,
+    'DB_DIALECT: Airlock keeps its data in PostgreSQL, and [database] sql_alchemy_conn is sqlite://.\nUse a postgresql:// address.\n',
+  );
+  // Neither a server of the operator's nor a standalone: nothing can be migrated, and that is no crash.
+  const nothing = byHand('', home.path);
+  assert.equal(nothing.status, 2);
+  assert.match(nothing.stderr, /^DB_UNREACHABLE: /);
+});
