@@ -34,14 +34,13 @@ export function createProgram(context: Context, version: string): Command {
     )
     .exitOverride();
   for (const [name, description] of STARTED_BY_LAUNCHER) {
-    program
-      .command(name)
-      .description(description)
-      .helpOption(true)
-      .action(() => {
-        throw new CliError(EXIT_CODES.usage, `${name} is a process: start it with cli/bin/airlock ${name}`);
-      });
+    program.command(name).description(description).helpOption(true).action(startedByLauncher(name));
   }
+  const db = new Command('db').description('the database');
+  db.command('migrate')
+    .description("bring the database to this release's tables")
+    .action(startedByLauncher('db migrate'));
+  program.addCommand(inherit(db));
   const commands = [
     dagsCommand,
     runsCommand,
@@ -55,6 +54,13 @@ export function createProgram(context: Context, version: string): Command {
   for (const command of commands) program.addCommand(inherit(command(context)));
   program.addCommand(inherit(versionCommand(context, version)));
   return program;
+}
+
+/** Reached only when somebody starts main.ts itself. */
+export function startedByLauncher(name: string): () => never {
+  return () => {
+    throw new CliError(EXIT_CODES.usage, `${name} is a process: start it with cli/bin/airlock ${name}`);
+  };
 }
 
 /** Commander does not hand these settings down to commands that were made apart. */

@@ -59,6 +59,7 @@ async function tryFile(
       AIRLOCK__API__PORT: '0',
       AIRLOCK__CORE__LOAD_EXAMPLES: 'false',
       AIRLOCK__CORE__DAGS_ARE_PAUSED_AT_CREATION: 'false',
+      AIRLOCK__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT: '20',
     },
     nowMs,
     terminal: false,

@@ -66,7 +66,7 @@ function urlLiteral(node: unknown): string | null {
   return base !== undefined && memberText(base)?.endsWith('.url') ? textOf(path) : null;
 }
 
-const ENTRY_NAME = /(?:^|\/)([a-z-]+\/bin\/[a-z-]+\.(?:ts|js|mjs))$/;
+const ENTRY_NAME = /(?:^|\/)([a-z-]+\/(?:bin\/[a-z-]+\.(?:ts|js|mjs)|src\/main\.ts))$/;
 const ENTRY_TAIL = /^(?:\.{1,2}\/)*bin\/[a-z-]+\.(?:ts|js|mjs)$/;
 const FORBIDDEN_MEMBERS: Readonly<Record<string, string>> = {
   'process.binding': 'process.binding',

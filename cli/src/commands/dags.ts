@@ -1,30 +1,14 @@
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import type { Context } from '../context.ts';
 import { CliError, EXIT_CODES } from '../exit-codes.ts';
 import { followRun, taskLine } from '../follow-run.ts';
 import { paintState, shortInstant, shortSeconds } from '../output.ts';
 import { allRows } from '../pages.ts';
 import { apiPath, type Dag, type DagRun, type ImportError } from '../wire.ts';
+import { parseJsonObject, parseSeconds } from './options.ts';
+import { runFileCommand, withRunFileOptions } from './run-file.ts';
 
 const MOST_DAGS = 100_000;
-
-export function parseJsonObject(text: string): Record<string, unknown> {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new InvalidArgumentError(`is no JSON: ${(error as Error).message}`);
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new InvalidArgumentError('must be a JSON object, such as \'{"day": "2026-01-01"}\'');
-  return value as Record<string, unknown>;
-}
-
-export function parseSeconds(text: string): number {
-  const seconds = Number(text);
-  if (!(seconds > 0)) throw new InvalidArgumentError('must be a number of seconds above 0');
-  return seconds;
-}
 
 export function dagsCommand(context: Context): Command {
   const dags = new Command('dags').description('look at Dags, and start runs of them');
@@ -148,6 +132,18 @@ export function dagsCommand(context: Context): Command {
         await reportEnd(context, run, options);
       },
     );
+
+  // bin/airlock starts it as a process of its own; here it is only named, with the options that it hands to run-file.
+  dags.addCommand(
+    withRunFileOptions(
+      new Command('test')
+        .description('run the Dags of one file in a throw-away Airlock, and remove it again')
+        .argument('<file>'),
+    ).action(() => {
+      throw new CliError(EXIT_CODES.usage, 'dags test is a process: start it with cli/bin/airlock dags test');
+    }),
+  );
+  dags.addCommand(runFileCommand(context), { hidden: true });
 
   for (const [verb, paused] of [
     ['pause', true],

@@ -3,10 +3,9 @@ import type { Context } from '../context.ts';
 import { paintState, shortInstant, shortSeconds } from '../output.ts';
 import { allRows } from '../pages.ts';
 import { apiPath, type DagRun, type TaskInstance } from '../wire.ts';
-import { parseSeconds, reportEnd } from './dags.ts';
+import { reportEnd } from './dags.ts';
+import { parseCount, parseSeconds } from './options.ts';
 import { tasksTable } from './tasks.ts';
-
-const parseCount = (text: string): number => Math.max(1, Math.trunc(parseSeconds(text)));
 
 export function runsCommand(context: Context): Command {
   const runs = new Command('runs').description('look at dag runs');

@@ -1,9 +1,10 @@
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import type { Context } from '../context.ts';
 import { taskLabel } from '../follow-run.ts';
 import { paintState, shortInstant, shortSeconds } from '../output.ts';
 import { allRows } from '../pages.ts';
 import { apiPath, type TaskInstance } from '../wire.ts';
+import { parseWhole } from './options.ts';
 
 type LogEvent = {
   readonly timestamp?: string | null;
@@ -13,12 +14,27 @@ type LogEvent = {
 };
 type LogAnswer = { readonly content: readonly LogEvent[]; readonly continuation_token: string | null };
 
+const ACTIVE = ['queued', 'running', 'restarting', 'scheduled'];
 /** Between two looks of `logs --follow`, ms. */
 const FOLLOW_MS = 500;
 
-function parseWhole(text: string): number {
-  if (!/^-?\d+$/.test(text)) throw new InvalidArgumentError('must be a whole number');
-  return Number(text);
+/** Prints the log of one try from its `from`-th line on. @returns how many lines there are now */
+export async function printLog(
+  context: Context,
+  dag: string,
+  run: string,
+  task: string,
+  which: { readonly number: number; readonly mapIndex: number; readonly from?: number; readonly json?: boolean },
+): Promise<number> {
+  const path = `${apiPath('dags', dag, 'dagRuns', run, 'taskInstances', task)}/logs/${which.number}`;
+  const { content } = await context
+    .client()
+    .json<LogAnswer>('GET', `${path}?map_index=${which.mapIndex}&full_content=true`);
+  const from = which.from ?? 0;
+  for (const event of content.slice(from)) {
+    context.output.line(which.json ? JSON.stringify(event) : logLine(context, event));
+  }
+  return Math.max(from, content.length);
 }
 
 export function tasksTable(context: Context, tasks: readonly TaskInstance[]): void {
@@ -65,26 +81,19 @@ export function tasksCommand(context: Context): Command {
         task: string,
         options: { try?: number; mapIndex: number; follow?: boolean; json?: boolean },
       ) => {
-        const client = context.client();
         const instance = apiPath('dags', dag, 'dagRuns', run, 'taskInstances', task);
         const look = () =>
-          client.json<TaskInstance>('GET', options.mapIndex >= 0 ? `${instance}/${options.mapIndex}` : instance);
+          context
+            .client()
+            .json<TaskInstance>('GET', options.mapIndex >= 0 ? `${instance}/${options.mapIndex}` : instance);
         const number = options.try ?? (await look()).try_number;
+        const which = { number, mapIndex: options.mapIndex, json: options.json };
         let printed = 0;
         for (;;) {
           // The state is read before the log: a try that had ended then has its whole log in the answer that follows.
           const now = options.follow ? await look() : null;
-          const answer = await client.json<LogAnswer>(
-            'GET',
-            `${instance}/logs/${number}?map_index=${options.mapIndex}&full_content=true`,
-          );
-          for (const event of answer.content.slice(printed))
-            context.output.line(options.json ? JSON.stringify(event) : logLine(context, event));
-          printed = Math.max(printed, answer.content.length);
-          const active =
-            now !== null &&
-            now.try_number === number &&
-            ['queued', 'running', 'restarting', 'scheduled'].includes(now.state ?? 'scheduled');
+          printed = await printLog(context, dag, run, task, { ...which, from: printed });
+          const active = now !== null && now.try_number === number && ACTIVE.includes(now.state ?? 'scheduled');
           if (!active) return;
           await context.pause(FOLLOW_MS);
         }
