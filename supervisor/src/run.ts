@@ -1,15 +1,15 @@
-/** Life of the process: told its values by its parent, ready, stopped in good order. */
+/** Life of the process: told its values by its parent or by an operator, ready, stopped in good order. */
 import type { SupervisorValues } from '@airlock/contract/config/handed';
 import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
 import { SUPERVISOR_ROLES } from '@airlock/contract/supervisor-api';
-import { PARENT_GONE, receiveHandover } from '@airlock/proc/handover';
-import { startSupervisor, supervisorLog } from './main.ts';
+import { describe, FATAL_STATUS, handedOver, receiveHandover } from '@airlock/proc/handover';
+import type { Logger } from 'pino';
+import { type Supervisor, startSupervisor, supervisorLog } from './main.ts';
+import { valuesByHand } from './values-by-hand.ts';
 
 /** Past it the process ends without waiting for its last reports; the server finds out by the missing heartbeats. */
 const STOP_LIMIT_MS = 4000;
-/** The same when our parent has died: the server that would take the reports dies with it. */
-const ORPHAN_LIMIT_MS = 1000;
 
 const schema = z.strictObject({
   config: z.record(z.string(), z.record(z.string(), z.unknown())),
@@ -19,42 +19,67 @@ const schema = z.strictObject({
   work_dir: z.string().min(1),
 }) satisfies z.ZodType<SupervisorValues>;
 
-export async function runSupervisor(environment: NodeJS.ProcessEnv): Promise<void> {
-  z.config({ jitless: true });
-  const handover = await receiveHandover();
-  const given = schema.safeParse(handover.values);
-  if (!given.success) {
-    return handover.fatal(
-      new AppError('CONFIG_INVALID', { public: 'The values handed to the supervisor are not valid.' }),
-    );
-  }
-  const values = given.data;
+function checked(values: unknown): SupervisorValues {
+  const given = schema.safeParse(values);
+  if (given.success) return given.data;
+  throw new AppError('CONFIG_INVALID', {
+    public: 'The values handed to the supervisor are not valid.',
+    internal: { issues: given.error.issues.map((issue) => issue.path.join('.')) },
+  });
+}
+
+type Started = { readonly supervisor: Supervisor; readonly log: Logger };
+
+async function start(values: SupervisorValues, environment: NodeJS.ProcessEnv): Promise<Started> {
   const log = supervisorLog(String(values.config.logging?.logging_level ?? 'INFO'));
-  try {
-    const supervisor = await startSupervisor(values, log, environment, {
-      dismissed: (status) => {
-        // Its identity is over. The parent starts another one, with a new ticket.
-        log.fatal({ status }, 'the server no longer knows this supervisor');
+  const supervisor = await startSupervisor(values, log, environment, {
+    dismissed: (status) => {
+      // Its identity is over. Under standalone another one is started, with a new ticket.
+      log.fatal({ status }, 'the server no longer knows this supervisor');
+      process.exit(1);
+    },
+  });
+  return { supervisor, log };
+}
+
+/** Safe to call twice: the second call waits for nothing new. */
+function stopper({ supervisor, log }: Started): (why: string) => void {
+  let stopping = false;
+  return (why) => {
+    if (stopping) return;
+    stopping = true;
+    log.info({ why }, 'stopping');
+    setTimeout(() => process.exit(1), STOP_LIMIT_MS).unref();
+    void supervisor.stop().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        log.error({ err: error }, 'could not stop in good order');
         process.exit(1);
       },
-    });
-    let stopping = false;
-    handover.onStop((why) => {
-      if (stopping) return;
-      stopping = true;
-      log.info({ why }, 'stopping');
-      setTimeout(() => process.exit(1), why === PARENT_GONE ? ORPHAN_LIMIT_MS : STOP_LIMIT_MS).unref();
-      void supervisor.stop().then(
-        () => process.exit(0),
-        (error: unknown) => {
-          log.error({ err: error }, 'could not stop in good order');
-          process.exit(1);
-        },
-      );
-    });
-    handover.ready(supervisor.info);
+    );
+  };
+}
+
+export async function runSupervisor(environment: NodeJS.ProcessEnv): Promise<void> {
+  z.config({ jitless: true });
+  if (handedOver()) {
+    const handover = await receiveHandover();
+    try {
+      const started = await start(checked(handover.values), environment);
+      handover.onStop(stopper(started));
+      handover.ready(started.supervisor.info);
+    } catch (error) {
+      handover.fatal(error);
+    }
+    return;
+  }
+  try {
+    const started = await start(checked(await valuesByHand(process.argv.slice(2), environment)), environment);
+    const stop = stopper(started);
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop(signal));
   } catch (error) {
-    log.error({ err: error }, 'the supervisor could not start');
-    handover.fatal(error);
+    const { code, message, remedy } = describe(error);
+    process.stderr.write(`${code}: ${message}\n${remedy}\n`);
+    process.exit(FATAL_STATUS);
   }
 }
