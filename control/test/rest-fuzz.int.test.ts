@@ -1,0 +1,218 @@
+/** Hostile and random input on every route: whatever comes, no answer is a 5xx, and the documented refusals are exact. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import fc from 'fast-check';
+import { REST_ROUTES } from '../src/api/rest/index.ts';
+import { dagDocument, ingest, withBundle } from './kit/dags.ts';
+import { type Answer, type RestKit, restKit } from './rest-kit.ts';
+
+let kit: RestKit;
+before(async () => {
+  kit = await restKit();
+  await withBundle(kit.database.db);
+  const document = dagDocument('real', [{ id: 'a' }, { id: 'b', after: ['a'] }], { tags: ['t'] });
+  await ingest(kit.database.db, 'real.ts', [document], new Date().toISOString());
+  const run = await kit.as.admin('POST', '/dags/real/dagRuns', { logical_date: null, dag_run_id: 'r1' });
+  assert.equal(run.status, 200);
+});
+after(() => kit[Symbol.asyncDispose]());
+
+/** Runs per property; the soak takes more. */
+const RUNS = Number(process.env.AIRLOCK_FUZZ_RUNS ?? 40);
+
+const routes = REST_ROUTES.filter((route) => route.path !== '/auth/logout');
+const writes = routes.filter((route) => route.method !== 'GET');
+
+const concrete = (path: string, over: (name: string) => string): string =>
+  path.replace(/\*|:(\w+)/g, (_, name?: string) => encodeURIComponent(over(name ?? '*')));
+const known = (name: string): string =>
+  ({ dag_id: 'real', dag_run_id: 'r1', task_id: 'a', map_index: '-1', try_number: '1', task_try_number: '1' })[name] ??
+  '1';
+
+function fine(answer: Answer, what: string): void {
+  assert.ok(answer.status < 500, `${what} → ${answer.status} ${answer.text.slice(0, 300)}`);
+  if (answer.status === 204) return;
+  const type = answer.headers.get('content-type') ?? '';
+  if (answer.status >= 400) assert.equal(type, 'application/json', what);
+}
+
+test('malformed JSON is 422 with its position on every route that takes a body, for anybody', async () => {
+  for (const caller of [kit.as.admin, kit.anonymous]) {
+    for (const route of writes.filter((each) => each.method !== 'DELETE')) {
+      const answer = await caller(route.method, concrete(route.path, known), '{"a": tru}');
+      assert.equal(answer.status, 422, route.path);
+      const [item] = answer.body.detail;
+      assert.deepEqual(
+        [item.type, item.loc, item.msg, item.input],
+        ['json_invalid', ['body', 6], 'JSON decode error', {}],
+      );
+    }
+  }
+});
+
+test('10,000-deep nesting and prototype keys are 422 on every route that takes a body', async () => {
+  const deep = `{"conf":${'['.repeat(10_000)}${']'.repeat(10_000)}}`;
+  for (const route of writes.filter((each) => each.method !== 'DELETE')) {
+    const path = concrete(route.path, known);
+    const nested = await kit.as.admin(route.method, path, deep);
+    assert.deepEqual([nested.status, nested.headers.get('airlock-error')], [422, 'TOO_DEEP'], route.path);
+    for (const body of ['{"__proto__":{"role":"admin"}}', '{"conf":{"constructor":{"prototype":{}}}}']) {
+      const answer = await kit.as.admin(route.method, path, body);
+      assert.deepEqual([answer.status, answer.body.detail[0].type], [422, 'forbidden_key'], route.path);
+    }
+  }
+  assert.equal(({} as Record<string, unknown>).role, undefined);
+});
+
+test('a body of another content type is refused as the text that it is', async () => {
+  for (const route of writes.filter((each) => each.method !== 'DELETE' && each.path !== '/connections/test')) {
+    // Lists that are asked for with a body take no concrete ids, and say so first.
+    const path = concrete(route.path, (name) => (route.path.endsWith('/list') ? '~' : known(name)));
+    const answer = await kit.as.admin(route.method, path, '{}', { 'content-type': 'text/plain' });
+    assert.equal(answer.status, 422, route.path);
+    assert.equal(answer.body.detail[0].type, 'model_attributes_type', route.path);
+  }
+});
+
+test('other verbs are 405, unknown paths 404, and HEAD and OPTIONS are no routes', async () => {
+  for (const method of ['PUT', 'DELETE', 'OPTIONS', 'HEAD']) {
+    const answer = await kit.as.admin(method, '/dagTags');
+    assert.equal(answer.status, 405, method);
+    if (method !== 'HEAD') assert.deepEqual(answer.body, { detail: 'Method Not Allowed' });
+    assert.equal(answer.headers.get('allow'), 'GET');
+  }
+  for (const path of ['/no-such-thing', '/dags/', '/dags/a%2Fb', '/dags/%E0%A4%A', '/pool']) {
+    const answer = await kit.as.admin('GET', path);
+    assert.deepEqual([answer.status, answer.body], [404, { error: 'API route not found' }], path);
+  }
+});
+
+const text = fc.oneof(
+  fc.string({ unit: 'grapheme', maxLength: 30 }),
+  fc.string({ unit: 'binary', maxLength: 30 }),
+  fc.constantFrom(
+    '',
+    '~',
+    '..',
+    '%',
+    '|',
+    '-1',
+    '1e999',
+    '\u0000',
+    '\\',
+    "'; DROP TABLE dag; --",
+    'x'.repeat(600),
+    '2024-01-01',
+    '2024-01-01T00:00:00Z',
+    '99999999999999999999',
+    'NaN',
+    '__proto__',
+  ),
+);
+const json = fc.oneof(fc.jsonValue({ maxDepth: 4 }), text, fc.integer(), fc.constant(null));
+/** Names that routes know, so that random bodies get past the outer shape. */
+const fieldNames = fc.constantFrom(
+  'key',
+  'value',
+  'description',
+  'name',
+  'pool',
+  'slots',
+  'include_deferred',
+  'team_name',
+  'connection_id',
+  'conn_type',
+  'extra',
+  'port',
+  'password',
+  'is_paused',
+  'logical_date',
+  'dag_run_id',
+  'conf',
+  'note',
+  'run_after',
+  'state',
+  'dry_run',
+  'only_failed',
+  'task_ids',
+  'new_state',
+  'include_past',
+  'include_future',
+  'actions',
+  'start_date',
+  'end_date',
+  'order_by',
+  'page_limit',
+  'page_offset',
+  'dag_ids',
+  'states',
+  'duration_gte',
+  'data_interval_start',
+  'data_interval_end',
+  'partition_key',
+);
+const body = fc.oneof(json, fc.dictionary(fieldNames, json, { maxKeys: 6 }));
+const parameters = fc.constantFrom(
+  'limit',
+  'offset',
+  'order_by',
+  'cursor',
+  'state',
+  'run_type',
+  'tags',
+  'owners',
+  'dag_id_pattern',
+  'dag_id_prefix_pattern',
+  'run_id_pattern',
+  'map_index',
+  'try_number',
+  'version_number',
+  'update_mask',
+  'start_date_gte',
+  'end_date_lt',
+  'duration_gt',
+  'conf_contains',
+  'token',
+  'deserialize',
+  'stringify',
+  'xcom_key',
+  'last_dag_run_state',
+  'is_favorite',
+  'paused',
+  'before',
+  'after',
+  'tags_match_mode',
+  'next',
+  'variable_key_pattern',
+  'pool_name_prefix_pattern',
+  'dag_version',
+  'is_alive',
+  'rendered_map_index_pattern',
+  'task_group_id',
+);
+const query = fc.array(fc.tuple(parameters, text), { maxLength: 4 });
+
+for (const route of routes) {
+  test(`${route.method} ${route.path} never fails, whatever it is asked`, async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.boolean(),
+        fc.dictionary(
+          fc.constantFrom('dag_id', 'dag_run_id', 'task_id', 'map_index', 'try_number', '*', 'connection_id'),
+          text,
+          { maxKeys: 2 },
+        ),
+        query,
+        body,
+        async (real, names, pairs, sent) => {
+          const path = concrete(route.path, (name) => (real ? known(name) : (names[name] ?? known(name))));
+          const search = new URLSearchParams(pairs).toString();
+          const url = search === '' ? path : `${path}?${search}`;
+          const answer = await kit.as.admin(route.method, url, route.method === 'GET' ? undefined : sent);
+          fine(answer, `${route.method} ${url} ${JSON.stringify(sent)}`);
+        },
+      ),
+      { numRuns: RUNS },
+    );
+  });
+}
