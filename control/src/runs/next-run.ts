@@ -21,8 +21,16 @@ export type Tick = {
 export async function refreshNextRun(tx: Db, model: DagModel, nowIso: string, taken?: Tick): Promise<void> {
   const row = await findLastAutomaticRun(tx, model.dagId);
   const runs: LastRun[] = [];
-  if (row) runs.push(lastRun(row.run_after, row.data_interval_start, row.data_interval_end));
-  if (taken) runs.push(lastRun(taken.next_create_after, taken.next_interval_start, taken.next_interval_end));
+  if (row) {
+    runs.push(
+      lastRun({
+        next_create_after: row.run_after,
+        next_interval_start: row.data_interval_start,
+        next_interval_end: row.data_interval_end,
+      }),
+    );
+  }
+  if (taken) runs.push(lastRun(taken));
   runs.sort((a, b) => a.runAfterMs - b.runAfterMs);
   const next = nextRun(model, runs.at(-1) ?? null, Date.parse(nowIso));
   await setNextRun(tx, model.dagId, {
@@ -33,9 +41,11 @@ export async function refreshNextRun(tx: Db, model: DagModel, nowIso: string, ta
   });
 }
 
-function lastRun(runAfter: string, start: string | null, end: string | null): LastRun {
+/** A tick as the run that it makes, or would have made. */
+export function lastRun(tick: Tick): LastRun {
+  const { next_interval_start: start, next_interval_end: end } = tick;
   const interval = start === null || end === null ? null : { startMs: Date.parse(start), endMs: Date.parse(end) };
-  return { runAfterMs: Date.parse(runAfter), interval };
+  return { runAfterMs: Date.parse(tick.next_create_after), interval };
 }
 
 /** The next automatic run after `last`, or null. */

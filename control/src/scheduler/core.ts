@@ -53,6 +53,8 @@ const HELD_RUN_PAUSE_MS = 20;
 export function createSchedulerCore(options: CoreOptions): SchedulerCore {
   const { db, clock, log } = options;
   const agenda = createAgenda();
+  /** Runs that are marked only because another run of their Dag was looked at. */
+  const derived = new Set<number>();
 
   const readDue = async (): Promise<void> => {
     const due = await findNextDue(db, instantIso(clock.nowMs()));
@@ -87,10 +89,15 @@ export function createSchedulerCore(options: CoreOptions): SchedulerCore {
       if (options.createsRuns) agenda.wantCreate();
     }
     if (result.more) agenda.wantStart();
-    // An end in one run may be what the next one waits for; that one's own examination must not mark the first again.
-    const ended = new Set(result.ended.map(({ run }) => run.dag_id));
-    const past = result.dagsWaitingForPast.filter((dagId) => ended.has(dagId));
-    if (past.length > 0) for (const id of await findRunningRunsOf(db, past)) agenda.mark(id);
+    // What happened in one run may be what another one waits for. Runs that are looked at for that reason alone do not pass
+    // it on, so that two runs do not wake each other for ever.
+    const past = result.waitingForPast.filter(({ runId }) => !derived.delete(runId)).map(({ dagId }) => dagId);
+    if (past.length === 0) return;
+    for (const id of await findRunningRunsOf(db, past)) {
+      if (result.wakes.has(id)) continue;
+      derived.add(id);
+      agenda.mark(id);
+    }
   };
 
   /** After a failure that is not the database's absence: one by one, so that a broken run does not hold up the others. */

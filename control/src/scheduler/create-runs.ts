@@ -4,11 +4,11 @@ import { insertDagRun } from '@airlock/store/queries/dag-run/insert';
 import { type DueDag, lockDueDags } from '@airlock/store/queries/schedule/due';
 import { insertTaskInstances } from '@airlock/store/queries/task-instance/insert';
 import type { DagModel } from '../domain/dag-model.ts';
-import { instantIso, instantMs } from '../domain/instants.ts';
+import { instantIso, instantIsoOrNull, instantMs } from '../domain/instants.ts';
 import { generateRunId } from '../domain/run-id.ts';
 import { loadModels } from '../runs/models.ts';
 import { initialTaskInstances } from '../runs/new-task-instances.ts';
-import { refreshNextRun } from '../runs/next-run.ts';
+import { lastRun, nextRun, refreshNextRun, type Tick } from '../runs/next-run.ts';
 
 export type CreateResult = {
   readonly created: readonly number[];
@@ -31,14 +31,31 @@ export async function createDueRuns(tx: Db, options: { nowMs: number; limit: num
   for (const dag of due) {
     const model = models.get(dag.current_version_id);
     if (!model) continue;
+    const tick = newestDue(dag, model, options.nowMs);
     if (dag.allowed_run_types && !dag.allowed_run_types.includes('scheduled')) denied.push(dag.dag_id);
     else {
-      const id = await createScheduledRun(tx, dag, model, nowIso);
+      const id = await createScheduledRun(tx, { ...dag, ...tick }, model, nowIso);
       if (id !== null) created.push(id);
     }
-    await refreshNextRun(tx, model, nowIso, dag);
+    await refreshNextRun(tx, model, nowIso, tick);
   }
   return { created, more: due.length > 0, denied };
+}
+
+/**
+ * Without catchup an outage, or a pause, yields one run, the newest: a stored tick after which another one is due already is
+ * passed over. Not so where the next run always begins at once (@continuous).
+ */
+function newestDue(dag: DueDag, model: DagModel, nowMs: number): Tick & { readonly next_logical_date: string | null } {
+  if (model.catchup || model.timetable.type === 'ContinuousTimetable') return dag;
+  const next = nextRun(model, lastRun(dag), nowMs);
+  if (next === null || next.runAfterMs > nowMs) return dag;
+  return {
+    next_create_after: instantIso(next.runAfterMs),
+    next_logical_date: instantIsoOrNull(next.logicalDateMs),
+    next_interval_start: instantIsoOrNull(next.interval?.startMs ?? null),
+    next_interval_end: instantIsoOrNull(next.interval?.endMs ?? null),
+  };
 }
 
 async function createScheduledRun(tx: Db, dag: DueDag, model: DagModel, nowIso: string): Promise<number | null> {

@@ -42,7 +42,7 @@ export type PassResult = {
   readonly started: readonly number[];
   readonly queued: number;
   /** Runs whose Dags wait for their past: others of the same Dags may go on now. */
-  readonly dagsWaitingForPast: readonly string[];
+  readonly waitingForPast: ReadonlyArray<{ readonly runId: number; readonly dagId: string }>;
   /** The queue may hold more than was taken in one go. */
   readonly more: boolean;
 };
@@ -76,7 +76,9 @@ export async function runPass(tx: Db, options: PassOptions): Promise<PassResult>
     ended: decided.flatMap(({ run, decision }) => (decision.end ? [{ run, ...decision.end }] : [])),
     started,
     queued,
-    dagsWaitingForPast: decided.filter(({ snapshot }) => waitsForPast(snapshot.model)).map(({ run }) => run.dag_id),
+    waitingForPast: decided
+      .filter(({ snapshot }) => waitsForPast(snapshot.model))
+      .map(({ run }) => ({ runId: run.id, dagId: run.dag_id })),
     more: (queued > 0 && candidates.length >= options.maxQueued) || started.length >= MAX_RUNS_PER_PASS,
   };
 }
