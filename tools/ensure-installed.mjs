@@ -99,10 +99,21 @@ function install() {
     );
   }
   writeFileSync(stampFile, wantedStamp());
+  if (!existsSync(join(root, '.cache', 'services'))) warm();
+}
+
+/** Loads each service once, so that the first start is a warm one. Nothing depends on it. */
+function warm() {
+  const entry = join(root, 'standalone', 'bin', 'warm-cache.ts');
+  const args = ['--disable-warning=ExperimentalWarning', entry];
+  spawnSync(join(modules, '.bin', 'node'), args, { cwd: root, stdio: 'ignore', timeout: 60_000 });
 }
 
 if (process.argv[2] === '--stamp') {
-  if (existsSync(join(modules, '.bin', 'node'))) writeFileSync(stampFile, wantedStamp());
+  if (existsSync(join(modules, '.bin', 'node'))) {
+    writeFileSync(stampFile, wantedStamp());
+    warm();
+  }
 } else if (!isInstalled()) {
   install();
 }

@@ -1,0 +1,5 @@
+/** Fills the compile caches of the services. Run after an installation; see ../src/warm-cache.ts. */
+import { warmCaches } from '../src/warm-cache.ts';
+
+// An installation that we may not write to has its caches in the data folder instead.
+await warmCaches().catch(() => undefined);
