@@ -17,6 +17,7 @@ import { encodeNeeds, type Needs, NO_NEEDS } from '@airlock/contract/dag/needs';
 import { z } from '@airlock/contract/schema';
 import { decodeEvent, EVENT_CHANNEL, type StoreEvent, sql } from '@airlock/store';
 import { createVerifier, thumbprint } from '@airlock/token-verify';
+import type { FastifyInstance } from 'fastify';
 import pino from 'pino';
 import { testDatabase } from '../../../tests/kit/database.ts';
 import { createSigner, loadSigningKey, startTokenServer } from '../../../token-sign/src/index.ts';
@@ -42,6 +43,8 @@ export type Send = {
   readonly json?: unknown;
   readonly body?: string | Uint8Array;
   readonly headers?: Record<string, string>;
+  /** Another replica than the first. */
+  readonly base?: string;
 };
 
 export type Key = { readonly privateKey: KeyObject; readonly jwk: PublicJwk; readonly jkt: string };
@@ -142,17 +145,19 @@ export async function startExecutionApi(
     },
     () => undefined,
   );
+  const newVerifier = () =>
+    createVerifier({
+      keys,
+      userAudience: config.api_auth.jwt_audience,
+      leewaySeconds: options.leewaySeconds ?? config.api_auth.jwt_leeway,
+    });
   const deps: ControlDeps = {
     db,
     clock,
     log: pino({ level: process.env.TEST_LOG ?? 'silent' }),
     config,
     minter,
-    verifier: createVerifier({
-      keys,
-      userAudience: config.api_auth.jwt_audience,
-      leewaySeconds: options.leewaySeconds ?? config.api_auth.jwt_leeway,
-    }),
+    verifier: newVerifier(),
     events: {
       on: (listener) => {
         listeners.add(listener);
@@ -163,16 +168,22 @@ export async function startExecutionApi(
     secrets: createSecretBox(randomBytes(32).toString('base64url')),
     instanceId: randomUUID(),
   };
-  const app = createHttpServer(deps);
-  registerExecutionApi(app, deps);
-  await app.listen({ host: '127.0.0.1', port: 0 });
-  const address = app.server.address();
-  const base = `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}/execution`;
+  const apps: FastifyInstance[] = [];
+  /** One more server process, as far as it can be told: nothing shared but database and signer. @returns its base address */
+  const addReplica = async (): Promise<string> => {
+    const app = createHttpServer(deps);
+    registerExecutionApi(app, { ...deps, verifier: newVerifier() });
+    await app.listen({ host: '127.0.0.1', port: 0 });
+    apps.push(app);
+    const address = app.server.address();
+    return `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}/execution`;
+  };
+  const base = await addReplica();
   const nowSeconds = () => Math.floor(clock.nowMs() / 1000);
 
   const call = async (method: string, path: string, send: Send = {}): Promise<Answer> => {
     const headers: Record<string, string> = { ...send.headers };
-    const url = `${base}${path}`;
+    const url = `${send.base ?? base}${path}`;
     if (send.token !== undefined && !headers.authorization) {
       headers.authorization = `${send.key ? 'DPoP' : 'Bearer'} ${send.token}`;
     }
@@ -226,7 +237,7 @@ export async function startExecutionApi(
 
   const seedTask = async (run: Run, task: SeedTask = {}) => {
     const nowIso = new Date(clock.nowMs()).toISOString();
-    const id = randomUUID();
+    const id: string = randomUUID();
     const taskId = task.taskId ?? 'extract';
     const needs = task.needs === null ? null : encodeNeeds({ ...NO_NEEDS, ...task.needs });
     await db.query(sql`INSERT INTO task_instance (id, dag_run_id, dag_id, run_id, task_id, map_index, team, dag_version_id, state,
@@ -299,7 +310,7 @@ export async function startExecutionApi(
   };
 
   const close = async () => {
-    await app.close();
+    for (const app of apps) await app.close();
     minter.close();
     await tokenServer.close();
     await stopListening();
@@ -307,7 +318,7 @@ export async function startExecutionApi(
     await rm(home, { recursive: true, force: true });
   };
   return {
-    app,
+    addReplica,
     base,
     call,
     claim,

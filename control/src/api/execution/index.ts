@@ -4,6 +4,7 @@
  * caller's row together with its data and decides rights before anything is looked up → renewal of the token.
  */
 import { AppError, isAppError } from '@airlock/contract/errors';
+import { readCaller } from '@airlock/store/queries/task-instance/reads';
 import { createProofVerifier } from '@airlock/token-verify';
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
 import type { ControlDeps } from '../../deps.ts';
@@ -17,8 +18,9 @@ import type { Answer, Call, ExecutionContext } from './context.ts';
 import { sendError } from './errors.ts';
 import { createHeartbeatBatcher } from './heartbeats.ts';
 import { allowedMethods } from './not-found.ts';
-import { checkExecutionPolicy, EXECUTION_POLICY, SELF_PARAMETERS } from './policy.ts';
+import { checkExecutionPolicy, EXECUTION_POLICY, type ExecutionPolicyRow, SELF_PARAMETERS } from './policy.ts';
 import { EXECUTION_ROUTES, type Route } from './routes.ts';
+import { callerKey, requireLive } from './token-life.ts';
 import { type ApiVersion, NEWEST_VERSION, negotiateVersion } from './version.ts';
 
 declare module 'fastify' {
@@ -114,12 +116,17 @@ export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps): v
       },
       handler: async (request, reply) => {
         if (request.refusal !== undefined) throw request.refusal;
-        return send(reply, await answer(request, reply, route, row.cost));
+        return send(reply, await answer(request, reply, route, row));
       },
     });
   }
 
-  async function answer(request: FastifyRequest, reply: FastifyReply, route: Route, cost: number): Promise<Answer> {
+  async function answer(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    route: Route,
+    row: ExecutionPolicyRow,
+  ): Promise<Answer> {
     if ('open' in route) return await route.open(context, request);
     if ('withKey' in route) return await route.withKey(context, request, authenticator.proveKey(request));
     const { identity } = request;
@@ -134,12 +141,16 @@ export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps): v
       nowIso: nowIso(nowMs),
       version: request.apiVersion,
     };
-    budget.spend(identity.claims.sub, cost, nowMs);
+    budget.spend(identity.claims.sub, row.cost, nowMs);
     try {
       return await route.withToken(context, call);
     } catch (error) {
       if (isAppError(error, 'NOT_ENTITLED', 'TOKEN_INVALID', 'VALIDATION')) {
-        budget.charge(identity.claims.sub, Math.max(cost, 1) * REFUSAL_FACTOR, nowMs);
+        budget.charge(identity.claims.sub, Math.max(row.cost, 1) * REFUSAL_FACTOR, nowMs);
+      }
+      // What is wrong with a request is told to a live try only.
+      if (isAppError(error, 'VALIDATION') && identity.kind === 'execution' && !row.tellsEnded) {
+        await requireLive(context, call, await readCaller(db, callerKey(call)));
       }
       throw error;
     }

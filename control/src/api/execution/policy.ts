@@ -16,6 +16,8 @@ export type ExecutionPolicyRow = {
    * `claim` = what this supervisor was given.
    */
   readonly rights: 'own' | 'variable' | 'connection' | 'xcom' | 'run' | 'role' | 'claim' | 'none';
+  /** True for the few routes that tell an ended try how it stands; all others refuse it with 403. @see promise L1 */
+  readonly tellsEnded?: boolean;
   /** Points per call; 0 = an honest try is never turned away for it. @see promise L16 */
   readonly cost: number;
   /** What the body is, and how many bytes it may have; absent = JSON of the server's usual size. */
@@ -41,10 +43,11 @@ export const EXECUTION_POLICY: Readonly<Record<string, ExecutionPolicyRow>> = {
     self: 'path',
     rights: 'own',
     cost: 0,
+    tellsEnded: true,
   },
-  'PATCH /task-instances/:task_instance_id/state': own(0),
-  'PUT /task-instances/:task_instance_id/heartbeat': own(0),
-  'PUT /task-instances/:task_instance_id/rtif': own(2),
+  'PATCH /task-instances/:task_instance_id/state': { ...own(0), tellsEnded: true },
+  'PUT /task-instances/:task_instance_id/heartbeat': { ...own(0), tellsEnded: true },
+  'PUT /task-instances/:task_instance_id/rtif': { ...own(2), tellsEnded: true },
   'PATCH /task-instances/:task_instance_id/rendered-map-index': own(1),
   'PATCH /task-instances/:task_instance_id/skip-downstream': own(10),
   'GET /task-instances/:task_instance_id/previous-successful-dagrun': own(2),

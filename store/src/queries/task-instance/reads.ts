@@ -24,6 +24,15 @@ export async function readForCaller<T>(
   return rows[0] ?? null;
 }
 
+/** The caller's row alone. Locks nothing. @returns null when there is no live row of this id */
+export async function readCaller(db: Db, key: CallerKey): Promise<CallerRow | null> {
+  const rows = await db.query<CallerRow>(
+    sql`SELECT ${callerColumns(key)} FROM task_instance t WHERE t.id = ${key.id}`,
+    'ti_caller',
+  );
+  return rows[0] ?? null;
+}
+
 export type SuccessfulRun = {
   readonly data_interval_start: string | null;
   readonly data_interval_end: string | null;

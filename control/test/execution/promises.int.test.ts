@@ -1,0 +1,340 @@
+// The figures of promises L1, L2, L3, L6, L7 and L16. A tenth of the trials, whole with `npm run soak`.
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import test from 'node:test';
+import { type Db, type Sql, sql } from '@airlock/store';
+import { readConnectionFor, readVariableFor } from '@airlock/store/queries/token/named';
+import { getXCom } from '@airlock/store/queries/xcom/read';
+import { scaled } from '../../../tests/kit/seed.ts';
+import { EXECUTION_POLICY } from '../../src/api/execution/policy.ts';
+import { type Answer, newKey, type Send, type Server, startExecutionApi, type Try } from './kit.ts';
+
+const END = '2026-07-01T00:00:00Z';
+const beatBody = { hostname: 'worker-1', pid: 4242 };
+const refreshed = (answer: Answer) => answer.headers.get('refreshed-api-token');
+const claimsOf = (token: string) => JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString());
+
+/** Many running tries of one run and one worker. */
+async function startMany(server: Server, count: number, needs = { variables: ['v'] }): Promise<Try[]> {
+  const run = await server.seedRun();
+  const worker = await server.joinWorker();
+  for (let i = 0; i < count; i++) await server.seedTask(run, { mapIndex: i, needs, maxTries: 2 });
+  const workloads = await server.claim(worker, count);
+  return await Promise.all(
+    workloads.map(async (workload) => {
+      const context = await server.call('PATCH', `/task-instances/${workload.ti.id}/run`, {
+        key: worker.key,
+        token: workload.token,
+        json: server.runBody(),
+      });
+      return {
+        id: workload.ti.id,
+        taskId: 'extract',
+        mapIndex: -1,
+        run,
+        worker,
+        workload,
+        key: worker.key,
+        token: refreshed(context)!,
+        context,
+      };
+    }),
+  );
+}
+
+const ends: Record<string, (ti: Try) => [string, string, object]> = {
+  ...Object.fromEntries(
+    ['success', 'failed', 'skipped', 'removed', 'upstream_failed', 'up_for_retry'].map((state) => [
+      state,
+      (ti: Try) => ['PATCH', `/task-instances/${ti.id}/state`, { state, end_date: END }],
+    ]),
+  ),
+  up_for_reschedule: (ti) => [
+    'PATCH',
+    `/task-instances/${ti.id}/state`,
+    { state: 'up_for_reschedule', end_date: END, reschedule_date: END },
+  ],
+  'a dead process': (ti) => [
+    'POST',
+    `/workloads/${ti.id}/exit`,
+    { workload_jti: ti.workload.airlock!.workload_jti, outcome: 'died', exit_code: 1, signal: null, message: '' },
+  ],
+};
+
+test('L1: after the answer that ends a stretch its token is refused by every replica at once', async () => {
+  await using server = await startExecutionApi();
+  const replicas = [undefined, await server.addReplica(), await server.addReplica()];
+  let accepted = 0;
+  for (const [name, end] of Object.entries(ends)) {
+    for (const ti of await startMany(server, scaled(100, 10))) {
+      const read = (base?: string) => server.call('GET', '/variables/v', { key: ti.key, token: ti.token, base });
+      for (const base of replicas) assert.equal((await read(base)).status, 404, 'the control: alive everywhere');
+      const [method, path, json] = end(ti);
+      const ended = await server.call(method, path, {
+        key: ti.key,
+        token: name === 'a dead process' ? ti.worker.tokens.worker! : ti.token,
+        json,
+      });
+      assert.equal(ended.status, 204, ended.text);
+      for (const answer of await Promise.all(replicas.map(read))) if (answer.status !== 403) accepted++;
+    }
+  }
+  assert.equal(accepted, 0);
+});
+
+test('L2: no refusal, health answer or unknown route renews a token that is due', async () => {
+  await using server = await startExecutionApi();
+  const tries = await startMany(server, 20);
+  server.advance(250);
+  const requests: Array<(ti: Try) => [string, string, unknown?]> = [
+    () => ['GET', '/health'],
+    () => ['GET', '/health/ping'],
+    () => ['GET', '/no-such-route'],
+    () => ['POST', '/health'],
+    () => ['GET', '/variables/v'],
+    () => ['GET', '/variables/undeclared'],
+    () => ['GET', '/connections/undeclared'],
+    () => ['POST', '/workloads/claim', {}],
+    () => ['PATCH', `/task-instances/${randomUUID()}/state`, {}],
+    (ti) => ['PUT', `/task-instances/${ti.id}/heartbeat`, { hostname: 'other', pid: 1 }],
+    (ti) => ['PUT', `/task-instances/${ti.id}/heartbeat`, {}],
+    (ti) => ['PATCH', `/task-instances/${ti.id}/run`, server.runBody({ pid: 1 })],
+    (ti) => ['PATCH', `/task-instances/${ti.id}/state`, { state: 'deferred', classpath: 'a', next_method: 'b' }],
+    (ti) => ['GET', `/xcoms/${ti.run.dagId}/${ti.run.runId}/other/k`],
+  ];
+  let renewed = 0;
+  let sent = 0;
+  while (sent < scaled(10_000, 1_000)) {
+    const ti = tries[sent % tries.length]!;
+    const batch = requests.map(async (make) => {
+      const [method, path, json] = make(ti);
+      const answer = await server.call(method, path, { key: ti.key, token: ti.token, json });
+      assert.ok(answer.status >= 400 || path.startsWith('/health'), `${method} ${path} ${answer.status}`);
+      if (refreshed(answer) !== null) renewed++;
+    });
+    sent += (await Promise.all(batch)).length;
+  }
+  assert.equal(renewed, 0);
+  const honest = await server.call('PUT', `/task-instances/${tries[0]!.id}/heartbeat`, {
+    key: tries[0]!.key,
+    token: tries[0]!.token,
+    json: beatBody,
+  });
+  assert.notEqual(refreshed(honest), null);
+});
+
+test('L3: of every try at most two tokens are accepted at any instant, one is confirmed, and each reuse is found', async () => {
+  await using server = await startExecutionApi();
+  const tries = await startMany(server, scaled(1_000, 100));
+  const beat = async (ti: Try, token: string) =>
+    await server.call('PUT', `/task-instances/${ti.id}/heartbeat`, { key: ti.key, token, json: beatBody });
+  const each = async (tokenOf: (i: number) => string) => await Promise.all(tries.map((ti, i) => beat(ti, tokenOf(i))));
+  const statuses = (answers: Answer[]) => [...new Set(answers.map((answer) => answer.status))];
+  const old = (i: number) => tries[i]!.token;
+  server.advance(240);
+  const successors = (await each(old)).map(refreshed) as string[];
+  assert.deepEqual((await each(old)).map(refreshed), successors, 'a repeat gives no third token');
+  assert.equal(new Set(successors.map((token) => claimsOf(token).jti)).size, tries.length);
+  assert.deepEqual(statuses(await each((i) => successors[i]!)), [204]);
+  server.advance(29);
+  assert.deepEqual(statuses(await each(old)), [204]);
+  server.advance(2);
+  assert.deepEqual(statuses(await each(old)), [403]);
+  assert.deepEqual(statuses(await each((i) => successors[i]!)), [204]);
+  const found = await server.one<{ n: number }>(
+    sql`SELECT count(*)::integer AS n FROM event_log WHERE event = 'token_reuse_refused'`,
+  );
+  assert.equal(found.n, tries.length);
+});
+
+test('L6: every route meets every identity, and only those of its row pass', async () => {
+  await using server = await startExecutionApi();
+  const team = await server.startTry({ needs: {} }, await server.seedRun('dag_a'));
+  const far = await server.startTry({ needs: {} }, await server.seedRun('dag_b'));
+  const done = await server.startTry({ needs: {} }, await server.seedRun('dag_c'));
+  await server.call('PATCH', `/task-instances/${done.id}/state`, {
+    key: done.key,
+    token: done.token,
+    json: { state: 'success', end_date: END },
+  });
+  const { key, tokens, id: supervisorId } = await server.joinWorker(['worker', 'parse']);
+  const identities: Record<string, { kind: string; self: boolean; send: Send }> = {
+    nobody: { kind: 'none', self: false, send: {} },
+    garbage: { kind: 'none', self: false, send: { token: 'a.b.c' } },
+    user: {
+      kind: 'user',
+      self: false,
+      send: { token: await server.minter.mint('user', { sub: 'admin', ttlSeconds: 60, jti: 'a'.repeat(32) }) },
+    },
+    'the try': { kind: 'execution', self: true, send: { key: team.key, token: team.token } },
+    'its workload token': { kind: 'workload', self: true, send: { key: team.key, token: team.workload.token } },
+    'its token without the key': { kind: 'none', self: true, send: { key: newKey(), token: team.token } },
+    'its token as a bearer': { kind: 'none', self: true, send: { token: team.token } },
+    'a try of another Dag': { kind: 'execution', self: false, send: { key: far.key, token: far.token } },
+    'an ended try': { kind: 'ended', self: false, send: { key: done.key, token: done.token } },
+    worker: { kind: 'worker', self: true, send: { key, token: tokens.worker! } },
+    parser: { kind: 'parse', self: true, send: { key, token: tokens.parse! } },
+  };
+  const wrong: string[] = [];
+  let cells = 0;
+  for (const [name, row] of Object.entries(EXECUTION_POLICY)) {
+    const [method, pattern] = name.split(' ') as [string, string];
+    const path = pattern
+      .replace(':task_instance_id', team.id)
+      .replace(':supervisor_id', supervisorId)
+      .replace(':dag_id', 'dag_a')
+      .replace(':run_id', team.run.runId)
+      .replace(':task_id', 'extract')
+      .replace(':conn_id', 'c')
+      .replace(':bundle_name', 'b')
+      .replace('*', 'k');
+    for (const [who, identity] of Object.entries(identities)) {
+      // An empty body passes no check, so nothing is changed by those who get through.
+      const json = method === 'GET' || method === 'HEAD' ? undefined : {};
+      const answer = await server.call(method, path, { ...identity.send, json });
+      const entitled =
+        row.tokens === 'public' ||
+        (Array.isArray(row.tokens) &&
+          (row.tokens as readonly string[]).includes(identity.kind) &&
+          (row.self === 'none' || identity.self));
+      const refused = answer.status === 401 || answer.status === 403;
+      // The thing itself may still be refused by rights; that is the other matrix (rights.int.test.ts).
+      if (entitled ? refused && row.rights === 'own' : !refused && row.tokens !== 'ticket')
+        wrong.push(`${who}: ${name} → ${answer.status}`);
+      cells++;
+    }
+  }
+  assert.deepEqual(wrong, []);
+  assert.ok(cells >= 300, String(cells));
+});
+
+/** The plan of the statement that `work` runs, with what was really executed. */
+async function planOf(db: Db, work: (db: Db) => Promise<unknown>): Promise<string> {
+  let plan = '';
+  await work({
+    query: async <Row>(statement: Sql) => {
+      const rows = await db.query<Record<string, string>>(
+        sql`EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) ${statement}`,
+      );
+      plan = rows.map((row) => row['QUERY PLAN']).join('\n');
+      return [] as Row[];
+    },
+  });
+  return plan;
+}
+
+test('L7: the look-up of what is not declared is never executed, and that of what is declared is', async () => {
+  await using server = await startExecutionApi();
+  await server.db.query(sql`INSERT INTO variable (key, val) VALUES ('canary', 'x'), ('v', 'x')`);
+  const ti = await server.startTry({ needs: { variables: ['v'], connections: ['c'], xcoms: ['load'] } });
+  const key = { id: ti.id, jti: claimsOf(ti.token).jti, nowIso: new Date(server.nowMs()).toISOString() };
+  const context = { mode: 'auto', multiTeam: false } as const;
+  const place = (taskId: string) => ({ dagId: ti.run.dagId, runId: ti.run.runId, taskId, mapIndex: -1, key: 'k' });
+  for (const [table, allowed, denied] of [
+    [
+      'variable',
+      (db: Db) => readVariableFor(db, key, 'v', context),
+      (db: Db) => readVariableFor(db, key, 'canary', context),
+    ],
+    [
+      'connection',
+      (db: Db) => readConnectionFor(db, key, 'c', context),
+      (db: Db) => readConnectionFor(db, key, 'canary', context),
+    ],
+    [
+      'xcom',
+      (db: Db) => getXCom(db, key, place('load'), context),
+      (db: Db) => getXCom(db, key, place('side'), context),
+    ],
+  ] as const) {
+    const executed = async (work: (db: Db) => Promise<unknown>) => {
+      const scans = (await planOf(server.db, work))
+        .split('\n')
+        .filter((line) => new RegExp(`(Scan|on) .*\\b${table}\\b`).test(line));
+      assert.ok(scans.length > 0, `a scan of ${table} in the plan`);
+      return scans.filter((line) => !line.includes('never executed')).length > 0;
+    };
+    assert.deepEqual([await executed(allowed), await executed(denied)], [true, false], table);
+  }
+});
+
+test('L7: how long a refusal takes does not tell whether the thing exists', async () => {
+  // Real time, so that the budget for refusals fills again.
+  await using server = await startExecutionApi({}, { realTime: true });
+  await server.db.query(sql`INSERT INTO variable (key, val) VALUES ('canary-1', 'x')`);
+  const ti = await server.startTry({ needs: {} });
+  const timed = async (name: string) => {
+    const before = performance.now();
+    assert.equal((await server.call('GET', `/variables/${name}`, { key: ti.key, token: ti.token })).status, 403);
+    return performance.now() - before;
+  };
+  for (let i = 0; i < 50; i++) await timed('canary-1');
+  const round = async (): Promise<number> => {
+    const [there, absent]: [number[], number[]] = [[], []];
+    for (let i = 0; i < scaled(1_000, 200); i++) {
+      // The order alternates, so that neither is always the one that follows a pause.
+      for (const list of i % 2 ? [there, absent] : [absent, there])
+        list.push(await timed(list === there ? 'canary-1' : 'canary-2'));
+    }
+    return mannWhitney(there, absent);
+  };
+  // By chance alone one round in a hundred is below 0.01; three in a row are one in a million.
+  const found: number[] = [];
+  for (let i = 0; i < 3; i++) {
+    found.push(await round());
+    if (found.at(-1)! > 0.01) return;
+  }
+  assert.fail(`p = ${found.join(', ')}`);
+});
+
+/** Two-sided p of the rank-sum test, by the normal approximation. @see Mann and Whitney 1947 */
+function mannWhitney(a: readonly number[], b: readonly number[]): number {
+  const all = [...a.map((value) => ({ value, first: true })), ...b.map((value) => ({ value, first: false }))].sort(
+    (x, y) => x.value - y.value,
+  );
+  const ranks = all.reduce((sum, { first }, i) => sum + (first ? i + 1 : 0), 0);
+  const u = ranks - (a.length * (a.length + 1)) / 2;
+  const sigma = Math.sqrt((a.length * b.length * (a.length + b.length + 1)) / 12);
+  const z = Math.abs(u - (a.length * b.length) / 2) / sigma;
+  // Complementary error function, Abramowitz and Stegun 7.1.26.
+  const t = 1 / (1 + (0.3275911 * z) / Math.SQRT2);
+  const poly = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+  return poly * Math.exp((-z * z) / 2);
+}
+
+test('L16: a caller that spends its budget gets 429 with Retry-After; its heartbeat and its report are never refused for it', async () => {
+  await using server = await startExecutionApi();
+  const ti = await server.startTry({ needs: {} });
+  const send = { key: ti.key, token: ti.token };
+  let limited: Answer | undefined;
+  for (let i = 0; i < 60 && !limited; i++) {
+    const batch = await Promise.all(
+      Array.from({ length: 25 }, () =>
+        server.call('POST', `/xcoms/${ti.run.dagId}/${ti.run.runId}/other/k`, { ...send, json: 1 }),
+      ),
+    );
+    limited = batch.find((answer) => answer.status === 429);
+  }
+  assert.ok(limited);
+  assert.match(limited.headers.get('retry-after')!, /^[1-9]\d*$/);
+  assert.equal(limited.headers.get('airlock-error'), 'RATE_LIMITED');
+  const other = await server.startTry({ needs: { variables: ['v'] } });
+  assert.equal(
+    (await server.call('GET', '/variables/v', { key: other.key, token: other.token })).status,
+    404,
+    'another try is not touched',
+  );
+  assert.equal(
+    (await server.call('PUT', `/task-instances/${ti.id}/heartbeat`, { ...send, json: beatBody })).status,
+    204,
+  );
+  assert.equal(
+    (
+      await server.call('PATCH', `/task-instances/${ti.id}/state`, {
+        ...send,
+        json: { state: 'success', end_date: END },
+      })
+    ).status,
+    204,
+  );
+});
