@@ -106,7 +106,8 @@ function install() {
 function warm() {
   const entry = join(root, 'standalone', 'bin', 'warm-cache.ts');
   const args = ['--disable-warning=ExperimentalWarning', entry];
-  spawnSync(join(modules, '.bin', 'node'), args, { cwd: root, stdio: 'ignore', timeout: 60_000 });
+  const env = { ...process.env, NODE_COMPILE_CACHE: join(root, '.cache', 'compile') };
+  spawnSync(join(modules, '.bin', 'node'), args, { cwd: root, env, stdio: 'ignore', timeout: 60_000 });
 }
 
 if (process.argv[2] === '--stamp') {

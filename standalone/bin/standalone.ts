@@ -6,6 +6,8 @@ import { becomeNonDumpable } from '@airlock/proc/native/process';
 
 becomeNonDumpable();
 const { runStandalone } = await import('../src/main.ts');
+// Whoever read our output may go, and we do not end with them.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 process.exitCode = await runStandalone({
   env: process.env,
   nowMs: () => Date.now(),

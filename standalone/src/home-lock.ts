@@ -61,7 +61,11 @@ export async function takeHome(path: string, home: string, patienceMs: number): 
       const started = startedAt(pid);
       return started === null ? [] : [{ pid, started }];
     });
-    held.note(JSON.stringify({ pid: process.pid, children } satisfies Note));
+    try {
+      held.note(JSON.stringify({ pid: process.pid, children } satisfies Note));
+    } catch {
+      // A full disk: the lock itself holds, only what the next start would know after a kill is missing.
+    }
   };
   await outlast(readNote(held.left)?.children ?? [], patienceMs);
   record([]);

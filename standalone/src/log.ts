@@ -48,12 +48,16 @@ export function textOf(line: string): string {
 export function createLog(options: LogOptions): Log {
   let size = sizeOf(options.path);
   const toFile = (text: string) => {
-    if (size > options.maxBytes) {
-      renameSync(options.path, `${options.path}.1`);
-      size = 0;
+    try {
+      if (size > options.maxBytes) {
+        renameSync(options.path, `${options.path}.1`);
+        size = 0;
+      }
+      appendFileSync(options.path, text, { mode: 0o600 });
+      size += Buffer.byteLength(text);
+    } catch {
+      // A full disk must not end everything: the line is lost, and those on the terminal are not.
     }
-    appendFileSync(options.path, text, { mode: 0o600 });
-    size += Buffer.byteLength(text);
   };
   const emit = (process: string, level: Level, line: string) => {
     const time = new Date(options.nowMs()).toISOString();

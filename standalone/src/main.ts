@@ -35,7 +35,7 @@ const LOG_BYTES = 16 * 1024 * 1024;
 /** Runs until it is told to stop. @returns exit status: 0 after an orderly stop, 2 when it can't start */
 export async function runStandalone(options: StandaloneOptions): Promise<number> {
   const stop = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort(signal));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort(signal));
   try {
     const { config, home, file } = loadConfig(options.env);
     const layout = layoutOf(home, config);
