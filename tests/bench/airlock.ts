@@ -3,6 +3,8 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { socketAddress } from '@airlock/contract/database-address';
+import { openDatabase, sql } from '@airlock/store';
 import { ADMIN_PASSWORD, repositoryRoot, type Standalone, startStandalone } from '../kit/standalone.ts';
 import { tempHome } from '../kit/temp-home.ts';
 import { waitFor } from '../kit/wait.ts';
@@ -32,6 +34,7 @@ export type Amount = {
 const SETTLE_MS = 5_000;
 const HEARTBEAT_CONNECTIONS = 8;
 const HOLD_QUEUE = 'bench_hold';
+const HOLD_POOL = 'bench_closed';
 
 /** @param say gets a line about what is being measured */
 export async function measureAirlock(amount: Amount, say: (text: string) => void): Promise<Figures> {
@@ -72,12 +75,18 @@ export async function measureAirlock(amount: Amount, say: (text: string) => void
   }
 }
 
-/** Heartbeats of one running try, as fast as the server takes them. The try's token is a plain bearer, as foreign workers hold it. */
+/**
+ * Heartbeats of one running try, as fast as the server takes them. The try's token is a plain bearer, as foreign workers
+ * hold it. Such a token is never given for a TypeScript task, so the task is made a foreign one in the database while its
+ * pool is closed.
+ */
 export async function measureHeartbeats(amount: Amount): Promise<number> {
   const capture = mkdtempSync(join(tmpdir(), 'airlock-bench-'));
   chmodSync(capture, 0o777);
   const dag = `import { dag } from '@airlock/sdk';
-export default dag('held', { schedule: null, startDate: '2024-01-01' }, (d) => { d.task('t', { queue: '${HOLD_QUEUE}', run: async () => 1 })(); });`;
+export default dag('held', { schedule: null, startDate: '2024-01-01' }, (d) => {
+  d.task('t', { queue: '${HOLD_QUEUE}', pool: '${HOLD_POOL}', run: async () => 1 })();
+});`;
   const airlock = await startStandalone({
     dags: { 'held.ts': dag },
     env: {
@@ -95,9 +104,33 @@ export default dag('held', { schedule: null, startDate: '2024-01-01' }, (d) => {
   }
 }
 
+async function makeForeign(airlock: Standalone): Promise<void> {
+  const url = socketAddress({
+    role: 'airlock_owner',
+    password: readFileSync(join(airlock.home, 'keys/postgres-airlock_owner'), 'utf8').trim(),
+    database: 'airlock',
+    socketDir: join(airlock.home, 'run/postgres'),
+  });
+  const db = openDatabase({ url, maxConnections: 1, applicationName: 'bench', onError: () => undefined });
+  try {
+    await waitFor('the task instance is there', async () => {
+      const changed = await db.query(
+        sql`UPDATE task_instance SET runtime = 'python', needs = NULL WHERE dag_id = 'held' RETURNING id`,
+      );
+      return changed.length > 0;
+    });
+  } finally {
+    await db.close();
+  }
+}
+
 async function heartbeat(airlock: Standalone, file: string, amount: Amount): Promise<number> {
   await waitFor('the Dag is known', () => airlock.api('GET', '/api/v2/dags/held'), { timeoutMs: 20_000 });
+  const pool = { name: HOLD_POOL, slots: 0, include_deferred: false };
+  await airlock.api('POST', '/api/v2/pools', pool);
   await airlock.api('POST', '/api/v2/dags/held/dagRuns', { logical_date: null });
+  await makeForeign(airlock);
+  await airlock.api('PATCH', `/api/v2/pools/${HOLD_POOL}`, { ...pool, slots: 1 });
   await waitFor('the workload was handed out', () => existsSync(file), { timeoutMs: 20_000 });
   const workload = JSON.parse(readFileSync(file, 'utf8')) as { token: string; ti: { id: string } };
   const who = { hostname: 'bench', unixname: 'bench', pid: 4242 };
