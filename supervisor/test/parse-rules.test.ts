@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import type { ParseReport } from '@airlock/contract/supervisor-api';
 import { BundleParser } from '../src/parse/bundle-parser.ts';
 import { allowedInput, digestOf } from '../src/parse/digest.ts';
+import { standIn } from '../src/parse/inputs.ts';
 import type { ParsedFile } from '../src/parse/parse-child.ts';
 import { isParsedName, scanBundle } from '../src/parse/scan.ts';
 import { makeSlots } from '../src/parse/slots.ts';
@@ -60,6 +61,7 @@ function parserOf(root: string, results: Record<string, ParsedFile>) {
       return results[relative] ?? RESULT;
     },
     withSlot: makeSlots(2),
+    stuckRetryMs: 0,
     onReport: (report) => reports.push(report),
     onListing: (files) => listings.push(files),
     onScan: () => undefined,
@@ -129,6 +131,31 @@ test('a file that could not be bundled is tried again when anything changes, sin
   const again = await settle();
   assert.deepEqual(again.parsed, ['a.ts', 'lib.ts']);
   assert.ok(again.reports.some((r) => r.relative_fileloc === 'a.ts' && r.import_error === null && r.dags.length === 1));
+});
+
+test('so it is when a file that is no Dag file comes, or is said to have changed', async () => {
+  using f = folder({ 'a.ts': `import '@airlock/sdk'`, 'rows.json': '{' });
+  const { parser, settle } = parserOf(f.root, { 'a.ts': { ...RESULT, bundled: false, importError: 'no ./rows.csv' } });
+  await settle();
+  f.put('rows.csv', '1');
+  assert.deepEqual((await settle()).parsed, ['a.ts']);
+  assert.deepEqual((await settle()).parsed, []);
+  f.put('rows.json', '{}');
+  parser.refresh(true);
+  assert.deepEqual((await settle()).parsed, ['a.ts']);
+});
+
+test('a package counts as its package.json, whose replacement parses anew what imports it', async () => {
+  using f = folder({ 'a.ts': '1', 'node_modules/@s/p/package.json': '1', 'node_modules/@s/p/lib/x.js': '1' });
+  const { settle } = parserOf(f.root, { 'a.ts': withDag({ inputs: ['node_modules/@s/p/lib/x.js'] }) });
+  await settle();
+  f.put('node_modules/@s/p/package.json', '2');
+  assert.deepEqual((await settle()).parsed, ['a.ts']);
+  assert.equal(
+    standIn('../node_modules/.store/q@1/node_modules/q/a/b.js'),
+    '../node_modules/.store/q@1/node_modules/q/package.json',
+  );
+  assert.equal(standIn('lib/x.ts'), 'lib/x.ts');
 });
 
 test('removed files leave the listing', async () => {

@@ -7,17 +7,17 @@
  * export), else a helper, about which nothing is said.
  */
 import { createHash } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ParseReport } from '@airlock/contract/supervisor-api';
-import { allowedInput, digestOf, stampOf } from './digest.ts';
 import { plainImportError } from './import-error.ts';
+import { Inputs } from './inputs.ts';
 import type { ParsedFile, ParseFile } from './parse-child.ts';
-import { packageFolders, type Scan, scanBundle } from './scan.ts';
+import { type Scan, scanBundle } from './scan.ts';
 
 const SDK_NAME = '@airlock/sdk';
-/** File times lag behind the clock by up to a tick of the kernel. */
-const FILE_TIME_GRAIN_MS = 10;
+/** Least time between two tries of a file that can't be bundled, where the folder changes all the time. */
+const STUCK_RETRY_MS = 1_000;
 
 export type BundleParserOptions = {
   readonly name: string;
@@ -29,6 +29,8 @@ export type BundleParserOptions = {
   readonly onReport: (report: ParseReport) => void;
   readonly onListing: (files: readonly string[]) => void;
   readonly onScan: (scan: Scan) => void;
+  /** Default 1 s; for tests. */
+  readonly stuckRetryMs?: number;
   readonly log: { info(fields: object, text: string): void; warn(fields: object, text: string): void };
 };
 
@@ -40,6 +42,9 @@ type FileState = {
   /** Null until a parse has got as far as bundling. */
   inputs: readonly string[] | null;
   parsing: boolean;
+  /** Number of changes of the folder that had been seen when the last parse began, and when that was. */
+  generation: number;
+  startedAt: number;
   /** A change came while it was being parsed. */
   again: boolean;
   result: {
@@ -60,17 +65,24 @@ export class BundleParser {
   readonly #abort = new AbortController();
   readonly #running = new Set<Promise<void>>();
   #listed: string | null = null;
-  #packages: readonly string[] = [];
+  #inputs: Inputs;
+  #generation = 0;
+  #folderStamp = '';
+  #stuckTimer: NodeJS.Timeout | null = null;
 
   constructor(options: BundleParserOptions) {
     this.#options = options;
+    this.#inputs = new Inputs(options.root);
   }
 
-  /** Looks at the folder, and starts the parses that are due. Cheap when nothing has changed. */
-  refresh(): void {
+  /**
+   * Looks at the folder, and starts the parses that are due. Cheap when nothing has changed.
+   * @param noticed something is known to have changed, perhaps a file that is not looked at here.
+   */
+  refresh(noticed = false): void {
     if (this.#abort.signal.aborted) return;
     const scan = scanBundle(this.#options.root);
-    this.#packages = packageFolders(this.#options.root);
+    this.#inputs = new Inputs(this.#options.root);
     this.#options.onScan(scan);
     if (scan.cut)
       this.#options.log.warn({ bundle: this.#options.name }, 'the bundle is too large; some files are left out');
@@ -82,10 +94,13 @@ export class BundleParser {
       this.#listed = listing;
       this.#options.onListing(scan.files);
     }
-    const changed = scan.files.filter((path) => this.#isChanged(path));
-    // What could not be bundled may lack just the file that has changed now, or one that is no Dag file at all.
-    const unbundled = scan.files.filter((path) => !changed.includes(path) && this.#isStuck(path));
-    for (const path of [...changed, ...unbundled]) this.#start(path);
+    const folderStamp = [...scan.folders, ...scan.files].map((name) => this.#inputs.stamp(name || '.')).join('\n');
+    if (noticed || folderStamp !== this.#folderStamp) this.#generation++;
+    this.#folderStamp = folderStamp;
+    const changed = new Set(scan.files.filter((path) => this.#isChanged(path)));
+    // Those that were saved come first: what could not be bundled only may have become possible.
+    for (const path of changed) this.#start(path);
+    for (const path of scan.files) if (!changed.has(path) && this.#isStuck(path)) this.#start(path);
     this.#sayHelpers();
   }
 
@@ -109,6 +124,7 @@ export class BundleParser {
 
   async stop(): Promise<void> {
     this.#abort.abort(new Error('the dag-processor stops'));
+    if (this.#stuckTimer !== null) clearTimeout(this.#stuckTimer);
     await Promise.allSettled(this.#running);
   }
 
@@ -116,38 +132,28 @@ export class BundleParser {
     return [path, ...(state.inputs ?? [])];
   }
 
-  #pathOf(name: string): string | null {
-    return allowedInput(this.#options.root, this.#packages, name);
-  }
-
-  #stamp(name: string): string {
-    const path = this.#pathOf(name);
-    return path === null ? 'absent' : stampOf(path);
-  }
-
-  #digest(path: string, state: FileState): string {
-    return digestOf(this.#names(path, state).map((name) => ({ name, path: this.#pathOf(name) })));
-  }
-
   /** Stamps first, since they cost no reading; contents only where a stamp differs. */
   #isChanged(path: string): boolean {
     const state = this.#files.get(path)!;
     if (state.digest === null) return true;
     const names = this.#names(path, state);
-    const stamps = new Map(names.map((name) => [name, this.#stamp(name)]));
+    const stamps = this.#inputs.stamps(names);
     if (names.every((name) => state.stamps.get(name) === stamps.get(name))) return false;
     state.stamps = stamps;
-    return this.#digest(path, state) !== state.digest;
+    return this.#inputs.digest(names) !== state.digest;
   }
 
-  /** Not bundled, and the folder differs from what it was at that attempt. */
+  /** Not bundled, and the folder has changed since that attempt: it may lack just what has come. */
   #isStuck(path: string): boolean {
     const state = this.#files.get(path)!;
-    return state.inputs === null && state.result !== null && state.stamps.get('*') !== this.#folderStamp();
-  }
-
-  #folderStamp(): string {
-    return [...this.#files.keys()].map((path) => `${path}=${this.#stamp(path)}`).join('\n');
+    if (state.inputs !== null || state.result === null || state.generation === this.#generation) return false;
+    const wait = state.startedAt + (this.#options.stuckRetryMs ?? STUCK_RETRY_MS) - performance.now();
+    if (wait <= 0) return true;
+    this.#stuckTimer ??= setTimeout(() => {
+      this.#stuckTimer = null;
+      this.refresh();
+    }, wait);
+    return false;
   }
 
   #start(path: string): void {
@@ -181,23 +187,24 @@ export class BundleParser {
     const options = this.#options;
     const job = { bundleName: options.name, root: options.root, shownRoot: options.shownRoot, relative: path };
     // Stamped before the parse: a change during it is then seen as one.
-    const names = this.#names(path, state);
-    const before = new Map(names.map((name) => [name, this.#stamp(name)]));
+    const before = new Inputs(options.root).stamps(this.#names(path, state));
     const startedAtMs = Date.now();
-    const folder = this.#folderStamp();
+    state.generation = this.#generation;
+    state.startedAt = performance.now();
     const source = readText(join(options.root, path));
-    const startedAt = performance.now();
     const parsed = await options.parseFile(job, this.#abort.signal);
     if (this.#files.get(path) !== state) return;
-    const seconds = Math.round(performance.now() - startedAt) / 1000;
-    const bundled = parsed.bundled;
-    state.inputs = bundled ? parsed.inputs.filter((name) => this.#pathOf(name) !== null) : null;
-    state.stamps = new Map((state.inputs ?? []).map((name) => [name, this.#stamp(name)]));
-    state.stamps.set(path, this.#stamp(path)).set('*', folder);
-    state.digest = this.#digest(path, state);
+    const seconds = Math.round(performance.now() - state.startedAt) / 1000;
+    const after = new Inputs(options.root);
+    state.inputs = parsed.bundled ? after.accept(parsed.inputs) : null;
+    const names = this.#names(path, state);
+    state.stamps = after.stamps(names);
+    state.digest = after.digest(names);
     state.result = { parsed, source, digest: state.digest, seconds };
-    // What the parse saw is then older than what the digest says: it has to be done again.
-    if (this.#names(path, state).some((name) => this.#changedSince(name, before.get(name), startedAtMs))) {
+    const changed = (name: string) =>
+      before.has(name) ? before.get(name) !== after.stamp(name) : after.modifiedSince(name, startedAtMs, Date.now());
+    if (names.some(changed)) {
+      // What the parse saw is older than what the digest says: it has to be done again.
       state.digest = null;
       state.again = true;
     }
@@ -205,15 +212,6 @@ export class BundleParser {
     if (parsed.dags.length > 0 || this.#isOwnError(parsed, source))
       this.#report(path, state.result, parsed.importError);
     for (const warning of parsed.warnings) options.log.warn({ bundle: options.name, file: path }, warning);
-  }
-
-  /** @param stamp from before the parse, where the name was known by then; else only the file's time tells. */
-  #changedSince(name: string, stamp: string | undefined, startedAtMs: number): boolean {
-    const now = this.#stamp(name);
-    if (stamp !== undefined) return stamp !== now;
-    const path = this.#pathOf(name);
-    const changedMs = path === null ? 0 : (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0);
-    return changedMs >= startedAtMs - FILE_TIME_GRAIN_MS && changedMs <= Date.now();
   }
 
   /** An error of a file that is no Dag file and never was is its importer's affair. */
@@ -225,7 +223,7 @@ export class BundleParser {
   }
 
   #mentionsSdk(name: string): boolean {
-    const path = name.includes('node_modules/') ? null : this.#pathOf(name);
+    const path = name.includes('node_modules/') ? null : this.#inputs.pathOf(name);
     return path !== null && readText(path).includes(SDK_NAME);
   }
 
@@ -279,6 +277,8 @@ function newState(): FileState {
     stamps: new Map(),
     inputs: null,
     parsing: false,
+    generation: 0,
+    startedAt: 0,
     again: false,
     result: null,
     reportedDigest: null,

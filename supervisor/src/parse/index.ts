@@ -76,7 +76,7 @@ export function startParsing(options: ParsingOptions): Role {
       onScan: ({ folders }) => watch?.setFolders(folders),
       log: options.log,
     });
-    watch = watchTree(root, () => parser.refresh());
+    watch = watchTree(root, (noticed) => parser.refresh(noticed));
     // Watched before it is read: what changes in between is then seen twice rather than never.
     watch.setFolders(['']);
     parser.refresh();

@@ -1,0 +1,61 @@
+/** The files that a parse depends on, as one look at the folder sees them: each is looked at once, whoever needs it. */
+import { statSync } from 'node:fs';
+import { resolve, sep } from 'node:path';
+import { allowedInput, digestOf, stampOf } from './digest.ts';
+import { packageFolders } from './scan.ts';
+
+/** File times lag behind the clock by up to a tick of the kernel. */
+const FILE_TIME_GRAIN_MS = 10;
+
+/** Files of a package stand for its package.json: it is replaced when npm installs another version. */
+export function standIn(name: string): string {
+  const match = /^(.*(?:^|\/)node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(name);
+  return match ? `${match[1]}/package.json` : name;
+}
+
+export class Inputs {
+  readonly #root: string;
+  readonly #packages: readonly string[];
+  readonly #stamps = new Map<string, string>();
+
+  constructor(root: string) {
+    this.#root = root;
+    this.#packages = packageFolders(root);
+  }
+
+  /** Changes when the file does. Nothing is read; by name, so that it is cheap: contents go by the stricter `pathOf`. */
+  stamp(name: string): string {
+    let stamp = this.#stamps.get(name);
+    if (stamp === undefined) {
+      const path = resolve(this.#root, name);
+      const inside = [this.#root, ...this.#packages].some((folder) => path === folder || path.startsWith(folder + sep));
+      stamp = inside ? stampOf(path) : 'absent';
+      this.#stamps.set(name, stamp);
+    }
+    return stamp;
+  }
+
+  stamps(names: readonly string[]): Map<string, string> {
+    return new Map(names.map((name) => [name, this.stamp(name)]));
+  }
+
+  /** Those of a parse's inputs that it could see, packages by their stand-ins, each once. */
+  accept(names: readonly string[]): readonly string[] {
+    return [...new Set(names.map(standIn))].filter((name) => this.pathOf(name) !== null).sort();
+  }
+
+  pathOf(name: string): string | null {
+    return allowedInput(this.#root, this.#packages, name);
+  }
+
+  digest(names: readonly string[]): string {
+    return digestOf(names.map((name) => ({ name, path: this.pathOf(name) })));
+  }
+
+  /** By the file's own time; for a file of which there is no stamp from before. */
+  modifiedSince(name: string, sinceMs: number, nowMs: number): boolean {
+    const path = this.pathOf(name);
+    const changedMs = path === null ? 0 : (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0);
+    return changedMs >= sinceMs - FILE_TIME_GRAIN_MS && changedMs <= nowMs;
+  }
+}
