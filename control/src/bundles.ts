@@ -7,7 +7,7 @@ import { getConnection } from '@airlock/store/queries/connection/get';
 import { insertConnection } from '@airlock/store/queries/connection/write';
 import { getPool } from '@airlock/store/queries/pool/get';
 import { insertPool } from '@airlock/store/queries/pool/write';
-import { type BundleRow, countBundles, syncBundles } from '@airlock/store/queries/rest-meta/bundles';
+import { type BundleRow, bundleIsKnown, lockBundles, syncBundles } from '@airlock/store/queries/rest-meta/bundles';
 import { insertVariable } from '@airlock/store/queries/variable/write';
 import type { SecretBox } from './api/secrets/index.ts';
 import { secretOwner } from './api/secrets/stored.ts';
@@ -27,8 +27,8 @@ function invalid(text: string): AppError {
 
 /** The bundles that the configuration names. Pure. @throws CONFIG_INVALID */
 export function configuredBundles(config: Config, examplesDir: string | null): BundleRow[] {
-  const text = (config.dag_processor as { dag_bundle_config_list?: string | null }).dag_bundle_config_list ?? null;
-  const bundles = text === null || text.trim() === '' ? defaultBundles(config) : parseList(text, config);
+  const text = config.dag_processor.dag_bundle_config_list;
+  const bundles = text === null ? defaultBundles(config) : parseList(text, config);
   if (config.core.load_examples && examplesDir !== null) {
     bundles.push({ name: EXAMPLES_BUNDLE, path: examplesDir });
   }
@@ -71,11 +71,13 @@ export type BundleOptions = {
   readonly secrets: SecretBox;
 };
 
-/** Writes the bundle rows; on the very first start with examples also the variable, pool and connection which they use. */
+/** Writes the bundle rows; on the first start with examples also the variable, pool and connection which they use. */
 export async function prepareBundles(db: Database, options: BundleOptions): Promise<void> {
   const bundles = configuredBundles(options.config, options.examplesDir);
   await db.transaction(async (tx) => {
-    const first = (await countBundles(tx)) === 0;
+    // Once only: what an operator has deleted since stays deleted.
+    await lockBundles(tx);
+    const first = !(await bundleIsKnown(tx, EXAMPLES_BUNDLE));
     await syncBundles(tx, bundles);
     if (!first || !bundles.some((bundle) => bundle.name === EXAMPLES_BUNDLE)) return;
     const { secrets } = options;

@@ -1,6 +1,12 @@
-import { int, number } from './options.ts';
+import { int, number, optionalText } from './options.ts';
 
 export const DAG_PROCESSOR_OPTIONS = {
+  dag_bundle_config_list: optionalText({
+    readers: ['control'],
+    unit: 'JSON',
+    advice:
+      'Sources of Dag files: a list of {"name", "classpath", "kwargs": {"path"}}; local folders in this release. Unset: one bundle `dags-folder` over [core] dags_folder.',
+  }),
   parsing_processes: int(2, {
     readers: ['supervisor'],
     unit: 'count',

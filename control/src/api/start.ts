@@ -6,6 +6,7 @@ import type { FastifyInstance } from 'fastify';
 import type { ControlDeps } from '../deps.ts';
 import { registerAuthApi } from './auth/index.ts';
 import { registerExecutionApi } from './execution/index.ts';
+import { allowOrigins } from './http/cors.ts';
 import { sendJson } from './http/errors.ts';
 import { sendPage } from './http/page.ts';
 import { createHttpServer } from './http/server.ts';
@@ -46,6 +47,7 @@ export async function startApi(deps: ControlDeps, options: ApiOptions): Promise<
     requestTimeoutMs: config.api.request_timeout * 1000,
   };
   const app = createHttpServer(deps, limits);
+  allowOrigins(app, config.api.access_control_allow_origins);
   registerAuthApi(app, deps);
   const rest = registerRestApi(app, deps);
   registerExecutionApi(app, deps);

@@ -5,7 +5,13 @@ import { type AccountRole, type AccountRow, hasAccounts } from '@airlock/store/q
 import { deleteAccount, insertAccount, insertFirstAccount, updateAccount } from '@airlock/store/queries/account/write';
 import { insertEventLog } from '@airlock/store/queries/event-log/insert';
 import type { ControlDeps } from '../../deps.ts';
-import { checkPasswordPolicy, hashPassword } from './passwords.ts';
+import {
+  checkPasswordPolicy,
+  hashPassword,
+  isAcceptablePassword,
+  PASSWORD_MAX_LENGTH,
+  PASSWORD_MIN_LENGTH,
+} from './passwords.ts';
 
 export const ACCOUNT_ROLES: readonly AccountRole[] = ['viewer', 'user', 'op', 'admin'];
 const NAME = /^[A-Za-z0-9_.@+-]{1,250}$/;
@@ -61,7 +67,12 @@ export async function createAccount(
 export async function ensureFirstAdmin(deps: Deps, password: string | null): Promise<boolean> {
   // Looked at first, because a hash costs more than the rest of a start.
   if (await hasAccounts(deps.db)) return false;
-  if (password !== null) checkPasswordPolicy(password);
+  if (password !== null && !isAcceptablePassword(password)) {
+    throw new AppError('CONFIG_INVALID', {
+      public: `AIRLOCK_ADMIN_PASSWORD has not ${PASSWORD_MIN_LENGTH} to ${PASSWORD_MAX_LENGTH} characters.`,
+      remedy: 'Set a longer one, or none: then a password is made and shown once.',
+    });
+  }
   const passwordHash = password === null ? null : await hashPassword(password);
   const nowMs = deps.clock.nowMs();
   const nowIso = new Date(nowMs).toISOString();

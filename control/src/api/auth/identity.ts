@@ -46,6 +46,12 @@ export function presentedTokens(request: FastifyRequest): Array<{ via: 'bearer' 
   ];
 }
 
+/** Tells a browser to forget the cookie. */
+export function deletionCookie(request: FastifyRequest): string {
+  const secure = request.protocol === 'https' ? '; Secure' : '';
+  return `_token=""; expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; Max-Age=0; Path=/; SameSite=lax${secure}`;
+}
+
 export type Authenticator = {
   /** @throws TOKEN_MISSING, TOKEN_EXPIRED, TOKEN_INVALID */
   readonly authenticate: (request: FastifyRequest) => Promise<User>;

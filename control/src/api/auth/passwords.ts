@@ -27,10 +27,15 @@ async function bounded<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+/** Length in characters, not code units. */
+export function isAcceptablePassword(password: string): boolean {
+  const length = [...password].length;
+  return length >= PASSWORD_MIN_LENGTH && length <= PASSWORD_MAX_LENGTH;
+}
+
 /** @throws VALIDATION shorter than 12 or longer than 128 characters */
 export function checkPasswordPolicy(password: string): void {
-  const length = [...password].length;
-  if (length >= PASSWORD_MIN_LENGTH && length <= PASSWORD_MAX_LENGTH) return;
+  if (isAcceptablePassword(password)) return;
   throw new AppError('VALIDATION', {
     public: `A password has ${PASSWORD_MIN_LENGTH} to ${PASSWORD_MAX_LENGTH} characters.`,
     remedy: `Choose a password of ${PASSWORD_MIN_LENGTH} to ${PASSWORD_MAX_LENGTH} characters.`,

@@ -1,13 +1,14 @@
 /** Version, health, jobs, import errors and the audit log. @see rest-api 4.9, 5.17 */
 import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
+import { SANDBOX_TIERS } from '@airlock/contract/supervisor-api';
 import {
   EVENT_LOG_ORDER,
   type EventLogRow,
   getEventLog,
   listEventLogs,
 } from '@airlock/store/queries/rest-meta/event-logs';
-import { type NewestJob, newestJobs } from '@airlock/store/queries/rest-meta/health';
+import { liveTiers, type NewestJob, newestJobs } from '@airlock/store/queries/rest-meta/health';
 import {
   getImportError,
   IMPORT_ERROR_ORDER,
@@ -35,7 +36,14 @@ async function health(context: RestContext): Promise<unknown> {
   let jobs: NewestJob[] = [];
   let metadatabase = 'healthy';
   try {
-    jobs = await newestJobs(db, context.nowIso);
+    const thresholdMs = config.scheduler.scheduler_health_check_threshold * 1000;
+    const since = new Date(Date.parse(context.nowIso) - thresholdMs).toISOString();
+    const [newest, tiers] = await Promise.all([newestJobs(db, context.nowIso), liveTiers(db, since)]);
+    jobs = newest;
+    // Beside the body, which has no room for it: how strongly tasks are held apart here. The weakest worker counts.
+    const weakest = SANDBOX_TIERS.findLast((tier) => tiers.includes(tier));
+    if (weakest) context.reply.header('airlock-sandbox-tier', weakest);
+    context.reply.header('airlock-token-binding', config.execution_api.token_binding);
   } catch (error) {
     log.warn({ err: error }, 'health: the database does not answer');
     metadatabase = 'unhealthy';

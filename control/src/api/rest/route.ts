@@ -6,7 +6,7 @@ import { insertEventLog } from '@airlock/store/queries/event-log/insert';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ControlDeps } from '../../deps.ts';
 import { createLogStore, type LogStore } from '../../logs/log-store.ts';
-import { type Authenticator, checkSameSite, type User } from '../auth/identity.ts';
+import { type Authenticator, checkSameSite, deletionCookie, readCookie, type User } from '../auth/identity.ts';
 import { sendJson } from '../http/errors.ts';
 import { nowIso } from '../http/instant.ts';
 import { type AuditOptions, type AuditTarget, auditExtra } from './audit.ts';
@@ -129,7 +129,12 @@ export function mountRoutes(
       const at = nowIso(deps.clock.nowMs());
       let user = NOBODY;
       if (!('public' in row)) {
-        user = await identify(request);
+        user = await identify(request).catch((error: unknown) => {
+          // A cookie that is no use any more would be sent for ever.
+          if (readCookie(request.headers.cookie, '_token') !== null)
+            reply.header('set-cookie', deletionCookie(request));
+          throw error;
+        });
         if (!isAllowed(user.role, row)) {
           if (row.verb !== 'GET') await recordRefusal(deps, user, request, route, at);
           throw new AppError('FORBIDDEN', { public: 'Forbidden' });

@@ -3,7 +3,7 @@ import { AppError } from '@airlock/contract/errors';
 import { notify } from '@airlock/store';
 import { revokeToken } from '@airlock/store/queries/account/revoke-token';
 import { insertEventLog } from '@airlock/store/queries/event-log/insert';
-import { presentedTokens } from '../auth/identity.ts';
+import { deletionCookie, presentedTokens } from '../auth/identity.ts';
 import type { RestContext, RestRoute } from './route.ts';
 
 const LOGIN_PAGE = '/auth/login';
@@ -60,13 +60,7 @@ async function logout(context: RestContext): Promise<unknown> {
     });
   }
   deps.authenticator.forget();
-  const cookie = '_token=""; expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; Max-Age=0; Path=/; SameSite=lax';
-  const secure = request.protocol === 'https' ? '; Secure' : '';
-  return reply
-    .code(307)
-    .header('location', LOGIN_PAGE)
-    .header('set-cookie', cookie + secure)
-    .send();
+  return reply.code(307).header('location', LOGIN_PAGE).header('set-cookie', deletionCookie(request)).send();
 }
 
 export const sessionRoutes: RestRoute[] = [

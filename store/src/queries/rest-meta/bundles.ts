@@ -6,10 +6,14 @@ export type BundleRow = {
   readonly path: string;
 };
 
-/** How many bundles were ever known. */
-export async function countBundles(db: Db): Promise<number> {
-  const rows = await db.query<{ n: number }>(sql`SELECT count(*)::int AS n FROM dag_bundle`);
-  return rows[0]!.n;
+/** Lets processes that start together prepare the bundles one after the other, until the transaction ends. */
+export async function lockBundles(tx: Db): Promise<void> {
+  await tx.query(sql`SELECT pg_advisory_xact_lock(hashtext('airlock bundles'))`);
+}
+
+/** Whether a bundle of this name was ever there. */
+export async function bundleIsKnown(db: Db, name: string): Promise<boolean> {
+  return (await db.query(sql`SELECT 1 FROM dag_bundle WHERE name = ${name}`)).length > 0;
 }
 
 /**

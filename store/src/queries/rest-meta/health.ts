@@ -18,3 +18,12 @@ export async function newestJobs(db: Db, nowIso: string): Promise<NewestJob[]> {
     'rest_health',
   );
 }
+
+/** Sandbox tiers of the supervisors that were heard of since that instant. */
+export async function liveTiers(db: Db, sinceIso: string): Promise<string[]> {
+  const rows = await db.query<{ sandbox_tier: string }>(
+    sql`SELECT DISTINCT sandbox_tier FROM supervisor WHERE ended_at IS NULL AND last_seen_at > ${sinceIso}::timestamptz`,
+    'rest_health_tiers',
+  );
+  return rows.map((row) => row.sandbox_tier);
+}
