@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { runEnd, trigger } from '../kit/api.ts';
+import { runEnd, taskInstances, trigger } from '../kit/api.ts';
 import { descendantsOf, isSame, kill9, type Part, partsBelow } from '../kit/processes.ts';
 import { type Standalone, startStandalone } from '../kit/standalone.ts';
 import { tempHome } from '../kit/temp-home.ts';
@@ -12,6 +12,21 @@ import { waitFor } from '../kit/wait.ts';
 const ROOT = process.getuid!() === 0;
 const STRANGER = 1_999_902;
 const STOP_MS = 5000;
+/** Tasks that would run for a minute, and end soon when they are tried again. */
+const LONG_DAG = {
+  'long.ts': `import { dag } from '@airlock/sdk';
+export default dag('long', { schedule: null, startDate: '2026-01-01' }, (d) => {
+  for (const name of ['a', 'b', 'c']) {
+    d.task(name, {
+      retries: 5, retryDelay: '1s',
+      run: async (_: {}, { tryNumber }) => {
+        if (tryNumber === 1) await new Promise((resolve) => setTimeout(resolve, 60_000));
+        return name;
+      },
+    })();
+  }
+});\n`,
+};
 const DAG = {
   'one.ts': `import { dag } from '@airlock/sdk';
 export default dag('one', { schedule: null, startDate: '2026-01-01' }, (d) => {
@@ -57,6 +72,20 @@ describe('a standalone', () => {
     const inner = join(home.path, 'data');
     mkdirSync(inner);
     await eachPartDies({ home: inner, runAs: STRANGER });
+  });
+
+  test('stops within five seconds while tasks run, and the next start brings their run to its end', async () => {
+    // A stop is no failure of the tasks: nothing that was begun may be forgotten.
+    using home = tempHome();
+    const first = await startStandalone({ home: home.path, dags: LONG_DAG });
+    const run = await waitFor('a run can be triggered', () => trigger(first, 'long'), { everyMs: 100 });
+    const running = async () => (await taskInstances(first, 'long', run)).filter((task) => task.state === 'running');
+    await waitFor('its tasks run', async () => (await running()).length === 3);
+    const ms = await first.stop();
+    assert.ok(ms <= STOP_MS, `the stop took ${ms} ms`);
+    const second = await startStandalone({ home: home.path });
+    assert.equal(await runEnd(second, 'long', run), 'success');
+    await second.stop();
   });
 
   test('takes everything with it when it is killed itself, and the next start goes on', async () => {
