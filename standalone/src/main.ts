@@ -181,7 +181,7 @@ function adminPassword(options: StandaloneOptions): Admin {
 
 function announce(log: Log, url: string, adminCreated: boolean, admin: Admin): void {
   if (adminCreated && admin.generated) {
-    log.tell(`The user admin was made with the password ${admin.password} ; it is shown this once and stored nowhere.`);
+    log.tell(`Log in as admin with this password, which is shown once and stored nowhere: ${admin.password}`);
   } else if (adminCreated && admin.password === null) {
     log.tell('The user admin was made without a password. Set one: airlock users reset-password admin');
   }
