@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -64,6 +64,14 @@ describe('airlock dags test', () => {
     assert.equal(status, 1);
     assert.match(stderr, /subject\.ts/);
     assert.match(stderr, /Unexpected ";"/);
+  });
+
+  test('runs the first Dag of the README as it stands there', () => {
+    const readme = readFileSync(join(repositoryRoot, 'README.md'), 'utf8');
+    const [, text] = /```ts\n([\s\S]*?)```/.exec(readme)!;
+    const { status, stdout, stderr } = tryDag(text!);
+    assert.equal(status, 0, stdout + stderr);
+    assert.match(stdout, /success {2}count/);
   });
 
   test('says that there is no such file, and ends with 2', () => {
