@@ -3,9 +3,7 @@ import { isAbsolute } from 'node:path';
 import type { Config } from '@airlock/contract/config/index';
 import { AppError } from '@airlock/contract/errors';
 import type { Database } from '@airlock/store';
-import { getConnection } from '@airlock/store/queries/connection/get';
 import { insertConnection } from '@airlock/store/queries/connection/write';
-import { getPool } from '@airlock/store/queries/pool/get';
 import { insertPool } from '@airlock/store/queries/pool/write';
 import { type BundleRow, bundleIsKnown, lockBundles, syncBundles } from '@airlock/store/queries/rest-meta/bundles';
 import { insertVariable } from '@airlock/store/queries/variable/write';
@@ -90,24 +88,21 @@ export async function prepareBundles(db: Database, options: BundleOptions): Prom
       is_encrypted: secrets.encrypts,
     });
     const connId = 'weather_output';
-    if (!(await getConnection(tx, { team: null, connId }))) {
-      await insertConnection(tx, {
-        team: null,
-        conn_id: connId,
-        conn_type: 'fs',
-        description: 'Where the example weather_report writes its files.',
-        host: null,
-        schema: null,
-        login: null,
-        password: null,
-        port: null,
-        extra: secrets.seal(JSON.stringify({ path: options.outputDir }), secretOwner.extra(connId)),
-        is_encrypted: secrets.encrypts,
-      });
-    }
-    if (!(await getPool(tx, 'weather'))) {
-      const description = 'Used by the example weather_report.';
-      await insertPool(tx, { name: 'weather', slots: 4, description, include_deferred: false, team: null });
-    }
+    // What is there already is the operator's and stays.
+    await insertConnection(tx, {
+      team: null,
+      conn_id: connId,
+      conn_type: 'fs',
+      description: 'Where the example weather_report writes its files.',
+      host: null,
+      schema: null,
+      login: null,
+      password: null,
+      port: null,
+      extra: secrets.seal(JSON.stringify({ path: options.outputDir }), secretOwner.extra(connId)),
+      is_encrypted: secrets.encrypts,
+    });
+    const description = 'Used by the example weather_report.';
+    await insertPool(tx, { name: 'weather', slots: 4, description, include_deferred: false, team: null });
   });
 }

@@ -82,6 +82,7 @@ export function mapRestError(error: unknown): Mapped {
     const retryAfter = error.internal.retryAfterSeconds;
     const mapped = { status, body: { detail: error.detail ?? error.message }, code: error.code, remedy: error.remedy };
     if (error.code === 'INTERNAL') return { ...mapped, logId: errorId() };
+    if (typeof error.internal.errorId === 'string') return { ...mapped, logId: error.internal.errorId };
     return typeof retryAfter === 'number' ? { ...mapped, retryAfter } : mapped;
   }
   const framework = fromFramework(error);
@@ -108,7 +109,7 @@ export function sendMapped(request: FastifyRequest, reply: FastifyReply, error: 
   if (mapped.logId && mapped.status >= 500) {
     request.log.error({ err: error, errorId: mapped.logId, code: mapped.code }, 'request failed');
     reply.header('airlock-error-id', mapped.logId);
-  } else if (mapped.logId) request.log.info({ err: error, errorId: mapped.logId }, 'the database refused a request');
+  } else if (mapped.logId) request.log.info({ err: error, errorId: mapped.logId }, 'a request was refused');
   else if (mapped.status >= 500) request.log.warn({ err: error, code: mapped.code }, 'request failed');
   markError(reply, mapped.code, mapped.remedy);
   if (mapped.retryAfter !== undefined) reply.header('retry-after', String(mapped.retryAfter));

@@ -14,6 +14,7 @@ import { parseBody, parseQuery, wireIssue } from '../http/validation.ts';
 import { wire } from '../http/wire.ts';
 import { openConnection, secretOwner } from '../secrets/stored.ts';
 import { bulkBody, runBulk } from './bulk.ts';
+import { uniqueConflict } from './conflict.ts';
 import { fieldsToUpdate, maskQuery, pageOf, pageQuery, patterns, sortKeys } from './list-query.ts';
 import { HIDDEN } from './mask.ts';
 import { parseKeepingNumbers, pythonJson } from './python-json.ts';
@@ -178,8 +179,15 @@ async function get(context: RestContext): Promise<unknown> {
 async function create(context: RestContext): Promise<unknown> {
   const body = parseBody(connectionBody, context.request);
   return context.mutate('post_connection', {}, async (tx) =>
-    answer(context.deps, await insertConnection(tx, sealed(context.deps, fromBody(body)))),
+    answer(context.deps, await insert(tx, context.deps, body)),
   );
+}
+
+/** @throws CONFLICT */
+async function insert(tx: Db, deps: RestDeps, body: ConnectionBody): Promise<ConnectionRow> {
+  const row = await insertConnection(tx, sealed(deps, fromBody(body)));
+  if (!row) throw uniqueConflict(`A connection named ${body.connection_id} exists already.`);
+  return row;
 }
 
 async function patch(context: RestContext): Promise<unknown> {
@@ -229,7 +237,7 @@ async function bulk(context: RestContext): Promise<unknown> {
         return found;
       },
       create: async (entity) => {
-        await insertConnection(tx, sealed(deps, fromBody(entity)));
+        await insert(tx, deps, entity);
       },
       overwrite: rewrite,
       update: rewrite,

@@ -8,6 +8,7 @@ import { listPools, POOL_ORDER } from '@airlock/store/queries/rest-pool/list';
 import { check, parseBody, parseQuery } from '../http/validation.ts';
 import { wire } from '../http/wire.ts';
 import { bulkBody, runBulk } from './bulk.ts';
+import { uniqueConflict } from './conflict.ts';
 import { fieldsToUpdate, maskQuery, pageOf, pageQuery, patterns, sortKeys } from './list-query.ts';
 import type { RestContext, RestRoute } from './route.ts';
 import { teamName } from './team.ts';
@@ -100,7 +101,7 @@ function fromBody(body: PoolBody): PoolValues {
 async function create(context: RestContext): Promise<unknown> {
   const body = parseBody(poolBody, context.request);
   return context.mutate('post_pool', {}, async (tx) => {
-    await insertPool(tx, fromBody(body));
+    if (!(await insertPool(tx, fromBody(body)))) throw uniqueConflict(`A pool named ${body.name} exists already.`);
     return answer(await reload(tx, body.name));
   });
 }
@@ -180,7 +181,10 @@ async function bulk(context: RestContext): Promise<unknown> {
         for (const each of names) if (await getPool(tx, each)) found.add(each);
         return found;
       },
-      create: (entity) => insertPool(tx, fromBody(entity)),
+      create: async (entity) => {
+        if (!(await insertPool(tx, fromBody(entity))))
+          throw uniqueConflict(`A pool named ${entity.name} exists already.`);
+      },
       overwrite: (entity) => rewrite(entity, []),
       update: rewrite,
       remove: async (each) => {

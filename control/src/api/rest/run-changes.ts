@@ -9,10 +9,10 @@ import { insertTaskInstances } from '@airlock/store/queries/task-instance/insert
 import type { DagModel, TaskModel } from '../../domain/dag-model.ts';
 import { clearTaskInstances, createDagRun, deleteDagRun, setDagRunState } from '../../runs/index.ts';
 import { initialTaskInstances } from '../../runs/new-task-instances.ts';
-import { errorId } from '../http/errors.ts';
 import { wireInstant } from '../http/instant.ts';
 import { parseBody, parseQuery, wireIssue } from '../http/validation.ts';
 import { wire } from '../http/wire.ts';
+import { uniqueConflict } from './conflict.ts';
 import { fieldsToUpdate, maskQuery } from './list-query.ts';
 import { modelOf } from './models.ts';
 import type { RestContext, RestRoute } from './route.ts';
@@ -40,21 +40,6 @@ const triggerBody = z
     const error = 'Either both data_interval_start and data_interval_end must be provided or both must be None';
     wireIssue(ctx, { type: 'value_error', msg: `Value error, ${error}`, ctx: { error: {} } });
   });
-
-/** The body that Airflow gives when a unique key is hit. */
-function uniqueConflict(cause: AppError): AppError {
-  return new AppError('CONFLICT', {
-    public: cause.message,
-    remedy: cause.remedy,
-    cause,
-    detail: {
-      reason: 'Unique constraint violation',
-      statement: 'hidden',
-      orig_error: 'hidden',
-      message: `${cause.message} (${errorId()})`,
-    },
-  });
-}
 
 async function trigger(context: RestContext): Promise<unknown> {
   const dagId = context.param('dag_id');
@@ -85,7 +70,7 @@ async function trigger(context: RestContext): Promise<unknown> {
         });
         return await freshRunAnswer(tx, dagId, run.runId);
       } catch (error) {
-        throw error instanceof AppError && error.code === 'CONFLICT' ? uniqueConflict(error) : error;
+        throw error instanceof AppError && error.code === 'CONFLICT' ? uniqueConflict(error.message, error) : error;
       }
     },
   );

@@ -5,16 +5,17 @@ export type ConnectionValues = Omit<ConnectionRow, 'id'>;
 
 const COLUMNS = sql`id, team, conn_id, conn_type, description, host, schema, login, password, port, extra, is_encrypted`;
 
-/** Inserts one connection. @throws 23505 when the id exists. Locks: that row of `connection`. */
-export async function insertConnection(db: Db, values: ConnectionValues): Promise<ConnectionRow> {
+/** Inserts one connection. @returns null when the id exists already (nothing changed). Locks: that row of `connection`. */
+export async function insertConnection(db: Db, values: ConnectionValues): Promise<ConnectionRow | null> {
   const rows = await db.query<ConnectionRow>(
     sql`INSERT INTO connection (team, conn_id, conn_type, description, host, schema, login, password, port, extra, is_encrypted)
       VALUES (${values.team}, ${values.conn_id}, ${values.conn_type}, ${values.description}, ${values.host},
         ${values.schema}, ${values.login}, ${values.password}, ${values.port}, ${values.extra}, ${values.is_encrypted})
+      ON CONFLICT (COALESCE(team, ''), conn_id) DO NOTHING
       RETURNING ${COLUMNS}`,
     'connection_insert',
   );
-  return rows[0]!;
+  return rows[0] ?? null;
 }
 
 /** Replaces every field but id, team and name. Locks: that row. */

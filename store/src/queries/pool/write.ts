@@ -8,13 +8,15 @@ export type PoolValues = {
   readonly team: string | null;
 };
 
-/** Inserts one pool. @throws 23505 when the name exists. Locks: that row of `slot_pool`. */
-export async function insertPool(db: Db, values: PoolValues): Promise<void> {
-  await db.query(
+/** Inserts one pool. @returns false when the name exists already (nothing changed). Locks: that row of `slot_pool`. */
+export async function insertPool(db: Db, values: PoolValues): Promise<boolean> {
+  const rows = await db.query(
     sql`INSERT INTO slot_pool (name, slots, description, include_deferred, team)
-      VALUES (${values.name}, ${values.slots}, ${values.description}, ${values.include_deferred}, ${values.team})`,
+      VALUES (${values.name}, ${values.slots}, ${values.description}, ${values.include_deferred}, ${values.team})
+      ON CONFLICT (name) DO NOTHING RETURNING id`,
     'pool_insert',
   );
+  return rows.length > 0;
 }
 
 /** Replaces slots, description and include_deferred. @returns whether the pool exists. Locks: that row. */
