@@ -1,7 +1,9 @@
 /** Task logs as files beneath one root. Workers and tasks never touch this folder; they send lines. */
+import { closeSync, fstatSync, write, writeSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { AppError } from '@airlock/contract/errors';
-import { openBeneath } from './beneath.ts';
+import { openToRead, openToWrite } from './beneath.ts';
 import { type LogRef, logParts, logPath } from './log-path.ts';
 
 export type LogStore = {
@@ -21,6 +23,20 @@ export type LogStore = {
 
 /** Filler for the rare log that lost its end in a crash of the machine; an empty line to every reader. */
 const LINE_FEED = 0x0a;
+/** Up to this size a write into the page cache is quicker than handing it to another thread. */
+const SMALL_WRITE_BYTES = 64 * 1024;
+const writeElsewhere = promisify(write);
+
+/** Writes everything, however many calls it takes. @throws ENOSPC and its kin */
+async function writeAll(file: number, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.byteLength; ) {
+    const left = bytes.byteLength - done;
+    done +=
+      left <= SMALL_WRITE_BYTES
+        ? writeSync(file, bytes, done, left, position + done)
+        : (await writeElsewhere(file, bytes, done, left, position + done)).bytesWritten;
+  }
+}
 
 export function createLogStore(options: { readonly root: string; readonly maxBytes: number }): LogStore {
   /** Appends to one file go one after the other. */
@@ -37,35 +53,40 @@ export function createLogStore(options: { readonly root: string; readonly maxByt
     }
   };
 
-  const append: LogStore['append'] = async (ref, { base, offset }, bytes) => {
-    const handle = await openBeneath(options.root, logParts(ref), true);
-    if (!handle) throw new AppError('INTERNAL', { public: 'The log could not be opened.' });
+  const append = async (
+    ref: LogRef,
+    { base, offset }: { readonly base: number; readonly offset: number },
+    bytes: Uint8Array,
+  ): Promise<number> => {
+    const position = base + offset;
+    if (position + bytes.byteLength > options.maxBytes) {
+      throw new AppError('BODY_TOO_LARGE', {
+        public: `The log of this try is larger than ${options.maxBytes} bytes.`,
+        remedy: 'Log less, or raise [logging] max_log_bytes.',
+      });
+    }
+    const file = openToWrite(options.root, logParts(ref));
     try {
-      let { size } = await handle.stat();
-      const position = base + offset;
-      if (position + bytes.byteLength > options.maxBytes) {
-        throw new AppError('BODY_TOO_LARGE', {
-          public: `The log of this try is larger than ${options.maxBytes} bytes.`,
-          remedy: 'Log less, or raise [logging] max_log_bytes.',
-        });
-      }
+      const stat = fstatSync(file);
+      if (!stat.isFile()) throw new AppError('INTERNAL', { public: 'The log of this try is no plain file.' });
+      let { size } = stat;
       if (size < base) {
-        await handle.write(Buffer.alloc(base - size, LINE_FEED), 0, base - size, size);
+        await writeAll(file, Buffer.alloc(base - size, LINE_FEED), size);
         size = base;
       }
       if (position > size) {
         throw new AppError('CONFLICT', { public: 'The offset lies beyond the end.', internal: { size: size - base } });
       }
       const fresh = bytes.subarray(Math.min(size - position, bytes.byteLength));
-      if (fresh.byteLength > 0) await handle.write(fresh, 0, fresh.byteLength, size);
+      await writeAll(file, fresh, size);
       return size + fresh.byteLength - base;
     } finally {
-      await handle.close();
+      closeSync(file);
     }
   };
 
   return {
     append: (ref, at, bytes) => inTurn(logPath(ref), () => append(ref, at, bytes)),
-    open: (ref) => openBeneath(options.root, logParts(ref), false),
+    open: (ref) => openToRead(options.root, logParts(ref)),
   };
 }
