@@ -1,7 +1,18 @@
 /** The words of the state machine, as the wire spells them. @see scheduling semantics 1.1, 1.3, 1.4 */
 export const TASK_INSTANCE_STATES = [
-  'removed', 'scheduled', 'queued', 'running', 'success', 'restarting', 'failed', 'up_for_retry', 'up_for_reschedule',
-  'upstream_failed', 'skipped', 'deferred', 'awaiting_input',
+  'removed',
+  'scheduled',
+  'queued',
+  'running',
+  'success',
+  'restarting',
+  'failed',
+  'up_for_retry',
+  'up_for_reschedule',
+  'upstream_failed',
+  'skipped',
+  'deferred',
+  'awaiting_input',
 ] as const;
 /** Null = no status: created, not looked at successfully yet. */
 export type TaskInstanceState = (typeof TASK_INSTANCE_STATES)[number];
@@ -13,7 +24,12 @@ export const SCHEDULABLE_STATES = ['up_for_retry', 'up_for_reschedule'] as const
 export const DAG_RUN_STATES = ['queued', 'running', 'success', 'failed'] as const;
 export type DagRunState = (typeof DAG_RUN_STATES)[number];
 export const DAG_RUN_TYPES = [
-  'backfill', 'scheduled', 'manual', 'operator_triggered', 'asset_triggered', 'asset_materialization',
+  'backfill',
+  'scheduled',
+  'manual',
+  'operator_triggered',
+  'asset_triggered',
+  'asset_materialization',
 ] as const;
 export type DagRunType = (typeof DAG_RUN_TYPES)[number];
 
