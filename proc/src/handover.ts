@@ -21,6 +21,9 @@ export const FATAL_STATUS = 2;
 /** Why to stop, when nobody is left who could say so: its neighbours end too, so waiting for them is in vain. */
 export const PARENT_GONE = 'the parent process is gone';
 
+/** What `onStop` says when the parent ended without a word: what this process would tell to its neighbours is heard by nobody. */
+export const PARENT_GONE = 'the parent process is gone';
+
 export type Handover = {
   /** The values of the first message; their type is in contract/src/config/handed.ts. */
   readonly values: Readonly<Record<string, unknown>>;

@@ -3,13 +3,15 @@ import type { SupervisorValues } from '@airlock/contract/config/handed';
 import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
 import { SUPERVISOR_ROLES } from '@airlock/contract/supervisor-api';
-import { describe, FATAL_STATUS, handedOver, receiveHandover } from '@airlock/proc/handover';
+import { describe, FATAL_STATUS, handedOver, PARENT_GONE, receiveHandover } from '@airlock/proc/handover';
 import type { Logger } from 'pino';
 import { type Supervisor, startSupervisor, supervisorLog } from './main.ts';
 import { valuesByHand } from './values-by-hand.ts';
 
 /** Past it the process ends without waiting for its last reports; the server finds out by the missing heartbeats. */
 const STOP_LIMIT_MS = 4000;
+/** When the parent was killed, the server is ending too: nobody will take the reports. */
+const ORPHAN_LIMIT_MS = 1000;
 
 const schema = z.strictObject({
   config: z.record(z.string(), z.record(z.string(), z.unknown())),
@@ -49,7 +51,7 @@ function stopper({ supervisor, log }: Started): (why: string) => void {
     if (stopping) return;
     stopping = true;
     log.info({ why }, 'stopping');
-    setTimeout(() => process.exit(1), STOP_LIMIT_MS).unref();
+    setTimeout(() => process.exit(1), why === PARENT_GONE ? ORPHAN_LIMIT_MS : STOP_LIMIT_MS).unref();
     void supervisor.stop().then(
       () => process.exit(0),
       (error: unknown) => {
