@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { type Db, openDatabase, raw, sql } from '@airlock/store';
 import { findNextDue, findRunningRuns } from '@airlock/store/queries/schedule/due';
+import { refreshPoolWarnings } from '@airlock/store/queries/schedule/pool-warnings';
 import { findOverdueRuns } from '@airlock/store/queries/schedule/sweep';
 import { testDatabase } from '../../tests/kit/database.ts';
 import { clearTaskInstances, createDagRun, failTry, setDagRunState } from '../src/runs/index.ts';
@@ -108,6 +109,7 @@ test('no statement of the scheduler reads a table of the past from end to end', 
     await findRunningRuns(tx);
     await findNextDue(tx, nowIso);
     await findOverdueRuns(tx, nowIso);
+    await refreshPoolWarnings(tx, nowIso);
   });
   await pass([created.id]);
   const [ti] = await t.db.query<{ id: string }>(

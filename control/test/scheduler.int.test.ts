@@ -185,6 +185,14 @@ test('a pool that does not exist keeps its tasks scheduled and holds up no other
   const run = await world.trigger('nopool');
   await world.settle();
   deepEqual(await world.states(run), { a: 'scheduled', b: 'queued' });
+  const warnings = () => world.db.query<{ message: string }>(sql`SELECT message FROM dag_warning`);
+  await world.settle();
+  deepEqual(await warnings(), [{ message: 'Tasks wait for pools that do not exist: missing' }]);
+  await world.db.query(sql`INSERT INTO slot_pool (name, slots) VALUES ('missing', 1)`);
+  await world.settle();
+  deepEqual(await world.states(run), { a: 'queued', b: 'queued' });
+  await world.settle();
+  deepEqual(await warnings(), []);
 });
 
 test('scheduled runs come at their ticks, one for an outage without catchup', async () => {
@@ -295,4 +303,31 @@ test('a task that depends on its past goes on as soon as the one before has succ
   deepEqual(await world.states(second), { a: 'queued', b: null });
   await world.work();
   equal((await world.run(second)).state, 'success');
+});
+
+test('two schedulers that find the same tick make one run of it', async () => {
+  await using world = await makeWorld();
+  for (const id of ['x', 'y', 'z']) {
+    await world.dag(id, [{ id: 'a' }], {
+      start_date: Date.parse('2026-06-10T00:00:00Z') / 1000,
+      timetable: {
+        __type: 'airflow.timetables.trigger.CronTriggerTimetable',
+        __var: { expression: '0 * * * *', timezone: 'UTC' },
+      },
+    });
+  }
+  const cores = [world.core, world.newCore(), world.newCore()];
+  await Promise.all(
+    cores.map(async (core) => {
+      await core.resync();
+      await core.settle();
+    }),
+  );
+  const runs = await world.db.query<{ dag_id: string; run_id: string }>(
+    sql`SELECT dag_id, run_id FROM dag_run ORDER BY dag_id`,
+  );
+  deepEqual(
+    runs.map((run) => `${run.dag_id} ${run.run_id}`),
+    ['x', 'y', 'z'].map((id) => `${id} scheduled__2026-06-10T09:00:00+00:00`),
+  );
 });

@@ -2,7 +2,7 @@
  * The shape of a serialized Dag as far as Airlock reads it; unknown fields ride along.
  * `z.config({ jitless: true })` is the process's business; nothing here compiles code.
  */
-import { z } from 'zod';
+import { z } from '@airlock/contract/schema';
 
 const id = z
   .string()

@@ -7,6 +7,7 @@ import { isAppError } from '@airlock/contract/errors';
 import type { Database } from '@airlock/store';
 import { findNextDue, findRunningRuns, findRunningRunsOf } from '@airlock/store/queries/schedule/due';
 import { tryLockSweep } from '@airlock/store/queries/schedule/lock';
+import { refreshPoolWarnings } from '@airlock/store/queries/schedule/pool-warnings';
 import { findOverdueRuns } from '@airlock/store/queries/schedule/sweep';
 import { instantIso, instantMs } from '../domain/instants.ts';
 import { type Agenda, createAgenda } from './agenda.ts';
@@ -35,7 +36,7 @@ export type CoreOptions = {
 
 export type SchedulerCore = {
   readonly agenda: Agenda;
-  /** Marks everything that is not finished: at start, and after a gap in which events may have been lost. */
+  /** Marks everything that is not finished, at start and after a gap in which events may have been lost; says which pools are missing. */
   readonly resync: () => Promise<void>;
   /** Marks what is due by the clock of the database's rows, whatever events said. */
   readonly lookForOverdue: () => Promise<void>;
@@ -56,9 +57,10 @@ export function createSchedulerCore(options: CoreOptions): SchedulerCore {
   /** Runs that are marked only because another run of their Dag was looked at. */
   const derived = new Set<number>();
 
-  const readDue = async (): Promise<void> => {
+  const readDue = async () => {
     const due = await findNextDue(db, instantIso(clock.nowMs()));
     agenda.setDue({ createAtMs: instantMs(due.create_at), startAtMs: instantMs(due.start_at) });
+    return due;
   };
 
   const pass = async (dirty: readonly number[], start: boolean): Promise<void> => {
@@ -153,9 +155,14 @@ export function createSchedulerCore(options: CoreOptions): SchedulerCore {
       for (const id of await findRunningRuns(db)) agenda.mark(id);
       agenda.wantStart();
       if (options.createsRuns) agenda.wantCreate();
+      await refreshPoolWarnings(db, instantIso(clock.nowMs()));
     },
     lookForOverdue: async () => {
-      for (const id of await findOverdueRuns(db, instantIso(clock.nowMs()))) agenda.mark(id);
+      const nowIso = instantIso(clock.nowMs());
+      for (const id of await findOverdueRuns(db, nowIso)) agenda.mark(id);
+      const due = await readDue();
+      if (due.start_now) agenda.wantStart();
+      if (due.create_now && options.createsRuns) agenda.wantCreate();
     },
     settle,
     sweep: (sweep) =>

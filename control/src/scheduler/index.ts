@@ -40,10 +40,7 @@ export function startScheduler(deps: ControlDeps): Scheduler {
   const { agenda } = core;
   const heartbeatMs = config.scheduler.scheduler_heartbeat_sec * 1000;
   const healthMs = config.scheduler.scheduler_health_check_threshold * 1000;
-  const sweepMs = Math.max(
-    SWEEP_MIN_MS,
-    Math.min(heartbeatMs, config.scheduler.task_instance_heartbeat_timeout_detection_interval * 1000),
-  );
+  const sweepMs = Math.max(SWEEP_MIN_MS, config.scheduler.task_instance_heartbeat_timeout_detection_interval * 1000);
 
   let stopped = false;
   let working: Promise<void> | null = null;
@@ -69,8 +66,6 @@ export function startScheduler(deps: ControlDeps): Scheduler {
       nowIso,
     });
     await core.lookForOverdue();
-    agenda.wantStart();
-    if (config.scheduler.use_job_schedule) agenda.wantCreate();
   };
 
   const sweep = async (nowMs: number): Promise<void> => {

@@ -1,4 +1,5 @@
 import { type Db, sql } from '../../database.ts';
+import { RELAXED } from '../token/relaxed.ts';
 
 export type JobType = 'SchedulerJob' | 'TriggererJob' | 'DagProcessorJob';
 
@@ -8,8 +9,9 @@ export async function heartbeatJob(
   o: { jobType: JobType; instanceId: string; hostname: string; unixname: string; nowIso: string },
 ): Promise<void> {
   await db.query(
-    sql`INSERT INTO job (job_type, instance_id, state, hostname, unixname, start_date, latest_heartbeat)
-      VALUES (${o.jobType}, ${o.instanceId}::uuid, 'running', ${o.hostname}, ${o.unixname}, ${o.nowIso}::timestamptz, ${o.nowIso}::timestamptz)
+    sql`WITH ${RELAXED}
+      INSERT INTO job (job_type, instance_id, state, hostname, unixname, start_date, latest_heartbeat)
+      SELECT ${o.jobType}, ${o.instanceId}::uuid, 'running', ${o.hostname}, ${o.unixname}, ${o.nowIso}::timestamptz, ${o.nowIso}::timestamptz FROM relaxed
       ON CONFLICT (instance_id) DO UPDATE SET latest_heartbeat = EXCLUDED.latest_heartbeat, state = 'running', end_date = NULL`,
     'job_heartbeat',
   );

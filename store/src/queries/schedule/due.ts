@@ -30,16 +30,29 @@ export async function lockDueDags(db: Db, o: { nowIso: string; limit: number }):
   );
 }
 
-/** The next instants, after now, at which a scheduled run is due or a queued run may start. Locks nothing. */
-export async function findNextDue(
-  db: Db,
-  nowIso: string,
-): Promise<{ create_at: string | null; start_at: string | null }> {
-  const rows = await db.query<{ create_at: string | null; start_at: string | null }>(
-    sql`SELECT
-        (SELECT min(next_create_after) FROM dag WHERE NOT is_paused AND NOT is_stale AND NOT has_import_errors
-          AND next_create_after > ${nowIso}::timestamptz) AS create_at,
-        (SELECT min(run_after) FROM dag_run WHERE state = 'queued' AND run_after > ${nowIso}::timestamptz) AS start_at`,
+export type NextDue = {
+  /** The next instants, after now, at which a scheduled run is due, or a queued run may start; null = none. */
+  readonly create_at: string | null;
+  readonly start_at: string | null;
+  /** Something of the kind is due already. */
+  readonly create_now: boolean;
+  readonly start_now: boolean;
+};
+
+/** What is due by the clock, and what will be next. Locks nothing. */
+export async function findNextDue(db: Db, nowIso: string): Promise<NextDue> {
+  const rows = await db.query<NextDue>(
+    sql`WITH d AS (
+        SELECT next_create_after AS at FROM dag
+        WHERE NOT is_paused AND NOT is_stale AND NOT has_import_errors AND next_create_after IS NOT NULL
+      ), r AS (
+        SELECT q.run_after AS at, g.is_paused OR g.is_stale AS waits FROM dag_run q JOIN dag g ON g.dag_id = q.dag_id
+        WHERE q.state = 'queued'
+      )
+      SELECT (SELECT min(at) FROM d WHERE at > ${nowIso}::timestamptz) AS create_at,
+        (SELECT min(at) FROM r WHERE at > ${nowIso}::timestamptz) AS start_at,
+        EXISTS (SELECT 1 FROM d WHERE at <= ${nowIso}::timestamptz) AS create_now,
+        EXISTS (SELECT 1 FROM r WHERE at <= ${nowIso}::timestamptz AND NOT waits) AS start_now`,
     'schedule_next_due',
   );
   return rows[0]!;
