@@ -15,6 +15,8 @@ import { memoryOf, processorShare } from './processes.ts';
 
 const PACKAGES = ['apache-airflow==3.3.2', 'apache-airflow-providers-standard==1.21.0', 'psycopg2-binary', 'asyncpg'];
 const START_MS = 180_000;
+/** Between two looks at a run, ms; a look costs Airflow more than ten. */
+const POLL_MS = 20;
 const SETTLE_MS = 10_000;
 const PASSWORD = 'admin';
 
@@ -87,7 +89,7 @@ export async function measureAirflow(amount: Amount, say: (text: string) => void
     await pause(SETTLE_MS);
     const memory = memoryOf(child.pid!);
     const idlePercent = await processorShare(child.pid!, amount.idleSeconds);
-    const driver = await createDriver(base, 'admin', PASSWORD);
+    const driver = await createDriver(base, 'admin', PASSWORD, POLL_MS);
     say('Airflow: one no-op task');
     await driver.measure('one', 1);
     const one = await driver.measure('one', Math.min(amount.one, 8));

@@ -31,6 +31,8 @@ export type Amount = {
 };
 
 /** Quiet time before memory and idle work are read, ms. */
+/** Between two looks at a run, ms. */
+const POLL_MS = 5;
 const SETTLE_MS = 5_000;
 const HEARTBEAT_CONNECTIONS = 8;
 const HOLD_QUEUE = 'bench_hold';
@@ -52,7 +54,7 @@ export async function measureAirlock(amount: Amount, say: (text: string) => void
     await pause(SETTLE_MS);
     const memory = memoryOf(second.pid);
     const idlePercent = await processorShare(second.pid, amount.idleSeconds);
-    const driver = await createDriver(second.url, 'admin', ADMIN_PASSWORD);
+    const driver = await createDriver(second.url, 'admin', ADMIN_PASSWORD, POLL_MS);
     say('one no-op task');
     await driver.measure('one', 3);
     const one = await driver.measure('one', amount.one);

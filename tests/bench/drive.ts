@@ -1,16 +1,19 @@
-/** The driver of both systems: triggers over REST, looks every 5 ms, and counts until the run is a success. drive.py does the same from a shell. */
+/** The driver of both systems: triggers over REST, looks every few ms, and counts until the run is a success. drive.py does the same from a shell. */
 import { setTimeout as pause } from 'node:timers/promises';
 
 export type Driver = { readonly measure: (dagId: string, repeat: number) => Promise<number[]> };
 
 type Run = { dag_run_id: string; state: string };
 
-const POLL_MS = 5;
 const LONGEST_RUN_MS = 300_000;
 const DAG_APPEARS_MS = 120_000;
 
-/** @param base without a slash at the end. @throws Error when a run fails or lasts longer than five minutes */
-export async function createDriver(base: string, username: string, password: string): Promise<Driver> {
+/**
+ * @param base without a slash at the end.
+ * @param pollMs between two looks; each costs the system under measurement something too.
+ * @throws Error when a run fails or lasts longer than five minutes
+ */
+export async function createDriver(base: string, username: string, password: string, pollMs: number): Promise<Driver> {
   let token: string | undefined;
   const call = async <T>(method: string, path: string, body?: unknown): Promise<T> => {
     const answer = await fetch(base + path, {
@@ -47,7 +50,7 @@ export async function createDriver(base: string, username: string, password: str
           if (run.state === 'failed') throw new Error(`a run of ${dagId} failed`);
           if (performance.now() - beganMs > LONGEST_RUN_MS)
             throw new Error(`a run of ${dagId} takes longer than ${LONGEST_RUN_MS / 1000} s`);
-          await pause(POLL_MS);
+          await pause(pollMs);
           // A busy Airflow answers 500 now and then when it is only looked at; the run goes on.
           run = await call<Run>('GET', `/api/v2/dags/${dagId}/dagRuns/${run.dag_run_id}`).catch(() => run);
         }
