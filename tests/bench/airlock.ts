@@ -30,9 +30,9 @@ export type Amount = {
   readonly loadSeconds: number;
 };
 
-/** Quiet time before memory and idle work are read, ms. */
 /** Between two looks at a run, ms. */
 const POLL_MS = 5;
+/** Quiet time before memory and idle work are read, ms. */
 const SETTLE_MS = 5_000;
 const HEARTBEAT_CONNECTIONS = 8;
 const HOLD_QUEUE = 'bench_hold';
