@@ -148,6 +148,7 @@ CREATE TABLE dag_run (
 );
 CREATE INDEX dag_run_active ON dag_run USING btree (dag_id, state) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
 CREATE INDEX dag_run_by_dag ON dag_run USING btree (dag_id, run_after DESC);
+CREATE INDEX dag_run_by_dag_id ON dag_run USING btree (dag_id, id);
 CREATE INDEX dag_run_by_end ON dag_run USING btree (end_date) WHERE (end_date IS NOT NULL);
 CREATE INDEX dag_run_by_version ON dag_run USING btree (created_version_id) WHERE (created_version_id IS NOT NULL);
 CREATE UNIQUE INDEX dag_run_logical_date ON dag_run USING btree (dag_id, logical_date) WHERE (logical_date IS NOT NULL);

@@ -170,7 +170,7 @@ export async function runControl(roles: ControlValues['roles']): Promise<void> {
     return;
   }
   try {
-    const control = await startControl(valuesFromFile(roles), { signerTimeoutMs: 1_500 });
+    const control = await startControl(valuesFromFile(roles), { signerTimeoutMs: 1_000 });
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void stopInTime(control));
     if (control.info.url !== '') process.stdout.write(`Airlock API server: ${control.info.url}\n`);
     else process.stdout.write('Airlock scheduler: running\n');

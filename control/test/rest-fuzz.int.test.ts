@@ -74,6 +74,27 @@ test('a body of another content type is refused as the text that it is', async (
   }
 });
 
+test('no content type, however odd, gets more than a refusal', async () => {
+  const odd = [
+    '',
+    ';',
+    'json',
+    'application/',
+    '/json',
+    'application/json;;;=',
+    'application/json; charset="',
+    'a/b/c',
+    '\u00e9/\u00fc',
+    'application /json',
+  ];
+  for (const type of odd) {
+    for (const path of ['/variables', '/pools', '/dags/real/dagRuns']) {
+      const answer = await kit.as.admin('POST', path, '{}', { 'content-type': type });
+      assert.equal(answer.status, 422, `${type} ${answer.text}`);
+    }
+  }
+});
+
 test('other verbs are 405, unknown paths 404, and HEAD and OPTIONS are no routes', async () => {
   for (const method of ['PUT', 'DELETE', 'OPTIONS', 'HEAD']) {
     const answer = await kit.as.admin(method, '/dagTags');
@@ -216,3 +237,28 @@ for (const route of routes) {
     );
   });
 }
+
+test('log-in never fails, whatever it is asked', async () => {
+  const given = fc.oneof(body, fc.record({ username: text, password: text }));
+  const type = fc.constantFrom(
+    'application/json',
+    'application/x-www-form-urlencoded',
+    'text/plain',
+    'application/json; charset=x',
+    '',
+  );
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom('/auth/token', '/auth/token/cli'),
+      given,
+      type,
+      async (path, sent, contentType) => {
+        kit.clock.shift(61_000); // attempts are limited per minute
+        const answer = await kit.anonymous('POST', path, JSON.stringify(sent), { 'content-type': contentType });
+        fine(answer, `${path} ${contentType} ${JSON.stringify(sent)}`);
+        assert.notEqual(answer.status, 201);
+      },
+    ),
+    { numRuns: RUNS },
+  );
+});

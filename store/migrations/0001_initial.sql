@@ -147,6 +147,8 @@ CREATE UNIQUE INDEX dag_run_logical_date ON dag_run (dag_id, logical_date) WHERE
 CREATE INDEX dag_run_unfinished ON dag_run (state, run_after) WHERE state IN ('queued', 'running');
 CREATE INDEX dag_run_active ON dag_run (dag_id, state) WHERE state IN ('queued', 'running');
 CREATE INDEX dag_run_by_dag ON dag_run (dag_id, run_after DESC);
+-- The order in which the API lists the runs of one Dag.
+CREATE INDEX dag_run_by_dag_id ON dag_run (dag_id, id);
 CREATE INDEX dag_run_by_version ON dag_run (created_version_id) WHERE created_version_id IS NOT NULL;
 CREATE INDEX dag_run_by_end ON dag_run (end_date) WHERE end_date IS NOT NULL;
 

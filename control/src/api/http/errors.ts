@@ -72,6 +72,11 @@ function fromFramework(error: unknown): Mapped | null {
   if (code === 'FST_ERR_BAD_URL' || code === 'FST_ERR_ASYNC_CONSTRAINT') {
     return { status: 404, body: { error: 'API route not found' }, code: 'NOT_FOUND' };
   }
+  const status = (error as { statusCode?: unknown }).statusCode;
+  if (status === 415) return { status, body: { detail: 'Unsupported content type' }, code: 'UNSUPPORTED_MEDIA_TYPE' };
+  if (typeof status === 'number' && status >= 400 && status < 500) {
+    return { status: 400, body: { detail: 'There was an error parsing the request' }, code: 'BAD_REQUEST' };
+  }
   return null;
 }
 

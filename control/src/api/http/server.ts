@@ -99,6 +99,7 @@ function refuseAnnouncedLength(request: FastifyRequest, reply: FastifyReply): bo
   return true;
 }
 
+const MEDIA_TYPE = /^\s*[\w!#$&^.+-]+\/[\w!#$&^.+-]+\s*(?:;[\x20-\x7e]*)?$/;
 const JSON_MEDIA = /^application\/(?:[a-z0-9.!#$&^_+-]+\+)?json\s*(?:;|$)/i;
 
 /** GET on an unknown path is 404, any other verb 405: the reference's catch-alls accept only GET. */
@@ -182,6 +183,9 @@ export function createHttpServer(deps: Pick<ControlDeps, 'log'>, options: HttpSe
   });
 
   app.addHook('onRequest', (request, reply, done) => {
+    const type = request.headers['content-type'];
+    // The framework refuses what it can't read as a media type; on this wire it counts as "some other type".
+    if (type !== undefined && !MEDIA_TYPE.test(type)) request.headers['content-type'] = 'application/octet-stream';
     if (!refuseAnnouncedLength(request, reply)) done();
   });
   app.setErrorHandler((error, request, reply) => {
