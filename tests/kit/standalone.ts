@@ -120,18 +120,18 @@ export async function startStandalone(options: StandaloneOptions = {}): Promise<
     stream.setEncoding('utf8').on('data', (chunk: string) => (output += chunk));
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
 
-  const found = await waitFor(
-    'standalone is healthy',
-    () => {
-      if (child.exitCode !== null || child.signalCode !== null) throw new Error('it ended');
-      return healthyUrl(output);
-    },
-    { timeoutMs: options.timeoutMs ?? START_MS, everyMs: 2 },
-  ).catch(async (error: unknown) => {
+  const healthy = waitFor('standalone is healthy', () => healthyUrl(output), {
+    timeoutMs: options.timeoutMs ?? START_MS,
+    everyMs: 2,
+  });
+  healthy.catch(() => undefined); // when the process ends first, nobody waits for this one
+  const early = ended.then(() => Promise.reject(new Error('it ended')));
+  const found = await Promise.race([healthy, early]).catch(async (error: unknown) => {
     await end(child, ended);
     temporary?.[Symbol.dispose]();
     throw new Error(`standalone did not become healthy; it wrote:\n${output}`, { cause: error });
   });
+  early.catch(() => undefined);
   const startMs = performance.now() - startedMs;
 
   let adminToken: Promise<string> | undefined;
