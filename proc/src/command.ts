@@ -4,10 +4,9 @@
  */
 import { spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
-import { setTimeout as delay } from 'node:timers/promises';
 import { closeDescriptorsOnExec } from './native/process.ts';
 import { claim } from './own-pids.ts';
-import { sweepOnce } from './sandbox/sweep.ts';
+import { sweep } from './sandbox/sweep.ts';
 import type { ChildExit } from './sandbox/types.ts';
 import { DEFAULT_UIDS, giveBackUid, takeUid, type UidRange } from './sandbox/uids.ts';
 import { makeWorkDir, removeWorkDir } from './sandbox/work-dir.ts';
@@ -67,7 +66,7 @@ export function startCommand(spec: CommandSpec): RunningCommand {
       if (gone) return;
       gone = true;
       if (uid !== null) {
-        for (let round = 0; round < 100 && sweepOnce(pid, uid) > 0; round++) await delay(5);
+        await sweep(pid, uid);
         giveBackUid(uid);
       } else if (pid > 0) {
         gone = false;

@@ -17,6 +17,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { isMainThread } from 'node:worker_threads';
 import { restrictPaths } from '../native/landlock.ts';
 import { becomeUser, rawCall } from '../native/libc.ts';
 import { bind, detach, mountProc, mountTmpfs, pivotRoot, sealReadOnly } from '../native/mount.ts';
@@ -140,10 +141,16 @@ function enter(plan: EnterPlan): void {
   }
 }
 
-try {
-  enter(JSON.parse(readExactly(readExactly(4).readUInt32BE(0)).toString('utf8')) as EnterPlan);
-} catch (error) {
-  // The parent reads this line; the entry never runs.
-  process.stderr.write(`airlock sandbox: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exit(SANDBOX_FAILED_STATUS);
+// Worker threads that the entry makes load this script again, and are restricted already.
+if (isMainThread) {
+  try {
+    enter(JSON.parse(readExactly(readExactly(4).readUInt32BE(0)).toString('utf8')) as EnterPlan);
+    // Programs that the entry forks shall not load it: their descriptor 3 is no channel of ours.
+    const at = process.execArgv.indexOf('--require');
+    if (at >= 0) process.execArgv.splice(at, 2);
+  } catch (error) {
+    // The parent reads this line; the entry never runs.
+    process.stderr.write(`airlock sandbox: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(SANDBOX_FAILED_STATUS);
+  }
 }

@@ -4,7 +4,6 @@ import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
-import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { AppError } from '@airlock/contract/errors';
 import {
@@ -20,7 +19,7 @@ import type { EnterPlan } from './enter-plan.ts';
 import { assertEnterable } from './enterable.ts';
 import { prepareParent } from './parent.ts';
 import { MAPPED_ID, makePlan, NAMESPACE_WORK_DIR } from './plan.ts';
-import { killQuietly, sweepOnce } from './sweep.ts';
+import { killQuietly, sweep } from './sweep.ts';
 import type { ChildExit, SandboxedChild, SandboxSpec } from './types.ts';
 import { DEFAULT_UIDS, giveBackUid, takeUid } from './uids.ts';
 import { makeWorkDir, removeWorkDir } from './work-dir.ts';
@@ -145,14 +144,6 @@ function throughInit(code: number | null, signal: string | null): ChildExit {
   if (code === null || code <= 128) return { code, signal };
   const name = Object.entries(constants.signals).find(([, number]) => number === code - 128)?.[0];
   return name === undefined ? { code, signal } : { code: null, signal: name };
-}
-
-/** Kills until nothing of the child is found, or the bound is over. */
-async function sweep(group: number, uid: number | null): Promise<void> {
-  for (let round = 0; round < 250; round++) {
-    if (sweepOnce(group, uid) === 0) return;
-    await delay(Math.min(20, 1 + round));
-  }
 }
 
 /**

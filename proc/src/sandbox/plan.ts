@@ -1,11 +1,14 @@
 /** Turns what a caller wants (SandboxSpec) into what the child does (EnterPlan), with the facts of this host. */
 import { lstatSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import type { EnterPlan } from './enter-plan.ts';
 import { packageClosure } from './packages.ts';
 import type { SandboxLimits, SandboxSpec } from './types.ts';
 
 /** Outside every path that software is installed at, so that it never covers a shown one. */
 export const NAMESPACE_WORK_DIR = '/run/task';
+/** What enter.ts is made of, where it is started as its sources. */
+const ENTER_SOURCES = [import.meta.dirname, join(import.meta.dirname, '../native')];
 const DEVICES = ['/dev/null', '/dev/zero', '/dev/urandom', '/dev/random'];
 const SYSTEM_TREES = ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'];
 /** Parts of /etc that libraries need; each is public by nature. */
@@ -53,12 +56,19 @@ function readableText(path: string): string | null {
 
 /** What every child of this host sees; computed once for each set of packages. */
 function shownPaths(spec: SandboxSpec): readonly string[] {
-  return outermost([...SYSTEM_TREES, ...ETC_TREES, realpathSync(process.execPath), ...packageClosure(spec.packages)]);
+  return outermost([
+    ...SYSTEM_TREES,
+    ...ETC_TREES,
+    realpathSync(process.execPath),
+    ...packageClosure(spec.packages),
+    // Loaded once more by each worker thread that the entry makes.
+    ...(spec.enterScript === undefined ? ENTER_SOURCES : [realpathSync(spec.enterScript)]),
+  ]);
 }
 
 const cache = new Map<string, readonly string[]>();
 function cachedShownPaths(spec: SandboxSpec): readonly string[] {
-  const key = spec.packages.join('\0');
+  const key = [spec.enterScript, ...spec.packages].join('\0');
   const known = cache.get(key) ?? shownPaths(spec);
   cache.set(key, known);
   return known;

@@ -3,11 +3,14 @@
  * been reparented to this process (which is its descendants' subreaper).
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { rawCall } from '../native/libc.ts';
 import { here } from '../native/syscalls.ts';
 import { ownPids } from '../own-pids.ts';
 
 const WNOHANG = 1;
+/** About five seconds. */
+const MAX_ROUNDS = 250;
 
 export type ProcessFacts = {
   readonly pid: number;
@@ -64,17 +67,31 @@ function reparentedToUs(): readonly number[] {
 }
 
 /**
- * One round. A dead stray counts too, and is collected: what has died since the list of processes was read may have made
- * another one, which that list lacks. So a round that finds nothing, dead or alive, is proof that nothing is left.
+ * One round. A dead process counts too, once, and is collected where it is ours: what has died since the list of processes
+ * was read may have made another one, which that list lacks. So a round that finds nothing new, dead or alive, is proof
+ * that nothing is left.
+ * @param dead ids found dead in earlier rounds; added to
  * @returns how many processes it found
  */
-export function sweepOnce(group: number, uid: number | null): number {
+export function sweepOnce(group: number, uid: number | null, dead: Set<number>): number {
   let found = killQuietly(-group) ? 1 : 0;
   for (const pid of uid === null ? reparentedToUs() : ofUser(uid)) {
-    found++;
+    const isDead = processFacts(pid)?.state === 'Z';
+    if (!isDead || !dead.has(pid)) found++;
+    if (isDead) dead.add(pid);
     killQuietly(pid);
     // Node waits only for what it started itself.
     if (!ownPids.has(pid)) rawCall(here('wait4'), pid, null, WNOHANG, null);
   }
   return found;
+}
+
+/** Rounds until one finds nothing, or the bound is over. @returns whether nothing is left */
+export async function sweep(group: number, uid: number | null): Promise<boolean> {
+  const dead = new Set<number>();
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    if (sweepOnce(group, uid, dead) === 0) return true;
+    await delay(Math.min(20, 1 + round));
+  }
+  return false;
 }
