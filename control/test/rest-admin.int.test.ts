@@ -1,7 +1,7 @@
 /** Variables, connections and pools: what is kept, shown, hidden, merged and refused. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { sql } from '@airlock/store';
+import { openDatabase, sql } from '@airlock/store';
 import { readConnection, readVariable } from '../src/api/secrets/stored.ts';
 import { type Caller, type RestKit, restKit } from './rest-kit.ts';
 
@@ -277,4 +277,43 @@ test('every change has its audit row, none of a rolled back one, and no secret i
   assert.deepEqual([row.event, row.owner], ['post_connection', 'op']);
   assert.equal(JSON.parse(row.extra).extra.x, '***');
   assert.doesNotMatch((await op('GET', '/eventLogs?limit=100')).text, /hunter2|sesame|cleartext|zzz/);
+});
+
+test('while the audit log can not be written, nothing can be changed', async () => {
+  const owner = openDatabase({
+    url: kit.database.ownerUrl,
+    maxConnections: 1,
+    applicationName: 'test',
+    onError: () => undefined,
+  });
+  const writes: Array<[method: string, path: string, body?: unknown]> = [
+    ['POST', '/variables', { key: 'unaudited', value: '1' }],
+    ['PATCH', '/variables/plain_text', { key: 'plain_text', value: 'changed' }],
+    ['DELETE', '/variables/plain_text'],
+    ['PATCH', '/variables', { actions: [{ action: 'create', entities: [{ key: 'unaudited', value: '1' }] }] }],
+    ['POST', '/connections', { connection_id: 'unaudited', conn_type: 'x' }],
+    ['DELETE', '/connections/c1'],
+    ['POST', '/pools', { name: 'unaudited', slots: 1 }],
+    ['DELETE', '/pools/p1'],
+  ];
+  await op('POST', '/variables', { key: 'plain_text', value: 'kept' });
+  const everything = async () =>
+    JSON.stringify([
+      await db().query(sql`SELECT key FROM variable ORDER BY 1`),
+      await db().query(sql`SELECT conn_id FROM connection ORDER BY 1`),
+      await db().query(sql`SELECT name FROM slot_pool ORDER BY 1`),
+    ]);
+  const before = await everything();
+  await owner.query(sql`ALTER TABLE event_log RENAME TO event_log_away`);
+  try {
+    for (const [method, path, body] of writes) {
+      assert.ok((await op(method, path, body)).status >= 500, path);
+    }
+    assert.equal(await everything(), before);
+    assert.equal(await clear('plain_text'), 'kept');
+  } finally {
+    await owner.query(sql`ALTER TABLE event_log_away RENAME TO event_log`);
+    await owner.close();
+  }
+  assert.equal((await op('DELETE', '/variables/plain_text')).status, 204); // control
 });

@@ -66,7 +66,7 @@ export function checkPolicy(routes: readonly RestRoute[], policy: Readonly<Recor
   assert.equal(new Set(mounted).size, mounted.length, 'a route is mounted twice');
 }
 
-/** Records a refused change before its answer leaves. */
+/** Records a refusal before its answer leaves. */
 async function recordRefusal(
   deps: RestDeps,
   user: User,
@@ -136,7 +136,7 @@ export function mountRoutes(
           throw error;
         });
         if (!isAllowed(user.role, row)) {
-          if (row.verb !== 'GET') await recordRefusal(deps, user, request, route, at);
+          await recordRefusal(deps, user, request, route, at);
           throw new AppError('FORBIDDEN', { public: 'Forbidden' });
         }
         checkSameSite(request, user, deps.config.api.base_url);
