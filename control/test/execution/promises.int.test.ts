@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import test from 'node:test';
 import { type Db, type Sql, sql } from '@airlock/store';
-import { readConnectionFor, readVariableFor } from '@airlock/store/queries/token/named';
+import { readConnectionsFor, readVariablesFor } from '@airlock/store/queries/token/named';
 import { getXCom } from '@airlock/store/queries/xcom/read';
 import { scaled } from '../../../tests/kit/seed.ts';
 import { EXECUTION_POLICY } from '../../src/api/execution/policy.ts';
@@ -233,13 +233,13 @@ test('L7: the look-up of what is not declared is never executed, and that of wha
   for (const [table, allowed, denied] of [
     [
       'variable',
-      (db: Db) => readVariableFor(db, key, 'v', context),
-      (db: Db) => readVariableFor(db, key, 'canary', context),
+      (db: Db) => readVariablesFor(db, [{ ...key, name: 'v' }], key.nowIso, context),
+      (db: Db) => readVariablesFor(db, [{ ...key, name: 'canary' }], key.nowIso, context),
     ],
     [
       'connection',
-      (db: Db) => readConnectionFor(db, key, 'c', context),
-      (db: Db) => readConnectionFor(db, key, 'canary', context),
+      (db: Db) => readConnectionsFor(db, [{ ...key, name: 'c' }], key.nowIso, context),
+      (db: Db) => readConnectionsFor(db, [{ ...key, name: 'canary' }], key.nowIso, context),
     ],
     [
       'xcom',

@@ -334,6 +334,27 @@ test('a hundred heartbeats of one try and of a hundred tries at once are all acc
   assert.deepEqual(new Set(answers.map((each) => each.status)), new Set([204]));
 });
 
+test('a heartbeat or a name that the database refuses fails alone, not those that arrived with it', async () => {
+  const tries = [
+    await server.startTry({ needs: { variables: ['v'] } }),
+    await server.startTry({ needs: { variables: ['v'] } }),
+  ] as const;
+  const [honest, evil] = tries;
+  for (let i = 0; i < 5; i++) {
+    const beats = await Promise.all([beat(honest), beat(evil, { hostname: 'nul\u0000' }), beat(honest)]);
+    assert.deepEqual(
+      beats.map((each) => each.status),
+      [204, 422, 204],
+    );
+    const read = (ti: Try, name: string) => server.call('GET', `/variables/${name}`, { key: ti.key, token: ti.token });
+    const reads = await Promise.all([read(honest, 'v'), read(evil, '%00'), read(honest, 'v')]);
+    assert.deepEqual(
+      reads.map((each) => each.status),
+      [404, 422, 404],
+    );
+  }
+});
+
 test('labels: set, shown by nobody but the row, refused when empty or no text', async () => {
   const ti = await server.startTry();
   assert.equal((await send(ti, 'PATCH', 'rendered-map-index', 'load_one-2')).status, 204);

@@ -1,11 +1,16 @@
 import type { Database } from '@airlock/store';
+import type { ConnectionRow } from '@airlock/store/queries/connection/get';
+import type { With } from '@airlock/store/queries/task-instance/reads';
+import type { NamedRead } from '@airlock/store/queries/token/named';
 import type { RightsContext } from '@airlock/store/queries/token/rights';
+import type { VariableRow } from '@airlock/store/queries/variable/get';
 import type { ProofVerifier } from '@airlock/token-verify';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { ControlDeps } from '../../deps.ts';
 import type { LogStore } from '../../logs/log-store.ts';
 import type { SecretBox } from '../secrets/index.ts';
 import type { Identity } from './authenticate.ts';
+import type { Batcher } from './batcher.ts';
 import type { HeartbeatBatcher } from './heartbeats.ts';
 import type { ApiVersion } from './version.ts';
 
@@ -18,6 +23,8 @@ export type ExecutionContext = {
   readonly rights: RightsContext;
   readonly proofs: ProofVerifier;
   readonly heartbeats: HeartbeatBatcher;
+  readonly variables: Batcher<NamedRead, With<VariableRow | null> | null>;
+  readonly connections: Batcher<NamedRead, With<ConnectionRow | null> | null>;
   /** Lifetime of an execution token, seconds. */
   readonly executionTtlSeconds: number;
   /** Ends long polls when the server closes. */

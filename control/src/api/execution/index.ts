@@ -5,6 +5,7 @@
  */
 import { AppError, isAppError } from '@airlock/contract/errors';
 import { readCaller } from '@airlock/store/queries/task-instance/reads';
+import { readConnectionsFor, readVariablesFor } from '@airlock/store/queries/token/named';
 import { createProofVerifier } from '@airlock/token-verify';
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
 import type { ControlDeps } from '../../deps.ts';
@@ -12,6 +13,7 @@ import { createLogStore } from '../../logs/log-store.ts';
 import { sendJson } from '../http/errors.ts';
 import { nowIso } from '../http/instant.ts';
 import { createAuthenticator, type Identity } from './authenticate.ts';
+import { createBatcher } from './batcher.ts';
 import { addBodyParser } from './body.ts';
 import { createBudget } from './budget.ts';
 import type { Answer, Call, ExecutionContext } from './context.ts';
@@ -45,14 +47,17 @@ export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps): v
   const { config, clock, db } = deps;
   const closing = new AbortController();
   const proofs = createProofVerifier();
+  const rights = { mode: config.execution_api.rights_mode, multiTeam: config.core.multi_team };
   const context: ExecutionContext = {
     deps,
     db,
     box: deps.secrets,
     logs: createLogStore({ root: config.logging.base_log_folder, maxBytes: config.logging.max_log_bytes }),
-    rights: { mode: config.execution_api.rights_mode, multiTeam: config.core.multi_team },
+    rights,
     proofs,
     heartbeats: createHeartbeatBatcher(db, clock.nowMs),
+    variables: createBatcher({ send: (reads) => readVariablesFor(db, reads, nowIso(clock.nowMs()), rights) }),
+    connections: createBatcher({ send: (reads) => readConnectionsFor(db, reads, nowIso(clock.nowMs()), rights) }),
     executionTtlSeconds: config.execution_api.jwt_expiration_time,
     closing: closing.signal,
   };

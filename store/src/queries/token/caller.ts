@@ -36,15 +36,18 @@ export type CallerRow = {
   readonly live: boolean;
 };
 
+/** The token that is shown: its `jti` as a value, or as SQL where a statement serves many. */
+type Presented = { readonly jti: string | Sql; readonly nowIso: string };
+
 /** True where the row is that of a running try and `jti` one of its live tokens. */
-export function liveCondition({ jti, nowIso }: Pick<CallerKey, 'jti' | 'nowIso'>): Sql {
+export function liveCondition({ jti, nowIso }: Presented): Sql {
   return sql`COALESCE(t.state = 'running' AND t.deadline_at > ${nowIso}::timestamptz AND (
     t.execution_jti = ${jti} OR t.execution_jti_next = ${jti}
     OR (t.execution_jti_prev = ${jti} AND t.execution_overlap_until > ${nowIso}::timestamptz)), false)`;
 }
 
 /** Columns of `CallerRow` from `task_instance t`. */
-export function callerColumns(key: Pick<CallerKey, 'jti' | 'nowIso'>): Sql {
+export function callerColumns(key: Presented): Sql {
   return sql`t.id, t.dag_run_id, t.dag_id, t.run_id, t.task_id, t.map_index, t.team, t.state, t.try_number, t.needs,
     t.execution_jti, t.execution_confirmed, t.execution_jti_next, t.execution_next_at, t.execution_jti_prev,
     t.execution_overlap_until, t.deadline_at, ${liveCondition(key)} AS live`;

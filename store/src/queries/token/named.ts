@@ -1,39 +1,71 @@
 /** Variables and connections for a try: caller, right and value on one snapshot. */
-import { type Db, sql } from '../../database.ts';
+import { type Db, type Sql, sql } from '../../database.ts';
 import type { ConnectionRow } from '../connection/get.ts';
-import { readForCaller, type With } from '../task-instance/reads.ts';
+import type { With } from '../task-instance/reads.ts';
 import type { VariableRow } from '../variable/get.ts';
 import { type CallerKey, type CallerRow, callerColumns } from './caller.ts';
 import { mayReadNamed, mayWriteVariables, type RightsContext } from './rights.ts';
 
-/** The variable that the caller sees under this key: its team's own, else the shared one. */
-export async function readVariableFor(
-  db: Db,
-  key: CallerKey,
-  name: string,
+/** One read: who asks for what. */
+export type NamedRead = { readonly id: string; readonly jti: string; readonly name: string };
+type Seen<T> = With<T | null> | null;
+
+/** Several reads as rows `q`, each beside its caller's row; a caller without a live row gives nulls. */
+function callersOf(
+  reads: readonly NamedRead[],
+  kind: 'variables' | 'connections',
+  nowIso: string,
   rights: RightsContext,
-): Promise<With<VariableRow | null> | null> {
-  return await readForCaller(db, key, {
-    name: 'variable_for_try',
-    allowed: mayReadNamed(rights, 'variables', name),
-    value: sql`(SELECT to_json(v) FROM variable v WHERE COALESCE(v.team, '') IN (COALESCE(c.team, ''), '') AND v.key = ${name}
-      ORDER BY v.team NULLS LAST LIMIT 1)`,
-  });
+): Sql {
+  return sql`k AS (
+      SELECT q.n, q.name, ${callerColumns({ jti: sql`q.jti`, nowIso })}
+      FROM unnest(${reads.map((read) => read.id)}::uuid[], ${reads.map((read) => read.jti)}::text[],
+        ${reads.map((read) => read.name)}::text[]) WITH ORDINALITY AS q (id, jti, name, n)
+      LEFT JOIN task_instance t ON t.id = q.id
+    ), c AS MATERIALIZED (SELECT c.*, c.live AND ${mayReadNamed(rights, kind, sql`c.name`)} AS allowed FROM k c)`;
 }
 
-/** The connection that the caller sees under this id: its team's own, else the shared one. */
-export async function readConnectionFor(
+const inOrder = <T>(rows: Array<With<T | null> & { readonly id: string | null }>): Seen<T>[] =>
+  rows.map((row) => (row.id === null ? null : row));
+
+/**
+ * The variables that callers see under these keys: their team's own, else the shared one. One statement for all reads that
+ * arrived together; look-ups happen only where the right holds. Locks nothing.
+ * @returns in the order of `reads`; null = there is no live row of that caller.
+ */
+export async function readVariablesFor(
   db: Db,
-  key: CallerKey,
-  connId: string,
+  reads: readonly NamedRead[],
+  nowIso: string,
   rights: RightsContext,
-): Promise<With<ConnectionRow | null> | null> {
-  return await readForCaller(db, key, {
-    name: 'connection_for_try',
-    allowed: mayReadNamed(rights, 'connections', connId),
-    value: sql`(SELECT to_json(v) FROM connection v WHERE COALESCE(v.team, '') IN (COALESCE(c.team, ''), '')
-      AND v.conn_id = ${connId} ORDER BY v.team NULLS LAST LIMIT 1)`,
-  });
+): Promise<Seen<VariableRow>[]> {
+  return inOrder(
+    await db.query(
+      sql`WITH ${callersOf(reads, 'variables', nowIso, rights)}
+        SELECT c.*, CASE WHEN c.allowed THEN (SELECT to_json(v) FROM variable v
+          WHERE COALESCE(v.team, '') IN (COALESCE(c.team, ''), '') AND v.key = c.name
+          ORDER BY v.team NULLS LAST LIMIT 1) END AS data FROM c ORDER BY c.n`,
+      'variables_for_tries',
+    ),
+  );
+}
+
+/** The same for connections. */
+export async function readConnectionsFor(
+  db: Db,
+  reads: readonly NamedRead[],
+  nowIso: string,
+  rights: RightsContext,
+): Promise<Seen<ConnectionRow>[]> {
+  return inOrder(
+    await db.query(
+      sql`WITH ${callersOf(reads, 'connections', nowIso, rights)}
+        SELECT c.*, CASE WHEN c.allowed THEN (SELECT to_json(v) FROM connection v
+          WHERE COALESCE(v.team, '') IN (COALESCE(c.team, ''), '') AND v.conn_id = c.name
+          ORDER BY v.team NULLS LAST LIMIT 1) END AS data FROM c ORDER BY c.n`,
+      'connections_for_tries',
+    ),
+  );
 }
 
 export type VariableWriteRow = CallerRow & { readonly allowed: boolean };

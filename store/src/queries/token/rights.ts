@@ -13,12 +13,12 @@ function strict(mode: RightsMode): Sql {
   return sql`(${mode}::text = 'strict' OR (${mode}::text = 'auto' AND c.needs IS NOT NULL))`;
 }
 
-function declared(kind: 'variables' | 'connections' | 'xcoms', name: string): Sql {
+function declared(kind: 'variables' | 'connections' | 'xcoms', name: string | Sql): Sql {
   return sql`COALESCE(c.needs::jsonb -> ${kind}::text ? ${name}::text, false)`;
 }
 
-/** A variable or connection of this name may be read. */
-export function mayReadNamed(context: RightsContext, kind: 'variables' | 'connections', name: string): Sql {
+/** A variable or connection of this name (a value, or SQL where a statement serves many) may be read. */
+export function mayReadNamed(context: RightsContext, kind: 'variables' | 'connections', name: string | Sql): Sql {
   return sql`(NOT ${strict(context.mode)} OR ${declared(kind, name)})`;
 }
 

@@ -10,7 +10,7 @@ import { auditReuse, callerKey, mintSuccessor, wantedSuccessor } from '../token-
 export const heartbeat: Handler = async (context, call) => {
   const { hostname, pid } = parseBody(heartbeatBody, call.request);
   const { sub, jti } = call.identity.claims;
-  const state = await context.heartbeats.beat({ id: sub, jti, hostname, pid, successorJti: wantedSuccessor(call) });
+  const state = await context.heartbeats({ id: sub, jti, hostname, pid, successorJti: wantedSuccessor(call) });
   if (!state) return await explainMiss(context, call, hostname, pid);
   return { status: 204, refreshed: await mintSuccessor(context, call, state) };
 };

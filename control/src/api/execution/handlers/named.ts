@@ -1,11 +1,6 @@
 /** Variables and connections. Rights come first: what was not declared gets one answer, whether or not it exists. */
 import { z } from '@airlock/contract/schema';
-import {
-  deleteVariableFor,
-  putVariableFor,
-  readConnectionFor,
-  readVariableFor,
-} from '@airlock/store/queries/token/named';
+import { deleteVariableFor, putVariableFor } from '@airlock/store/queries/token/named';
 import { check } from '../../http/validation.ts';
 import { wire } from '../../http/wire.ts';
 import { openConnection, openVariable, secretOwner } from '../../secrets/stored.ts';
@@ -24,9 +19,15 @@ function variableKey(call: Call): string {
   return key;
 }
 
+const readOf = (call: Call, name: string) => ({
+  id: call.identity.claims.sub,
+  jti: call.identity.claims.jti,
+  name,
+});
+
 export const getVariable: Handler = async (context, call) => {
   const key = variableKey(call);
-  const row = await requireLive(context, call, await readVariableFor(context.db, callerKey(call), key, context.rights));
+  const row = await requireLive(context, call, await context.variables(readOf(call, key)));
   if (!row.allowed || !mayReadNamed(context.rights, row, 'variables', key)) throw notEntitled(`variable ${key}`);
   if (!row.data) throw notFound(`Variable with key '${key}' not found`);
   return await answerLive(context, call, row, {
@@ -73,11 +74,7 @@ export const deleteVariable: Handler = async (context, call) => {
 
 export const getConnection: Handler = async (context, call) => {
   const connId = call.params.conn_id ?? '';
-  const row = await requireLive(
-    context,
-    call,
-    await readConnectionFor(context.db, callerKey(call), connId, context.rights),
-  );
+  const row = await requireLive(context, call, await context.connections(readOf(call, connId)));
   if (!row.allowed || !mayReadNamed(context.rights, row, 'connections', connId)) {
     throw notEntitled(`connection ${connId}`);
   }
