@@ -18,9 +18,6 @@ const FLUSH_AFTER_MS = 3000;
 /** Exit status of a process that can't start, and that starting again would not help. */
 export const FATAL_STATUS = 2;
 
-/** Why to stop, when nobody is left who could say so: its neighbours end too, so waiting for them is in vain. */
-export const PARENT_GONE = 'the parent process is gone';
-
 /** What `onStop` says when the parent ended without a word: what this process would tell to its neighbours is heard by nobody. */
 export const PARENT_GONE = 'the parent process is gone';
 
