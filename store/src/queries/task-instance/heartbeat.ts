@@ -1,6 +1,6 @@
 import { type Db, sql } from '../../database.ts';
 import { type CallerKey, liveCondition, tokenUse } from '../token/caller.ts';
-import { RELAXED } from '../token/relaxed.ts';
+import { relaxedUnless } from '../token/relaxed.ts';
 import type { TokenState } from '../token/use.ts';
 
 export type Heartbeat = {
@@ -24,7 +24,7 @@ export async function recordHeartbeats(
   at: { nowIso: string; overlapUntilIso: string },
 ): Promise<Map<string, TokenState>> {
   const rows = await db.query<TokenState & { id: string }>(
-    sql`WITH ${RELAXED}, h AS (
+    sql`WITH ${relaxedUnless(beats.some((beat) => beat.successorJti !== null))}, h AS (
         SELECT b.* FROM unnest(${beats.map((b) => b.id)}::uuid[], ${beats.map((b) => b.jti)}::text[],
           ${beats.map((b) => b.hostname)}::text[], ${beats.map((b) => b.pid)}::integer[],
           ${beats.map((b) => b.successorJti)}::text[]) AS b (id, jti, hostname, pid, successor)

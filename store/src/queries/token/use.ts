@@ -1,6 +1,6 @@
 import { type Db, sql } from '../../database.ts';
 import { type CallerKey, liveCondition, tokenUse } from './caller.ts';
-import { RELAXED } from './relaxed.ts';
+import { relaxedUnless } from './relaxed.ts';
 
 /** What a refresh needs: the successor that the row names now. */
 export type TokenState = {
@@ -19,7 +19,7 @@ export async function recordTokenUse(
   key: CallerKey & { successorJti: string | null; overlapUntilIso: string },
 ): Promise<TokenState | null> {
   const rows = await db.query<TokenState>(
-    sql`WITH ${RELAXED}
+    sql`WITH ${relaxedUnless(key.successorJti !== null)}
       UPDATE task_instance t SET ${tokenUse({
         jti: sql`${key.jti}::text`,
         successorJti: sql`${key.successorJti}::text`,
