@@ -1,6 +1,6 @@
 import { type Db, sql } from '../../database.ts';
 import { type CallerKey, type CallerRow, callerColumns, tokenUse } from '../token/caller.ts';
-import { relaxedUnless } from '../token/relaxed.ts';
+import { RELAXED } from '../token/relaxed.ts';
 
 /**
  * Announces that a live try's log grows to `offset + bytes` of its current stretch, and records the use of its token.
@@ -16,7 +16,7 @@ export async function announceLog(
   },
 ): Promise<(CallerRow & { readonly log_base: number }) | null> {
   const rows = await db.query<CallerRow & { log_base: number }>(
-    sql`WITH ${relaxedUnless(false)}, t AS (SELECT * FROM task_instance WHERE id = ${key.id} FOR NO KEY UPDATE),
+    sql`WITH ${RELAXED}, t AS (SELECT * FROM task_instance WHERE id = ${key.id} FOR NO KEY UPDATE),
       c AS (SELECT ${callerColumns(key)}, t.log_base FROM t),
       u AS (UPDATE task_instance t SET
           log_bytes = GREATEST(t.log_bytes, LEAST(t.log_base + ${key.offset}::bigint + ${key.bytes}::bigint, ${key.maxBytes}::bigint)),
