@@ -70,7 +70,7 @@ describe('the weather report, run for real', () => {
     for (const line of lines) {
       const row = Object.fromEntries(line.split(',').map((field, i) => [names[i]!, field]));
       const want = months.get(row.month!)!;
-      assert.deepEqual([Number(row.days), Number(row.wet_days)], [want.days, want.wet], row.month);
+      assert.deepEqual([Number(row.days), Number(row.wet_days)], [want.days, want.wet], row.month!);
       near(Number(row.rain_mm), want.rain, 1e-6, `${row.month} rain`);
       near(Number(row.mean_high_c), want.highs / want.days, 0.0051, `${row.month} mean high`);
       near(Number(row.mean_low_c), want.lows / want.days, 0.0051, `${row.month} mean low`);
