@@ -90,6 +90,18 @@ test('log lines are frames with level and fields, whatever the fields hold', asy
   assert.match(String(lines[0]!.fields?.a), /Circular/);
 });
 
+test('fields that are larger than a frame are dropped, and the line stays', async () => {
+  const { outcome, child } = await runTask(
+    single(
+      `async (_, { log }) => { const f = {}; for (let i = 0; i < 200; i++) f['k' + i] = 'x'.repeat(150000); log.info('big', f); return 1; }`,
+    ),
+    {},
+  );
+  assert.equal(outcome?.state, 'success');
+  const line = child.frames.find((frame) => frame.type === 'log');
+  assert.deepEqual([line?.event, line?.fields], ['big', { dropped: 'the fields were too large' }]);
+});
+
 test('inputs are asked for once each, all at the same time, and shown', async () => {
   const asked: string[] = [];
   const body = `const a = d.task('a', { run: () => 1 })(), b = d.task('b', { run: () => [] })();

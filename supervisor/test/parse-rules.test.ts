@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
@@ -90,7 +90,17 @@ test('a scan leaves out packages and hidden folders, and does not follow links',
     folders: ['', 'sub', 'sub/deep'],
     cut: false,
   });
-  assert.deepEqual(scanBundle(join(f.root, 'gone')).files, []);
+});
+
+test('a bundle that can not be read keeps its Dags: nothing is said about its files', async () => {
+  using f = folder({ 'a.ts': '1' });
+  const { settle } = parserOf(f.root, { 'a.ts': withDag() });
+  await settle();
+  renameSync(f.root, `${f.root}-away`);
+  assert.equal(scanBundle(f.root), null);
+  assert.deepEqual(await settle(), { parsed: [], reports: [], listings: [], errors: [] });
+  renameSync(`${f.root}-away`, f.root);
+  assert.deepEqual((await settle()).parsed, []);
 });
 
 test('only what changed is parsed again, and a touched file with the same content is not', async () => {

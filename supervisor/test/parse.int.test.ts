@@ -210,6 +210,28 @@ test('files appear, change and vanish; the server hears of each', async () => {
   }
 });
 
+test('a Dag folder that is removed and made again is watched again', async () => {
+  const root = newFolder();
+  write(root, 'a.ts', dagFile('a'));
+  const { api, files, state } = memoryServer(root);
+  const role = startParsing({ api, parseFile: parseFile(), parsingProcesses: 2, log });
+  try {
+    await until('the first report', () => files.size === 1);
+    rmSync(root, { recursive: true });
+    await delay(100);
+    mkdirSync(root, { mode: 0o755 });
+    write(root, 'b.ts', dagFile('b'));
+    await until('a file of the new folder', () => files.has('b.ts') && state.listing.includes('b.ts'));
+    const digest = files.get('b.ts')!.inputs_digest;
+    const startedAt = performance.now();
+    write(root, 'b.ts', dagFile('b2'));
+    await until('a change in it', () => files.get('b.ts')!.inputs_digest !== digest);
+    assert.ok(performance.now() - startedAt < 4500, 'noticed, not found by the look each 5 s');
+  } finally {
+    await role.stop();
+  }
+});
+
 test('reports wait for a server that can not be reached, and the newest one wins', async () => {
   const root = newFolder();
   write(root, 'a.ts', dagFile('a'));

@@ -42,6 +42,7 @@ test('what is no date is refused with examples', () => {
 test('zones are IANA names', () => {
   for (const zone of ['UTC', 'Europe/Zurich', 'America/Argentina/Buenos_Aires'])
     assert.equal(parseTimezone(zone), zone);
+  assert.equal(parseTimezone('europe/zurich'), 'Europe/Zurich');
   for (const bad of ['Mars/Olympus', '', '+01:00', 1, null])
     assert.throws(() => parseTimezone(bad), DagError, String(bad));
 });

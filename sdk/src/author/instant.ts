@@ -11,7 +11,7 @@ export function parseTimezone(value: unknown): string {
     try {
       const zone = new Intl.DateTimeFormat('en', { timeZone: value }).resolvedOptions().timeZone;
       // Names are compared as text by the server; an offset such as +01:00 has no name there.
-      if (/^[A-Za-z]/.test(value) && zone) return value;
+      if (/^[A-Za-z]/.test(value) && zone) return zone.toLowerCase() === value.toLowerCase() ? zone : value;
     } catch {
       // Falls through to the one message.
     }

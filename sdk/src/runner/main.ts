@@ -102,7 +102,14 @@ function hostOf(channel: Channel): TaskHost {
       await channel.request({ type: 'set_rendered_fields', fields: { input } });
     },
     log(level, event, fields) {
-      channel.send({ type: 'log', level, event, at_ms: Date.now(), ...(fields ? { fields } : {}) });
+      const line = { type: 'log' as const, level, event, at_ms: Date.now() };
+      try {
+        channel.send(fields ? { ...line, fields } : line);
+      } catch (error) {
+        // Fields larger than a frame: a log line must never fail a task.
+        if (!(error instanceof RangeError)) throw error;
+        channel.send({ ...line, fields: { dropped: 'the fields were too large' } });
+      }
     },
     nowMs: () => Date.now(),
   };

@@ -66,6 +66,7 @@ export class BundleParser {
   readonly #running = new Set<Promise<void>>();
   #listed: string | null = null;
   #inputs: Inputs;
+  #readable = true;
   #generation = 0;
   #folderStamp = '';
   #stuckTimer: NodeJS.Timeout | null = null;
@@ -82,6 +83,18 @@ export class BundleParser {
   refresh(noticed = false): void {
     if (this.#abort.signal.aborted) return;
     const scan = scanBundle(this.#options.root);
+    if (scan === null) {
+      if (this.#readable)
+        this.#options.log.warn(
+          { path: this.#options.shownRoot },
+          'the bundle can not be read; its Dags stay as they are',
+        );
+      this.#readable = false;
+      // What is watched is gone, whatever comes under its name.
+      this.#options.onScan({ files: [], folders: [], cut: false });
+      return;
+    }
+    this.#readable = true;
     this.#inputs = new Inputs(this.#options.root);
     this.#options.onScan(scan);
     if (scan.cut)

@@ -17,6 +17,8 @@ import { type TreeWatch, watchTree } from './watch.ts';
 /** How often the server is asked for its bundles; also keeps our token fresh, which lives 300 s. */
 const BUNDLES_EVERY_MS = 60_000;
 const FIRST_RETRY_MS = 200;
+/** How often a folder that is not there is looked for. */
+const MISSING_EVERY_MS = 5_000;
 
 type Bundle = BundleList['bundles'][number];
 type OpenBundle = {
@@ -87,8 +89,9 @@ export function startParsing(options: ParsingOptions): Role {
     bundle.watch.close();
     await Promise.all([bundle.parser.stop(), bundle.outbox.stop()]);
   };
-  /** Opens and closes bundles; parses anew what the server does not know as we reported it. */
-  const apply = async (list: BundleList) => {
+  /** Opens and closes bundles; parses anew what the server does not know as we reported it. False: one is not there yet. */
+  const apply = async (list: BundleList): Promise<boolean> => {
+    let complete = true;
     const wanted = new Map(list.bundles.map((bundle) => [bundle.name, bundle]));
     for (const [name, bundle] of open) if (wanted.get(name)?.path !== bundle.path) await closeBundle(name, bundle);
     for (const [name, bundle] of wanted) {
@@ -97,6 +100,7 @@ export function startParsing(options: ParsingOptions): Role {
         try {
           open.set(name, openBundle(bundle));
         } catch (error) {
+          complete = false;
           options.log.warn(
             { err: error, bundle: name, path: bundle.path },
             'a bundle can not be read; it will be tried again',
@@ -108,12 +112,13 @@ export function startParsing(options: ParsingOptions): Role {
         known.parser.refresh();
       }
     }
+    return complete;
   };
   const loop = async () => {
     for (let wait = FIRST_RETRY_MS; !abort.signal.aborted; ) {
       let next = BUNDLES_EVERY_MS;
       try {
-        await apply(await options.api.bundles(abort.signal));
+        if (!(await apply(await options.api.bundles(abort.signal)))) next = MISSING_EVERY_MS;
         wait = FIRST_RETRY_MS;
       } catch (error) {
         if (abort.signal.aborted) return;

@@ -27,8 +27,12 @@ function isReadFolder(name: string): boolean {
   return name !== 'node_modules' && !name.startsWith('.');
 }
 
-/** Reads the folder tree. A folder that vanishes or can't be read counts as empty. */
-export function scanBundle(root: string): Scan {
+/**
+ * Reads the folder tree. A folder that vanishes or can't be read counts as empty.
+ * @returns null when that is the root: a folder that is not mounted must not look like one from which all was deleted
+ */
+export function scanBundle(root: string): Scan | null {
+  if (!isReadable(root)) return null;
   const files: string[] = [];
   const folders: string[] = [];
   let cut = false;
@@ -49,6 +53,15 @@ export function scanBundle(root: string): Scan {
   };
   visit('', 0);
   return { files: files.sort(), folders, cut };
+}
+
+function isReadable(folder: string): boolean {
+  try {
+    readdirSync(folder);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function entriesOf(folder: string): readonly Dirent[] {

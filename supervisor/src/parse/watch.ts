@@ -1,5 +1,5 @@
 /** Says when something in a folder tree may have changed: by the kernel's notice where there is one, and by time anyway. */
-import { type FSWatcher, watch } from 'node:fs';
+import { type FSWatcher, statSync, watch } from 'node:fs';
 import { join } from 'node:path';
 
 /** Quiet time after a notice: editors write a file in several steps. */
@@ -18,7 +18,7 @@ export type TreeWatch = {
 
 /** @param onChange called after a notice has settled, and each 5 s. Never called twice at once for one notice. */
 export function watchTree(root: string, onChange: (noticed: boolean) => void): TreeWatch {
-  const watchers = new Map<string, FSWatcher>();
+  const watchers = new Map<string, { readonly watcher: FSWatcher; readonly identity: string | null }>();
   let timer: NodeJS.Timeout | null = null;
   let firstNoticeAt = 0;
   const poll = setInterval(() => onChange(false), POLL_MS);
@@ -33,14 +33,16 @@ export function watchTree(root: string, onChange: (noticed: boolean) => void): T
       onChange(true);
     }, wait);
   };
+  const close = (folder: string) => {
+    watchers.get(folder)?.watcher.close();
+    watchers.delete(folder);
+  };
   const open = (folder: string) => {
     try {
-      const watcher = watch(join(root, folder), { persistent: false }, notice);
-      watcher.on('error', () => {
-        watcher.close();
-        watchers.delete(folder);
-      });
-      watchers.set(folder, watcher);
+      const path = join(root, folder);
+      const watcher = watch(path, { persistent: false }, notice);
+      watcher.on('error', () => close(folder));
+      watchers.set(folder, { watcher, identity: identityOf(path) });
     } catch {
       // Gone again, or no more watches: polling sees the change.
     }
@@ -48,18 +50,22 @@ export function watchTree(root: string, onChange: (noticed: boolean) => void): T
   return {
     setFolders(folders) {
       const wanted = new Set(folders.slice(0, MAX_WATCHED_FOLDERS));
-      for (const [folder, watcher] of watchers) {
-        if (wanted.has(folder)) continue;
-        watcher.close();
-        watchers.delete(folder);
+      for (const [folder, { identity }] of watchers) {
+        // One that was removed and made again: the kernel watches the old one.
+        if (!wanted.has(folder) || identityOf(join(root, folder)) !== identity) close(folder);
       }
       for (const folder of wanted) if (!watchers.has(folder)) open(folder);
     },
     close() {
       clearInterval(poll);
       if (timer !== null) clearTimeout(timer);
-      for (const watcher of watchers.values()) watcher.close();
-      watchers.clear();
+      for (const folder of [...watchers.keys()]) close(folder);
     },
   };
+}
+
+/** Of the folder itself, whatever is in it. File systems give the number of a removed folder to the next one, so its birth counts too. */
+function identityOf(path: string): string | null {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat === undefined ? null : `${stat.dev}:${stat.ino}:${stat.birthtimeMs}`;
 }
