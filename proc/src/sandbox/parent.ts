@@ -1,5 +1,5 @@
 /** What a process does to itself before it starts sandboxed children, because children inherit it. */
-import { closeDescriptorsOnExec, forbidNewPrivileges } from '../native/process.ts';
+import { becomeSubreaper, closeDescriptorsOnExec, forbidNewPrivileges } from '../native/process.ts';
 import { installNoRingsFilter } from '../native/seccomp.ts';
 import { thisArchitecture } from '../native/syscalls.ts';
 
@@ -10,6 +10,8 @@ export function prepareParent(): void {
   closeDescriptorsOnExec();
   if (filtered) return;
   filtered = true;
+  // Where no pid namespace ends a child, what it left behind is found among our own children.
+  becomeSubreaper();
   const architecture = thisArchitecture();
   if (architecture === null) return;
   try {
