@@ -1,4 +1,5 @@
 import { deepEqual, equal, match, notEqual, rejects } from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { type Database, sql } from '@airlock/store';
 import { applyBundleListing, ingestParseReport } from '../src/runs/index.ts';
@@ -37,6 +38,8 @@ const schedulerEvents = async (db: Database, work: () => Promise<unknown>) => {
   return seen;
 };
 
+const moduleOf = (code: string) => ({ hash: createHash('sha256').update(code).digest('hex'), code });
+
 test('parsing again never makes a new version; a change does, once a run has used the old one', async () => {
   await using world = await makeWorld();
   const { db, clock } = world;
@@ -67,7 +70,7 @@ test('a change in the code alone makes a version; a change in its comments alone
   const commented = await ingest(db, 'a.ts', [dagDocument('a', [{ id: 't' }])], clock.iso(), { source: '// why' });
   equal(commented.dags[0]?.changed, false);
   equal((await versions(db, 'a'))[0]?.source, '// why');
-  const module = { hash: 'f'.repeat(64), code: 'export default 2' };
+  const module = moduleOf('export default 2');
   const changed = await ingest(db, 'a.ts', [dagDocument('a', [{ id: 't' }])], clock.iso(), { module });
   deepEqual(changed.dags, [{ dag_id: 'a', version_number: 2, changed: true }]);
 });
@@ -214,4 +217,22 @@ test('a running run of a bundle without versions moves on to the new version of 
   const rows = await world.tis(run);
   const newest = (await versions(db, 'a')).at(-1)?.id;
   equal(rows.find((ti) => ti.task_id === 'v')?.dag_version_id, newest);
+});
+
+test('a path that leaves the bundle, a module with another hash, and a NUL character are refused', async () => {
+  await using world = await makeWorld();
+  const { db, clock } = world;
+  const report = (file: string, over: object = {}) =>
+    ingest(db, file, [dagDocument('a', [{ id: 't' }])], clock.iso(), over);
+  for (const path of ['../a.ts', '/etc/a.ts', 'x/../../a.ts', './a.ts', 'a//b.ts', 'a\0.ts']) {
+    await rejects(report(path), { code: 'DAG_INVALID', message: /no path inside a bundle/ }, path);
+  }
+  const module = { ...moduleOf('export default 1'), code: 'export default evil' };
+  await rejects(report('a.ts', { module }), { code: 'DAG_INVALID', message: /hash/ });
+  const nul = await ingest(db, 'a.ts', [dagDocument('a', [], { doc_md: 'x\0y' })], clock.iso());
+  match(nul.import_error ?? '', /NUL/);
+  equal((await db.query(sql`SELECT 1 FROM dag_module`)).length, 0);
+  // The same report without the one change is taken, also with a NUL where it can be shown as something else.
+  const taken = await report('sub/a.ts', { source: 'x\0y', module: moduleOf('export default 1') });
+  deepEqual(taken.import_error, null);
 });

@@ -32,7 +32,10 @@ export function checkDagDocument(untrusted: unknown): DagDocument {
   if (depthOf(untrusted, MAX_DOCUMENT_DEPTH) > MAX_DOCUMENT_DEPTH) {
     refuse(`The Dag is nested more than ${MAX_DOCUMENT_DEPTH} levels deep.`);
   }
-  const length = JSON.stringify(untrusted)?.length ?? 0;
+  const text = JSON.stringify(untrusted) ?? '';
+  const { length } = text;
+  // PostgreSQL's text can't hold it, and no name or text needs it.
+  if (text.includes('\\u0000')) refuse('The Dag holds a NUL character.');
   if (length > MAX_DOCUMENT_LENGTH) refuse(`The Dag has ${length} characters; ${MAX_DOCUMENT_LENGTH} are allowed.`);
   const shape = dagShape.safeParse(untrusted);
   if (!shape.success) {

@@ -45,7 +45,10 @@ export function depthOf(value: unknown, limit: number): number {
   let depth = 0;
   while (depth <= limit) {
     const next: unknown[] = [];
-    for (const item of layer) if (typeof item === 'object' && item !== null) next.push(...Object.values(item));
+    for (const item of layer) {
+      // One by one: a list of a million items must not become a million arguments.
+      if (typeof item === 'object' && item !== null) for (const inner of Object.values(item)) next.push(inner);
+    }
     if (!layer.some((item) => typeof item === 'object' && item !== null)) return depth;
     depth += 1;
     layer = next;

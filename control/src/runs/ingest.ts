@@ -3,6 +3,7 @@
  * transaction. The report comes from a child that ran the file's code, so all of it is untrusted until checked here.
  * @see scheduling semantics 13; serialized Dag 11
  */
+import { createHash } from 'node:crypto';
 import type { DagDocument } from '@airlock/contract/dag/document';
 import { AppError, isAppError } from '@airlock/contract/errors';
 import type { ParseReport, ParseReportAnswer } from '@airlock/contract/supervisor-api';
@@ -52,10 +53,11 @@ type Good = { readonly document: DagDocument; readonly model: DagModel };
 /**
  * Takes one file's report. Good Dags of a file are taken even when others of it are refused; the refusals are the file's
  * import error. A file that could not be imported leaves its Dags on their last good version, marked broken.
- * @throws NOT_FOUND when the bundle is not in use
+ * @throws NOT_FOUND when the bundle is not in use · DAG_INVALID a path that leaves the bundle, a module with another hash
  */
 export async function ingestParseReport(tx: Db, options: IngestOptions): Promise<ParseReportAnswer> {
-  const { bundleName, report, nowIso } = options;
+  const { bundleName, nowIso } = options;
+  const report = checkEnvelope(options.report);
   await lockIngestion(tx);
   const bundle = await findBundle(tx, bundleName);
   if (!bundle) throw new AppError('NOT_FOUND', { public: `There is no bundle ${JSON.stringify(bundleName)}.` });
@@ -79,7 +81,9 @@ export async function ingestParseReport(tx: Db, options: IngestOptions): Promise
   if (report.module && good.size > 0) await insertModule(tx, report.module, nowIso);
   const dags: ParseReportAnswer['dags'] = [];
   for (const { document, model } of good.values()) {
-    dags.push(await storeDag(tx, options, bundle, { document, model, known: byId.get(model.dagId) ?? null }));
+    dags.push(
+      await storeDag(tx, { ...options, report }, bundle, { document, model, known: byId.get(model.dagId) ?? null }),
+    );
   }
   await setImportError(tx, { ...file, text: importError, nowIso });
   const left = known.filter((row) => isFrom(row, file) && !good.has(row.dag_id)).map((row) => row.dag_id);
@@ -96,6 +100,37 @@ export async function ingestParseReport(tx: Db, options: IngestOptions): Promise
 
 const isFrom = (row: KnownDag, file: { bundleName: string; relativeFileloc: string }): boolean =>
   row.bundle_name === file.bundleName && row.relative_fileloc === file.relativeFileloc;
+
+/** Longest import error that is kept, characters. */
+const MAX_ERROR_LENGTH = 100_000;
+
+/**
+ * What surrounds the documents. The path is shown to workers as what to load; the hash names the code for every runner, so a
+ * reporter can't be believed about it.
+ */
+function checkEnvelope(report: ParseReport): ParseReport {
+  const path = report.relative_fileloc;
+  const refuse = (text: string): never => {
+    throw new AppError('DAG_INVALID', { public: text });
+  };
+  if (
+    path.startsWith('/') ||
+    path.split('/').some((part) => part === '' || part === '.' || part === '..') ||
+    path.includes('\0')
+  ) {
+    refuse(`${JSON.stringify(path)} is no path inside a bundle.`);
+  }
+  const { module } = report;
+  if (module && createHash('sha256').update(module.code).digest('hex') !== module.hash) {
+    refuse('The module does not have the hash that was reported with it.');
+  }
+  if (module?.code.includes('\0')) refuse('The module holds a NUL character.');
+  return {
+    ...report,
+    source: report.source.replaceAll('\0', '\uFFFD'),
+    import_error: report.import_error?.slice(0, MAX_ERROR_LENGTH).replaceAll('\0', '\uFFFD') ?? null,
+  };
+}
 
 /** Checks every document; what is refused becomes a text of the import error. */
 function checkReport(report: ParseReport): { good: Map<string, Good>; refusals: string[] } {

@@ -3,7 +3,7 @@
  * used go when there are many.
  */
 import type { DagDocument } from '@airlock/contract/dag/document';
-import { AppError } from '@airlock/contract/errors';
+import { AppError, isAppError } from '@airlock/contract/errors';
 import type { Db } from '@airlock/store';
 import { findDocuments } from '@airlock/store/queries/dag/find';
 import { buildDagModel, type DagModel } from '../domain/dag-model.ts';
@@ -11,14 +11,17 @@ import { buildDagModel, type DagModel } from '../domain/dag-model.ts';
 const MAX_MODELS = 512;
 const cache = new Map<string, DagModel>();
 
-/** @throws NOT_FOUND when the version is gone · DAG_INVALID when its document can't be read by this release */
+/** @throws NOT_FOUND when the version is gone, or can't be read by this release */
 export async function loadModel(db: Db, versionId: string): Promise<DagModel> {
   const model = (await loadModels(db, [versionId])).get(versionId);
   if (model) return model;
   throw new AppError('NOT_FOUND', { public: 'This version of the Dag is gone.', internal: { versionId } });
 }
 
-/** Models of several versions with at most one query. Versions that are gone are not in the answer. */
+/**
+ * Models of several versions with at most one query. Versions that are gone, or that this release can't read, are not in
+ * the answer: one such Dag must not hold up the others.
+ */
 export async function loadModels(db: Db, versionIds: readonly string[]): Promise<Map<string, DagModel>> {
   const wanted = [...new Set(versionIds)];
   const found = new Map<string, DagModel>();
@@ -34,7 +37,8 @@ export async function loadModels(db: Db, versionIds: readonly string[]): Promise
   }
   if (missing.length > 0) {
     for (const { id, document } of await findDocuments(db, missing)) {
-      const model = buildDagModel(document as DagDocument);
+      const model = read(document as DagDocument);
+      if (!model) continue;
       found.set(id, model);
       cache.set(id, model);
     }
@@ -44,4 +48,13 @@ export async function loadModels(db: Db, versionIds: readonly string[]): Promise
     }
   }
   return found;
+}
+
+function read(document: DagDocument): DagModel | null {
+  try {
+    return buildDagModel(document);
+  } catch (error) {
+    if (isAppError(error, 'DAG_INVALID')) return null;
+    throw error;
+  }
 }

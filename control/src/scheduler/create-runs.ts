@@ -12,7 +12,7 @@ import { lastRun, nextRun, refreshNextRun, type Tick } from '../runs/next-run.ts
 
 export type CreateResult = {
   readonly created: readonly number[];
-  /** A full batch: there may be more. */
+  /** Something was done: there may be more. */
   readonly more: boolean;
   /** Dags that are due but may not be scheduled, for the log. */
   readonly denied: readonly string[];
@@ -39,7 +39,8 @@ export async function createDueRuns(tx: Db, options: { nowMs: number; limit: num
     }
     await refreshNextRun(tx, model, nowIso, tick);
   }
-  return { created, more: due.length > 0, denied };
+  // A Dag without a model stays due, and is looked at again with the next slow look.
+  return { created, more: due.some((dag) => models.has(dag.current_version_id)), denied };
 }
 
 /**

@@ -58,7 +58,8 @@ function invalid(expression: string, why: string): AppError {
 
 /** Reads an expression or preset. @throws DAG_INVALID naming the field */
 export function parseCron(expression: string): CronExpression {
-  const text = PRESETS[expression.trim().toLowerCase()] ?? expression;
+  const preset = expression.trim().toLowerCase();
+  const text = (Object.hasOwn(PRESETS, preset) ? PRESETS[preset] : undefined) ?? expression;
   const parts = text.trim().split(/\s+/);
   if (parts.length !== 5 && parts.length !== 6) throw invalid(expression, 'it has neither five nor six fields');
   const [minute, hour, day, month, weekday] = parts as [string, string, string, string, string];

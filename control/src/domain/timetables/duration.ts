@@ -19,7 +19,9 @@ export function readDuration(value: unknown, what: string): Duration {
     const entries = Object.entries(value);
     const known = entries.every(
       ([unit, n]) =>
-        typeof n === 'number' && Number.isFinite(n) && (unit in UNITS_SECONDS || unit === 'months' || unit === 'years'),
+        typeof n === 'number' &&
+        Number.isFinite(n) &&
+        (Object.hasOwn(UNITS_SECONDS, unit) || unit === 'months' || unit === 'years'),
     );
     if (known && entries.length > 0) {
       const calendar = Object.fromEntries(entries) as Record<string, number>;

@@ -1,0 +1,97 @@
+/** Whatever a parser sends, the check answers with a Dag or with DAG_INVALID, and what passes can be used. */
+import { equal } from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import type { DagDocument } from '@airlock/contract/dag/document';
+import { isAppError } from '@airlock/contract/errors';
+import fc from 'fast-check';
+import { canonicalDigest } from './canonical.ts';
+import { checkDagDocument } from './dag-document.ts';
+import { buildDagModel, restrictionOf } from './dag-model.ts';
+import { checkParams } from './params.ts';
+
+const folder = new URL('../../test/data/serialized-dags/', import.meta.url);
+const documents = readdirSync(folder)
+  .map((file) => JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as DagDocument)
+  .filter((document) => document.__version !== undefined);
+
+function use(untrusted: unknown): boolean {
+  let document: DagDocument;
+  try {
+    document = checkDagDocument(untrusted);
+    const model = buildDagModel(document);
+    equal(canonicalDigest(document, null).length, 64);
+    model.timetable.next(null, restrictionOf(model), Date.parse('2026-06-10T09:30:00Z'));
+    model.timetable.manualInterval(Date.parse('2026-06-10T09:30:00Z'));
+    checkParams(model.params, {});
+    return true;
+  } catch (error) {
+    // A param without default, and a cron text that never matches, are refusals too.
+    if (isAppError(error, 'DAG_INVALID', 'BAD_REQUEST')) return false;
+    throw error;
+  }
+}
+
+/** Replaces, removes or adds something at a random place. */
+function mutate(value: unknown, path: readonly number[], replacement: unknown, i = 0): unknown {
+  if (typeof value !== 'object' || value === null || i >= path.length) return replacement;
+  const keys = Object.keys(value);
+  if (keys.length === 0) return replacement;
+  const key = keys[path[i]! % keys.length]!;
+  if (Array.isArray(value))
+    return value.map((item, n) => (String(n) === key ? mutate(item, path, replacement, i + 1) : item));
+  if (replacement === undefined && i === path.length - 1)
+    return Object.fromEntries(Object.entries(value).filter(([k]) => k !== key));
+  return { ...value, [key]: mutate((value as Record<string, unknown>)[key], path, replacement, i + 1) };
+}
+
+const odd = fc.oneof(
+  fc.constantFrom<unknown>(undefined, null, true, false, -1, 0, 1e300, 0.5, '', 'x', [], {}, [[]], {
+    __type: 'dict',
+    __var: null,
+  }),
+  fc.constantFrom<unknown>(
+    { __type: 'set', __var: 1 },
+    { __type: 'xcomref', __var: {} },
+    '__proto__',
+    'constructor',
+    '\0',
+    '../..',
+  ),
+  fc.jsonValue({ maxDepth: 3 }),
+);
+
+test('any JSON at all is refused, or is a Dag', () => {
+  fc.assert(
+    fc.property(fc.jsonValue({ maxDepth: 6 }), (value) => {
+      equal(use(value), false);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('a real document with odd values anywhere in it is refused, or still works', () => {
+  let passed = 0;
+  fc.assert(
+    fc.property(
+      fc.nat(documents.length - 1),
+      fc.array(fc.nat(30), { minLength: 1, maxLength: 9 }),
+      odd,
+      (n, path, value) => {
+        if (use(mutate(documents[n], path, value))) passed += 1;
+      },
+    ),
+    { numRuns: 4000 },
+  );
+  equal(passed > 100, true);
+});
+
+test('a list of a million items is refused in good order', () => {
+  equal(
+    use({
+      __version: 3,
+      dag: { dag_id: 'a', fileloc: 'f', timetable: null, tasks: Array.from({ length: 1_000_000 }, () => 1) },
+    }),
+    false,
+  );
+});
