@@ -100,6 +100,21 @@ function refuseAnnouncedLength(request: FastifyRequest, reply: FastifyReply): bo
 }
 
 const MEDIA_TYPE = /^\s*[\w!#$&^.+-]+\/[\w!#$&^.+-]+\s*(?:;[\x20-\x7e]*)?$/;
+/**
+ * Makes the server wait a moment before it closes a connection whose request it has not read to the end. Node closes at
+ * once, and what is still on its way then resets the connection: the peer sees that instead of its answer.
+ */
+function closeGently(raw: IncomingMessage): void {
+  const { socket } = raw;
+  socket.destroySoon = () => {
+    socket.end();
+    raw.resume();
+    const cut = setTimeout(() => socket.destroy(), LINGER_MS);
+    cut.unref();
+    socket.once('close', () => clearTimeout(cut));
+  };
+}
+
 const JSON_MEDIA = /^application\/(?:[a-z0-9.!#$&^_+-]+\+)?json\s*(?:;|$)/i;
 
 /** GET on an unknown path is 404, any other verb 405: the reference's catch-alls accept only GET. */
@@ -187,6 +202,10 @@ export function createHttpServer(deps: Pick<ControlDeps, 'log'>, options: HttpSe
     // The framework refuses what it can't read as a media type; on this wire it counts as "some other type".
     if (type !== undefined && !MEDIA_TYPE.test(type)) request.headers['content-type'] = 'application/octet-stream';
     if (!refuseAnnouncedLength(request, reply)) done();
+  });
+  app.addHook('onSend', (request, _reply, payload, done) => {
+    if (!request.raw.complete) closeGently(request.raw);
+    done(null, payload);
   });
   app.setErrorHandler((error, request, reply) => {
     sendMapped(request, reply, error, mapRestError(error));
