@@ -62,7 +62,7 @@ export type ExecutionClient = {
 export type ExecutionClientOptions = {
   /** Such as http://127.0.0.1:8080/execution ; a slash at the end is ignored. */
   readonly baseUrl: string;
-  readonly log: { warn(fields: object, text: string): void };
+  readonly log: { warn(fields: object, text: string): void; debug(fields: object, text: string): void };
   readonly clock?: Clock;
   readonly key?: ProofKey;
   readonly timeoutMs?: number;
@@ -149,8 +149,11 @@ export function createExecutionClient(options: ExecutionClientOptions): Executio
     const policy = wanted.retry === false ? { ...retry, attempts: 1 } : { ...retry, ...wanted.retry };
     for (let number = 1; ; number++) {
       let failure: unknown;
+      const begun = performance.now();
       try {
         const answer = await attempt(wanted, number);
+        const ms = Math.round((performance.now() - begun) * 10) / 10;
+        options.log.debug({ method: wanted.method, path: wanted.path, status: answer.status, ms }, 'execution API');
         if (answer.status < 500 || number >= policy.attempts) return answer;
         failure = answer.status;
       } catch (error) {
