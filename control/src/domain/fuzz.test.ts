@@ -8,6 +8,7 @@ import fc from 'fast-check';
 import { canonicalDigest } from './canonical.ts';
 import { checkDagDocument } from './dag-document.ts';
 import { buildDagModel, restrictionOf } from './dag-model.ts';
+import { instantIso } from './instants.ts';
 import { checkParams } from './params.ts';
 
 const folder = new URL('../../test/data/serialized-dags/', import.meta.url);
@@ -21,7 +22,10 @@ function use(untrusted: unknown): boolean {
     document = checkDagDocument(untrusted);
     const model = buildDagModel(document);
     equal(canonicalDigest(document, null).length, 64);
-    model.timetable.next(null, restrictionOf(model), Date.parse('2026-06-10T09:30:00Z'));
+    const next = model.timetable.next(null, restrictionOf(model), Date.parse('2026-06-10T09:30:00Z'));
+    // Whatever comes out must be an instant that the database can hold.
+    for (const ms of [next?.runAfterMs, next?.interval?.startMs, next?.interval?.endMs])
+      if (ms !== undefined) instantIso(ms);
     model.timetable.manualInterval(Date.parse('2026-06-10T09:30:00Z'));
     checkParams(model.params, {});
     return true;

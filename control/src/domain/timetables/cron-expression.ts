@@ -4,6 +4,7 @@
  * Ours, because the libraries put seconds first, refuse `L5` and `15W`, and mix zone handling into stepping.
  * @see scheduling semantics 2.2
  */
+import assert from 'node:assert/strict';
 import { AppError } from '@airlock/contract/errors';
 
 const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'];
@@ -190,6 +191,7 @@ export function previousTick(cron: CronExpression, wallMs: number): number {
 }
 
 function step(cron: CronExpression, wallMs: number, direction: 1 | -1): number {
+  assert(Number.isFinite(new Date(wallMs).getTime()), 'an instant that no date can hold');
   const limitYear = new Date(wallMs).getUTCFullYear() + direction * HORIZON_YEARS;
   let day = Math.floor(wallMs / DAY_MS) * DAY_MS;
   for (;;) {

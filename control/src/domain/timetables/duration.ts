@@ -1,6 +1,9 @@
 /** Durations inside timetables: seconds, or calendar steps such as `{months: 1}`. @see serialized Dag 4.3 */
 import { AppError } from '@airlock/contract/errors';
 
+/** Longest duration of a schedule, seconds: three centuries. Beyond it instants leave what a date can hold. */
+const MAX_SECONDS = 1e10;
+
 export type Duration = { readonly seconds: number } | { readonly calendar: Readonly<Record<string, number>> };
 
 const UNITS_SECONDS: Readonly<Record<string, number>> = {
@@ -14,13 +17,14 @@ const UNITS_SECONDS: Readonly<Record<string, number>> = {
 
 /** @throws DAG_INVALID when it is neither a number nor an object of known units */
 export function readDuration(value: unknown, what: string): Duration {
-  if (typeof value === 'number' && Number.isFinite(value)) return { seconds: value };
+  if (typeof value === 'number' && Math.abs(value) <= MAX_SECONDS) return { seconds: value };
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
     const entries = Object.entries(value);
     const known = entries.every(
       ([unit, n]) =>
         typeof n === 'number' &&
-        Number.isFinite(n) &&
+        Number.isInteger(n) &&
+        Math.abs(n) * unitSeconds(unit) <= MAX_SECONDS &&
         (Object.hasOwn(UNITS_SECONDS, unit) || unit === 'months' || unit === 'years'),
     );
     if (known && entries.length > 0) {
@@ -31,6 +35,9 @@ export function readDuration(value: unknown, what: string): Duration {
   }
   throw new AppError('DAG_INVALID', { public: `The ${what} of the schedule is not a duration.` });
 }
+
+const unitSeconds = (unit: string): number =>
+  Object.hasOwn(UNITS_SECONDS, unit) ? UNITS_SECONDS[unit]! : unit === 'months' ? 30 * 86_400 : 366 * 86_400;
 
 const secondsOf = (units: Readonly<Record<string, number>>): number =>
   Object.entries(units).reduce((sum, [unit, n]) => sum + (UNITS_SECONDS[unit] ?? 0) * n, 0);

@@ -2,6 +2,9 @@
 import { add, type Duration } from './duration.ts';
 import { lastEnd, pointInterval, runOver, type Timetable, unlessAfter } from './types.ts';
 
+/** Months since the year 1 are 24,000. */
+const MAX_STEPS = 100_000;
+
 function durationText(duration: Duration): string {
   if ('seconds' in duration) return `${duration.seconds} s`;
   return Object.entries(duration.calendar)
@@ -61,11 +64,13 @@ function newestCompleteStart(delta: Duration, earliestMs: number | null, nowMs: 
   }
   if (earliestMs === null) return add(nowMs, delta, -1);
   let start = earliestMs;
-  for (;;) {
+  // Calendar steps can come close to standing still (a month less 28 days): then the newest is not worth looking for.
+  for (let steps = 0; steps < MAX_STEPS; steps++) {
     const end = add(start, delta);
     if (add(end, delta) > nowMs || end <= start) return start;
     start = end;
   }
+  return start;
 }
 
 /** Never. Assets and run-time partitions have no dates of their own either. */

@@ -17,6 +17,9 @@ const cache = new Map<string | number, Zone>();
 
 /** @throws DAG_INVALID for a name that the time zone database does not have */
 export function zoneOf(name: string | number): Zone {
+  if (typeof name === 'number' && !(Number.isInteger(name) && Math.abs(name) <= 86_400)) {
+    throw new AppError('DAG_INVALID', { public: `There is no time zone ${name} seconds from UTC.` });
+  }
   const known = cache.get(name);
   if (known) return known;
   const zone = typeof name === 'number' ? fixed(name) : /^utc$/i.test(name) ? fixed(0) : named(name);
