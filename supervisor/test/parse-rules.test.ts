@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import type { ParseReport } from '@airlock/contract/supervisor-api';
 import { BundleParser } from '../src/parse/bundle-parser.ts';
-import { allowedInput, digestOf } from '../src/parse/digest.ts';
+import { allowedInput, digestOf, readInside } from '../src/parse/digest.ts';
 import { standIn } from '../src/parse/inputs.ts';
 import type { ParsedFile } from '../src/parse/parse-child.ts';
 import { isParsedName, scanBundle } from '../src/parse/scan.ts';
@@ -249,14 +250,25 @@ test('inputs that a parse names are read only where the parse could see', () => 
   }
 });
 
+test('what stands in the place of a Dag file is not read through: links, folders, pipes', () => {
+  using f = folder({ 'dags/a.ts': 'good', 'dags/sub/b.ts': 'good', 'secret.txt': 'secret' });
+  const dags = join(f.root, 'dags');
+  const read = (name: string) => readInside(join(dags, name), [dags])?.toString() ?? null;
+  assert.equal(read('a.ts'), 'good');
+  symlinkSync(join(f.root, 'secret.txt'), join(dags, 'link.ts'));
+  symlinkSync(f.root, join(dags, 'up'));
+  spawnSync('mkfifo', [join(dags, 'pipe.ts')]);
+  // Swapped after it was looked at: the name is fine, what is opened is not.
+  for (const name of ['link.ts', 'up/secret.txt', 'pipe.ts', 'sub', 'gone.ts']) assert.equal(read(name), null, name);
+});
+
 test('a digest depends on names and contents, not on their order', () => {
-  using f = folder({ a: '1', b: '2' });
   const [a, b] = [
-    { name: 'a', path: join(f.root, 'a') },
-    { name: 'b', path: join(f.root, 'b') },
+    { name: 'a', content: Buffer.from('1') },
+    { name: 'b', content: Buffer.from('2') },
   ];
   assert.equal(digestOf([a, b]), digestOf([b, a]));
   assert.notEqual(digestOf([a, b]), digestOf([a]));
   assert.notEqual(digestOf([{ ...a, name: 'c' }]), digestOf([a]));
-  assert.equal(digestOf([{ name: 'a', path: null }]), digestOf([{ name: 'a', path: join(f.root, 'gone') }]));
+  assert.notEqual(digestOf([{ name: 'a', content: null }]), digestOf([a]));
 });

@@ -7,8 +7,6 @@
  * export), else a helper, about which nothing is said.
  */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { ParseReport } from '@airlock/contract/supervisor-api';
 import { plainImportError } from './import-error.ts';
 import { Inputs } from './inputs.ts';
@@ -200,11 +198,12 @@ export class BundleParser {
     const options = this.#options;
     const job = { bundleName: options.name, root: options.root, shownRoot: options.shownRoot, relative: path };
     // Stamped before the parse: a change during it is then seen as one.
-    const before = new Inputs(options.root).stamps(this.#names(path, state));
+    const start = new Inputs(options.root);
+    const before = start.stamps(this.#names(path, state));
     const startedAtMs = Date.now();
     state.generation = this.#generation;
     state.startedAt = performance.now();
-    const source = readText(join(options.root, path));
+    const source = start.read(path)?.toString('utf8') ?? '';
     const parsed = await options.parseFile(job, this.#abort.signal);
     if (this.#files.get(path) !== state) return;
     const seconds = Math.round(performance.now() - state.startedAt) / 1000;
@@ -236,8 +235,7 @@ export class BundleParser {
   }
 
   #mentionsSdk(name: string): boolean {
-    const path = name.includes('node_modules/') ? null : this.#inputs.pathOf(name);
-    return path !== null && readText(path).includes(SDK_NAME);
+    return !name.includes('node_modules/') && this.#inputs.read(name)?.includes(SDK_NAME) === true;
   }
 
   /** Files without Dags: judged when nothing is under way, since only then it is known who imports whom. */
@@ -301,12 +299,4 @@ function newState(): FileState {
 
 function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex');
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
 }

@@ -1,7 +1,7 @@
 /** The files that a parse depends on, as one look at the folder sees them: each is looked at once, whoever needs it. */
 import { statSync } from 'node:fs';
-import { resolve, sep } from 'node:path';
-import { allowedInput, digestOf, stampOf } from './digest.ts';
+import { resolve } from 'node:path';
+import { allowedInput, digestOf, isInside, readInside, stampOf } from './digest.ts';
 import { packageFolders } from './scan.ts';
 
 /** File times lag behind the clock by up to a tick of the kernel. */
@@ -16,11 +16,13 @@ export function standIn(name: string): string {
 export class Inputs {
   readonly #root: string;
   readonly #packages: readonly string[];
+  readonly #folders: readonly string[];
   readonly #stamps = new Map<string, string>();
 
   constructor(root: string) {
     this.#root = root;
     this.#packages = packageFolders(root);
+    this.#folders = [root, ...this.#packages];
   }
 
   /** Changes when the file does. Nothing is read; by name, so that it is cheap: contents go by the stricter `pathOf`. */
@@ -28,8 +30,7 @@ export class Inputs {
     let stamp = this.#stamps.get(name);
     if (stamp === undefined) {
       const path = resolve(this.#root, name);
-      const inside = [this.#root, ...this.#packages].some((folder) => path === folder || path.startsWith(folder + sep));
-      stamp = inside ? stampOf(path) : 'absent';
+      stamp = isInside(path, this.#folders) ? stampOf(path) : 'absent';
       this.#stamps.set(name, stamp);
     }
     return stamp;
@@ -48,8 +49,14 @@ export class Inputs {
     return allowedInput(this.#root, this.#packages, name);
   }
 
+  /** Null when it is not there, or not for us to read. */
+  read(name: string): Buffer | null {
+    const path = this.pathOf(name);
+    return path === null ? null : readInside(path, this.#folders);
+  }
+
   digest(names: readonly string[]): string {
-    return digestOf(names.map((name) => ({ name, path: this.pathOf(name) })));
+    return digestOf(names.map((name) => ({ name, content: this.read(name) })));
   }
 
   /** By the file's own time; for a file of which there is no stamp from before. */
