@@ -1,0 +1,39 @@
+import { deepEqual, equal, match } from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Ending, judge } from './outcome.ts';
+
+const failed = (retryable: boolean): Ending & { kind: 'outcome' } => ({
+  kind: 'outcome',
+  outcome: { state: 'failed', retryable, error: { name: 'Error', message: 'no', stack: 'at x' } },
+});
+
+test('a failure is reported for retry only if the server left a try and the task did not forbid it', () => {
+  equal(judge(failed(true), true).final.state, 'up_for_retry');
+  equal(judge(failed(true), false).final.state, 'failed');
+  equal(judge(failed(false), true).final.state, 'failed');
+});
+
+test('whatever ends a process without an outcome is a failure that says what happened', () => {
+  const endings = [
+    [{ kind: 'exited', exit: { code: 3, signal: null } }, /ended with status 3/],
+    [{ kind: 'exited', exit: { code: null, signal: 'SIGSEGV' } }, /killed by SIGSEGV/],
+    [{ kind: 'broken', reason: 'a message is not JSON' }, /a message is not JSON/],
+    [{ kind: 'timeout', seconds: 5 }, /timeout of 5 s/],
+    [{ kind: 'stopped', reason: 'The worker was stopped.' }, /The worker was stopped/],
+  ] as const;
+  for (const [ending, words] of endings) {
+    const verdict = judge(ending, false);
+    equal(verdict.final.state, 'failed');
+    equal(verdict.level, 'error');
+    match(verdict.message, words);
+    equal(judge(ending, true).final.state, 'up_for_retry');
+  }
+});
+
+test('a skip is never a failure, and a look that found nothing is put off', () => {
+  equal(judge({ kind: 'outcome', outcome: { state: 'skipped', reason: 'none' } }, true).final.state, 'skipped');
+  deepEqual(judge({ kind: 'outcome', outcome: { state: 'reschedule', after_seconds: 60 } }, true).final, {
+    state: 'up_for_reschedule',
+    afterSeconds: 60,
+  });
+});
