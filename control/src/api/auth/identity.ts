@@ -74,7 +74,11 @@ export function createAuthenticator(
   deps: Pick<ControlDeps, 'db' | 'clock' | 'verifier' | 'events' | 'config'>,
 ): Authenticator {
   const standings = new Map<string, { standing: Standing | null; atMs: number }>();
-  const forget = () => standings.clear();
+  let generation = 0;
+  const forget = () => {
+    generation++;
+    standings.clear();
+  };
   deps.events.on((event) => {
     if (event.kind === 'account') forget();
   });
@@ -95,9 +99,11 @@ export function createAuthenticator(
     const nowMs = deps.clock.nowMs();
     const known = standings.get(token);
     if (known && nowMs - known.atMs < STANDING_TTL_MS && nowMs >= known.atMs) return known.standing;
+    const before = generation;
     const standing = await getStanding(deps.db, { name: claims.sub, jti: claims.jti });
     standings.delete(token);
-    remember(standings, token, { standing, atMs: nowMs });
+    // What was asked before a change became known may be from before that change: good for this request only.
+    if (before === generation) remember(standings, token, { standing, atMs: nowMs });
     return standing;
   };
 

@@ -100,6 +100,14 @@ function paramsAnswer(params: readonly ParamDefinition[], source: string | null)
   );
 }
 
+/** A zone's name, or a fixed offset of so many seconds as `+01:00`. */
+export function zoneName(zone: string | number): string {
+  if (typeof zone === 'string') return zone;
+  const minutes = Math.abs(Math.round(zone / 60));
+  const part = (value: number) => String(value).padStart(2, '0');
+  return `${zone < 0 ? '-' : '+'}${part(Math.floor(minutes / 60))}:${part(minutes % 60)}`;
+}
+
 /** Common indentation off, blank edges kept as they are. */
 function dedent(text: string): string {
   const lines = text.split('\n');
@@ -134,10 +142,7 @@ export function dagDetails(
     params: paramsAnswer(model.params, null),
     render_template_as_native_obj: dag.render_template_as_native_obj === true,
     template_search_path: Array.isArray(searchPath) ? searchPath : null,
-    timezone:
-      typeof model.timezone === 'string'
-        ? model.timezone
-        : `UTC${model.timezone >= 0 ? '+' : '-'}${Math.abs(model.timezone)}`,
+    timezone: zoneName(model.timezone),
     last_parsed: loadedAt,
     default_args: untag(dag.default_args ?? {}),
     rerun_with_latest_version: model.rerunWithLatestVersion,
