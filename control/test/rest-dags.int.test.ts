@@ -1,5 +1,6 @@
 /** Dags as the API shows them: lists, filters, details, tasks, versions, source, pausing. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { dagDocument, ingest, mappedOver, withBundle } from './kit/dags.ts';
 import { type Caller, type RestKit, restKit } from './rest-kit.ts';
@@ -182,7 +183,7 @@ test('a changed file makes a version, source follows the version, and ~ lists al
   await kit.as.user('POST', '/dags/Gamma/dagRuns', { logical_date: null, dag_run_id: 'keeps-version-1' });
   await ingest(kit.database.db, 'two.ts', [changed], NOW, {
     source: '// changed',
-    module: { hash: 'a'.repeat(64), code: '1' },
+    module: { hash: createHash('sha256').update('1').digest('hex'), code: '1' },
   });
   const versions = (await viewer('GET', '/dags/Gamma/dagVersions?order_by=-version_number')).body;
   assert.deepEqual(
