@@ -4,6 +4,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { probeTier } from '../../proc/src/sandbox/detect.ts';
 import { waitFor } from '../../tests/kit/wait.ts';
 import { commandLines, isAlive } from './kit/processes.ts';
 import { startTestWorker } from './kit/worker.ts';
@@ -312,4 +313,69 @@ test('a workload for another language is refused at once where no command serves
     worker.server.calls.at(-1)!.body + worker.server.calls.map((call) => call.body).join(),
     /No worker runs tasks of other languages/,
   );
+});
+
+for (const tier of (['namespaces', 'landlock', 'user'] as const).filter((one) => probeTier(one) === null)) {
+  test(`${tier}: a declared connection of type fs opens its folder to every try that declares it, and to no other`, async () => {
+    await using worker = await startTestWorker({}, tier);
+    const folder = mkdtempSync(join(tmpdir(), 'airlock-fs-'));
+    if (process.getuid?.() !== 0) chmodSync(folder, 0o700);
+    worker.server.connections.set('out', {
+      conn_id: 'out',
+      conn_type: 'fs',
+      host: null,
+      schema: null,
+      login: null,
+      password: null,
+      port: null,
+      extra: JSON.stringify({ path: folder }),
+    });
+    const write = (text: string) =>
+      `fs.mkdirSync('${folder}/sub', { recursive: true }); fs.writeFileSync('${folder}/sub/report.txt', '${text}'); return fs.readFileSync('${folder}/sub/report.txt', 'utf8');`;
+    const declared = { connections: ['out'], needs: "{ out: connection('out') }" };
+    const first = await worker.runTask(write('first'), declared);
+    equal(first.state, 'success', first.log);
+    // Another try, so another user id where there is root: it must be able to replace what the first one made.
+    const second = await worker.runTask(write('second'), declared);
+    equal(second.state, 'success', second.log);
+    equal(readFileSync(join(folder, 'sub/report.txt'), 'utf8'), 'second');
+    // Not declared: the same code, the same path, nothing there.
+    const stranger = await worker.runTask(`return fs.readFileSync('${folder}/sub/report.txt', 'utf8');`);
+    // What it writes there, where it has a file tree of its own, is its own.
+    await worker.runTask(write('stranger'));
+    equal(stranger.state, 'failed');
+    match(stranger.log, /ENOENT|EACCES/);
+    equal(readFileSync(join(folder, 'sub/report.txt'), 'utf8'), 'second');
+    rmSync(folder, { recursive: true, force: true });
+  });
+}
+
+test('a connection of type fs whose folder is not there is said in the log, and the task goes on without it', async () => {
+  await using worker = await startTestWorker();
+  worker.server.connections.set('out', {
+    conn_id: 'out',
+    conn_type: 'fs',
+    host: null,
+    schema: null,
+    login: null,
+    password: null,
+    port: null,
+    extra: JSON.stringify({ path: '/nonexistent/airlock' }),
+  });
+  const { state, log } = await worker.runTask('return 1;', {
+    connections: ['out'],
+    needs: "{ out: connection('out') }",
+  });
+  equal(state, 'success', log);
+  match(log, /The folder of connection out can't be opened for this task/);
+});
+
+test('sixteen tries at once run in sixteen processes, and none waits for another', async () => {
+  await using worker = await startTestWorker();
+  const ids = Array.from({ length: 16 }, () =>
+    worker.addTask('await new Promise((r) => setTimeout(r, 300)); return process.getuid();'),
+  );
+  const outcomes = await Promise.all(ids.map((id) => worker.outcome(id)));
+  deepEqual(new Set(outcomes.map(({ state }) => state)), new Set(['success']));
+  equal(new Set(ids.map((id) => worker.server.row(id).pid)).size, 16);
 });
