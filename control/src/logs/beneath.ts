@@ -6,7 +6,7 @@
  * @see promise L27
  */
 import { closeSync, constants, mkdirSync, openSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, rm } from 'node:fs/promises';
 
 const { O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
 const FOLDER = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
@@ -39,6 +39,19 @@ export async function openToRead(root: string, parts: Parts): Promise<FileHandle
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return null;
     throw error;
+  } finally {
+    if (parent !== undefined) closeSync(parent);
+  }
+}
+
+/** Removes a folder and what is in it; a link in it goes, what it points to stays. Nothing to do when it is missing. */
+export async function removeBeneath(root: string, parts: Parts): Promise<void> {
+  let parent: number | undefined;
+  try {
+    parent = openParent(root, parts, false);
+    await rm(inside(parent, parts.at(-1)!), { recursive: true, force: true });
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
   } finally {
     if (parent !== undefined) closeSync(parent);
   }

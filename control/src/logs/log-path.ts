@@ -31,6 +31,11 @@ export function logParts(ref: LogRef): readonly string[] {
   return [...parts, `attempt=${ref.tryNumber}.log`];
 }
 
+/** Folder of all logs of a run, from the root down. */
+export function runLogParts(run: Pick<LogRef, 'dagId' | 'runId'>): readonly string[] {
+  return [part('dag_id', run.dagId), part('run_id', run.runId)];
+}
+
 /** As the workload names it. */
 export function logPath(ref: LogRef): string {
   return logParts(ref).join('/');

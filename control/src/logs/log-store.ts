@@ -3,8 +3,8 @@ import { closeSync, fstatSync, write, writeSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { AppError } from '@airlock/contract/errors';
-import { openToRead, openToWrite } from './beneath.ts';
-import { type LogRef, logParts, logPath } from './log-path.ts';
+import { openToRead, openToWrite, removeBeneath } from './beneath.ts';
+import { type LogRef, logParts, logPath, runLogParts } from './log-path.ts';
 
 export type LogStore = {
   /**
@@ -19,6 +19,8 @@ export type LogStore = {
   ) => Promise<number>;
   /** The whole log for reading, or null when there is none. The caller closes the handle. */
   readonly open: (ref: LogRef) => Promise<FileHandle | null>;
+  /** Removes all logs of a run that is gone; a later run of that name must begin with empty ones. */
+  readonly removeRun: (run: Pick<LogRef, 'dagId' | 'runId'>) => Promise<void>;
 };
 
 /** Filler for the rare log that lost its end in a crash of the machine; an empty line to every reader. */
@@ -88,5 +90,6 @@ export function createLogStore(options: { readonly root: string; readonly maxByt
   return {
     append: (ref, at, bytes) => inTurn(logPath(ref), () => append(ref, at, bytes)),
     open: (ref) => openToRead(options.root, logParts(ref)),
+    removeRun: (run) => removeBeneath(options.root, runLogParts(run)),
   };
 }

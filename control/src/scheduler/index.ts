@@ -8,6 +8,7 @@ import { endJob, failSilentJobs, heartbeatJob } from '@airlock/store/queries/job
 import { sweep as sweepRetention } from '@airlock/store/queries/retention/sweep';
 import type { ControlDeps } from '../deps.ts';
 import { instantIso } from '../domain/instants.ts';
+import { createLogStore } from '../logs/log-store.ts';
 import { processUserName } from '../user-name.ts';
 import { createSchedulerCore } from './core.ts';
 
@@ -38,6 +39,7 @@ export function startScheduler(deps: ControlDeps): Scheduler {
     createsRuns: config.scheduler.use_job_schedule,
   });
   const { agenda } = core;
+  const logs = createLogStore({ root: config.logging.base_log_folder, maxBytes: config.logging.max_log_bytes });
   const heartbeatMs = config.scheduler.scheduler_heartbeat_sec * 1000;
   const healthMs = config.scheduler.scheduler_health_check_threshold * 1000;
   const sweepMs = Math.max(SWEEP_MIN_MS, config.scheduler.task_instance_heartbeat_timeout_detection_interval * 1000);
@@ -88,6 +90,7 @@ export function startScheduler(deps: ControlDeps): Scheduler {
       rules: { ...config.retention, rendered_fields_runs: config.core.num_dag_runs_to_retain_rendered_fields },
     });
     retentionSinceMs = nowMs;
+    for (const { dag_id, run_id } of result.runs) await logs.removeRun({ dagId: dag_id, runId: run_id });
     if (result.more) nextRetentionMs = nowMs + SWEEP_MIN_MS;
   };
 

@@ -17,8 +17,8 @@ import { createSharedReads, type SharedReads } from './share.ts';
 export type RestDeps = ControlDeps & {
   readonly authenticator: Authenticator;
   readonly masker: Masker;
-  /** For reading only; the Execution API has the one that appends. */
-  readonly logs: Pick<LogStore, 'open'>;
+  /** For reading, and for removing what a deleted run leaves; the Execution API has the one that appends. */
+  readonly logs: Pick<LogStore, 'open' | 'removeRun'>;
   readonly sharedReads: SharedReads;
 };
 

@@ -104,6 +104,7 @@ async function remove(context: RestContext): Promise<void> {
   await context.mutate('delete_dag_run', { dagId, runId }, async (tx) => {
     await deleteDagRun(tx, { dagId, runId });
   });
+  await context.deps.logs.removeRun({ dagId, runId });
 }
 
 const clearBody = z
