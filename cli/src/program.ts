@@ -40,7 +40,7 @@ export function createProgram(context: Context, version: string): Command {
   db.command('migrate')
     .description("bring the database to this release's tables")
     .action(startedByLauncher('db migrate'));
-  program.addCommand(inherit(db));
+  program.addCommand(inherit(db, context));
   const commands = [
     dagsCommand,
     runsCommand,
@@ -51,8 +51,8 @@ export function createProgram(context: Context, version: string): Command {
     jwksCommand,
     loginCommand,
   ];
-  for (const command of commands) program.addCommand(inherit(command(context)));
-  program.addCommand(inherit(versionCommand(context, version)));
+  for (const command of commands) program.addCommand(inherit(command(context), context));
+  program.addCommand(inherit(versionCommand(context, version), context));
   return program;
 }
 
@@ -64,8 +64,14 @@ export function startedByLauncher(name: string): () => never {
 }
 
 /** Commander does not hand these settings down to commands that were made apart. */
-function inherit(command: Command): Command {
-  command.exitOverride().showHelpAfterError('(see --help)');
-  for (const inner of command.commands) inherit(inner);
+function inherit(command: Command, context: Context): Command {
+  command
+    .exitOverride()
+    .showHelpAfterError('(see --help)')
+    .configureOutput({
+      writeOut: (text) => context.output.line(text.trimEnd()),
+      writeErr: (text) => context.output.note(text.trimEnd()),
+    });
+  for (const inner of command.commands) inherit(inner, context);
   return command;
 }
