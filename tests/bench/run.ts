@@ -49,7 +49,12 @@ airlock.heartbeatsPerSecond = await measureHeartbeats(amount);
 let airflow: Figures | null = null;
 if (values.airflow) {
   const { measureAirflow } = await import('./airflow.ts');
-  airflow = await measureAirflow(amount, say);
+  airflow = await measureAirflow(amount, say).catch((error: unknown) => {
+    // What was measured of Airlock is worth showing all the same.
+    console.error(`Airflow could not be measured: ${(error as Error).message}`);
+    process.exitCode = 1;
+    return null;
+  });
 }
 const cell = (value: number | null, digits: number) => (value === null ? '-' : value.toFixed(digits));
 console.log(
