@@ -41,6 +41,8 @@ export type DatabaseContext = {
   readonly env: Readonly<Record<string, string>>;
   /** Called before a new cluster is made, which takes a moment. */
   readonly onFirstStart: () => void;
+  /** Called when the data have vanished while we ran: no restart brings them back. */
+  readonly onLost: (error: AppError) => void;
   /** Called when the server has died, before it is started again. */
   readonly onDown: () => void;
 };
@@ -73,6 +75,14 @@ export async function embeddedDatabase(context: DatabaseContext): Promise<Databa
     log: log.say,
     onDown: context.onDown,
     start: async () => {
+      if (!clusterExists(dataDir)) {
+        const gone = new AppError('HOME_UNWRITABLE', {
+          public: `The database of this installation, ${dataDir}, is gone.`,
+          remedy: 'Restore the data folder from a backup, or start anew to make an empty one.',
+        });
+        context.onLost(gone);
+        throw gone;
+      }
       await stopLeftover(dataDir, 3000);
       const server = startPostgres({
         binaries,

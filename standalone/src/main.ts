@@ -91,6 +91,8 @@ async function run(context: Context): Promise<void> {
   // Orphans that die later would stay as zombies, since Node waits only for its own children.
   process.on('SIGCHLD', () => killStrays());
 
+  const lost = Promise.withResolvers<never>();
+  lost.promise.catch(() => undefined);
   const databaseUrl = Promise.withResolvers<string>();
   databaseUrl.promise.catch(() => undefined);
   const admin = adminPassword(options);
@@ -113,7 +115,15 @@ async function run(context: Context): Promise<void> {
     const onFirstStart = () => {
       if (options.terminal) log.tell('First start: making the database …');
     };
-    const databaseContext = { layout, log, migrateEntry: entries.migrate, env, onFirstStart, onDown };
+    const databaseContext = {
+      layout,
+      log,
+      migrateEntry: entries.migrate,
+      env,
+      onFirstStart,
+      onLost: lost.reject,
+      onDown,
+    };
     const external = config.database.sql_alchemy_conn;
     const database =
       external === null ? await embeddedDatabase(databaseContext) : externalDatabase(external, databaseContext);
@@ -132,11 +142,11 @@ async function run(context: Context): Promise<void> {
     if (info) {
       const control = info[2];
       const url = String(control.url);
-      if (await waitHealthy(url, stop)) {
+      if (await Promise.race([waitHealthy(url, stop), lost.promise])) {
         record();
         announce(log, url, control.admin_created === true, admin);
       }
-      await untilStopped(new Promise<never>(() => undefined), stop);
+      await untilStopped(lost.promise, stop);
     }
     log.say('info', `stopping: ${String(stop.reason)}`);
   } finally {

@@ -1,6 +1,6 @@
 /** The life of a standalone, with the real PostgreSQL and migrate, and stand-ins for the three services. */
 import assert from 'node:assert/strict';
-import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { mountNamespaceWorks } from '@airlock/proc/enter';
@@ -152,6 +152,17 @@ test('A second standalone on the same folder is refused with the process id of t
   assert.ok((await first.seen()).role);
   first.kill('SIGTERM');
   await first.ended;
+});
+
+test('When the data folder vanishes, everything stops and says so, instead of restarting for ever', async () => {
+  using home = tempHome();
+  const started = await startFakes(home.path);
+  const all = descendantsOf(started.pid);
+  rmSync(join(home.path, 'postgres'), { recursive: true });
+  kill9(find(started.pid, 'bin/postgres').pid);
+  assert.equal((await started.ended).code, 2);
+  assert.match(started.output(), /HOME_UNWRITABLE: The database of this installation, \S+, is gone\./);
+  await nothingLeft(all, home.path);
 });
 
 test('A generated password is shown once and only on a terminal; without one the log says how to set it', async () => {
