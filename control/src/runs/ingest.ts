@@ -22,7 +22,7 @@ import {
   setImportError,
 } from '@airlock/store/queries/dag/ingest';
 import {
-  deleteVersion,
+  deleteUnusedVersion,
   insertVersion,
   notifyRunsOf,
   refreshVersion,
@@ -173,10 +173,8 @@ async function storeDag(
     known !== null && known.version_id !== null && known.digest === digest && known.bundle_name === bundle.name;
   // A version that no run has used is replaced, and its number given again: edits before the first run leave no trail.
   const former = same ? null : (known?.version_id ?? null);
-  const replaced = former !== null && !(await isVersionInUse(tx, model.dagId, former)) ? former : null;
-  const version = same
-    ? { id: known.version_id!, number: known.version_number! }
-    : { id: newId(nowIso), number: (known?.version_number ?? 0) + (replaced ? 0 : 1) };
+  const unused = former !== null && !(await isVersionInUse(tx, model.dagId, former)) ? former : null;
+  const versionId = same ? known.version_id! : newId(nowIso);
 
   const values = {
     dagId: model.dagId,
@@ -196,18 +194,19 @@ async function storeDag(
     maxActiveTasks: model.maxActiveTasks ?? defaults.maxActiveTasks,
     maxConsecutiveFailedDagRuns: model.maxConsecutiveFailedDagRuns || defaults.maxConsecutiveFailedDagRuns,
     allowedRunTypes: model.allowedRunTypes,
-    currentVersionId: version.id,
+    currentVersionId: versionId,
     parseSeconds: report.parse_seconds,
     nowIso,
   };
   // The reference from Dag to version is checked at commit, so the Dag may come first.
   await upsertDag(tx, values);
-  if (replaced) await deleteVersion(tx, replaced);
+  const replaced = unused !== null && (await deleteUnusedVersion(tx, unused));
+  const number = (known?.version_number ?? 0) + (same || replaced ? 0 : 1);
   if (!same) {
     await insertVersion(tx, {
-      id: version.id,
+      id: versionId,
       dagId: model.dagId,
-      versionNumber: version.number,
+      versionNumber: number,
       bundleName: bundle.name,
       bundleVersion: bundle.version,
       digest,
@@ -217,9 +216,9 @@ async function storeDag(
       nowIso,
     });
   } else if (known.source !== report.source || known.bundle_version !== bundle.version) {
-    await refreshVersion(tx, { id: version.id, source: report.source, bundleVersion: bundle.version });
+    await refreshVersion(tx, { id: versionId, source: report.source, bundleVersion: bundle.version });
   }
   await setTags(tx, model.dagId, model.tags);
   await refreshNextRun(tx, model, nowIso);
-  return { dag_id: model.dagId, version_number: version.number, changed: !same };
+  return { dag_id: model.dagId, version_number: number, changed: !same };
 }

@@ -13,6 +13,8 @@ export type Agenda = {
   readonly hasWork: () => boolean;
   /** Look at a run at an instant, epoch ms; null = not by the clock. */
   readonly wakeRun: (runId: number, atMs: number | null) => void;
+  /** Look for queued runs at an instant, at the latest. */
+  readonly wakeStart: (atMs: number) => void;
   /** Instants of the next scheduled run, and of the next queued run whose time comes. */
   readonly setDue: (due: { readonly createAtMs: number | null; readonly startAtMs: number | null }) => void;
   /** Marks what is due by now. */
@@ -67,6 +69,9 @@ export function createAgenda(): Agenda {
     hasWork: () => dirty.size > 0 || start || create,
     wakeRun: (runId, atMs) => {
       wakes.set(runId, atMs);
+    },
+    wakeStart: (atMs) => {
+      startAtMs = startAtMs === null ? atMs : Math.min(startAtMs, atMs);
     },
     setDue: (next) => {
       createAtMs = next.createAtMs;

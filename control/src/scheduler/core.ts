@@ -51,6 +51,15 @@ const BROKEN_RUN_PAUSE_MS = 5_000;
 /** A run that someone else holds is looked at again after this. */
 const HELD_RUN_PAUSE_MS = 20;
 
+/**
+ * Two transactions met: a deadlock, a serialization failure, or a Dag version that was replaced between being read and being
+ * referred to. Nothing is wrong; looking again gives the new state.
+ */
+function isCollision(error: unknown): boolean {
+  const code = (error as { code?: unknown } | null)?.code;
+  return code === '40P01' || code === '40001' || code === '23503';
+}
+
 export function createSchedulerCore(options: CoreOptions): SchedulerCore {
   const { db, clock, log } = options;
   const agenda = createAgenda();
@@ -109,6 +118,10 @@ export function createSchedulerCore(options: CoreOptions): SchedulerCore {
         await pass([id], false);
       } catch (error) {
         if (isAppError(error, 'DB_UNAVAILABLE')) throw error;
+        if (isCollision(error)) {
+          agenda.wakeRun(id, clock.nowMs() + HELD_RUN_PAUSE_MS);
+          continue;
+        }
         log.error({ err: error, dag_run: id }, 'a run could not be examined; it is tried again later');
         agenda.wakeRun(id, clock.nowMs() + BROKEN_RUN_PAUSE_MS);
       }
@@ -142,7 +155,8 @@ export function createSchedulerCore(options: CoreOptions): SchedulerCore {
           agenda.wantStart();
           throw error;
         }
-        log.error({ err: error }, 'a pass of the scheduler failed');
+        if (start) agenda.wakeStart(clock.nowMs() + HELD_RUN_PAUSE_MS);
+        if (!isCollision(error)) log.error({ err: error }, 'a pass of the scheduler failed');
         await passOneByOne(dirty);
       }
       agenda.advance(clock.nowMs());

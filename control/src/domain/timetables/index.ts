@@ -13,6 +13,9 @@ export type { Interval, LastRun, NextRun, Restriction, Timetable } from './types
 
 type Fields = Readonly<Record<string, unknown>>;
 const PREFIX = 'airflow.timetables.';
+/** Longest expression or key format, characters, and most of them in a list. */
+const MAX_TEXT = 1000;
+const MAX_TEXTS = 10_000;
 
 const BUILDERS: Readonly<Record<string, (type: string, fields: Fields) => Timetable>> = {
   'simple.NullTimetable': (type) => never(type, 'None', 'Never, external triggers only'),
@@ -89,14 +92,14 @@ function bad(field: string): AppError {
 
 function text(fields: Fields, name: string): string {
   const value = fields[name];
-  if (typeof value !== 'string') throw bad(name);
+  if (typeof value !== 'string' || value.length > MAX_TEXT) throw bad(name);
   return value;
 }
 
 function texts(fields: Fields, name: string): readonly string[] {
   const value = fields[name];
-  if (!Array.isArray(value) || !value.every((item) => typeof item === 'string')) throw bad(name);
-  if (value.length > 10_000) throw bad(name);
+  if (!Array.isArray(value) || value.length > MAX_TEXTS) throw bad(name);
+  if (!value.every((item) => typeof item === 'string' && item.length <= MAX_TEXT)) throw bad(name);
   return value;
 }
 

@@ -1,5 +1,8 @@
 import { type Db, sql } from '../../database.ts';
 
+/** SQLSTATE */
+const FOREIGN_KEY_VIOLATION = '23503';
+
 export type DagValues = {
   readonly dagId: string;
   readonly bundleName: string;
@@ -73,9 +76,21 @@ export async function insertVersion(db: Db, v: NewVersion): Promise<void> {
   );
 }
 
-/** Removes a version that nothing refers to, so that its number can be given again. */
-export async function deleteVersion(db: Db, id: string): Promise<void> {
-  await db.query(sql`DELETE FROM dag_version WHERE id = ${id}`, 'dag_version_delete');
+/**
+ * Removes a version that nothing refers to, so that its number can be given again. A reference that is just being made by
+ * someone else is waited for. @returns false, and nothing has changed, when something refers to it.
+ */
+export async function deleteUnusedVersion(db: Db, id: string): Promise<boolean> {
+  await db.query(sql`SAVEPOINT delete_version`);
+  try {
+    await db.query(sql`DELETE FROM dag_version WHERE id = ${id}`, 'dag_version_delete');
+    await db.query(sql`RELEASE SAVEPOINT delete_version`);
+    return true;
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== FOREIGN_KEY_VIOLATION) throw error;
+    await db.query(sql`ROLLBACK TO SAVEPOINT delete_version`);
+    return false;
+  }
 }
 
 /** Brings what is shown with a version up to date; what runs is untouched. */
