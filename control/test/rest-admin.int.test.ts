@@ -279,6 +279,28 @@ test('every change has its audit row, none of a rolled back one, and no secret i
   assert.doesNotMatch((await op('GET', '/eventLogs?limit=100')).text, /hunter2|sesame|cleartext|zzz/);
 });
 
+test('there are as many audit rows as accepted changes and refusals, over a long mixed sequence', async () => {
+  const count = async () => (await db().query<{ n: number }>(sql`SELECT count(*)::int AS n FROM event_log`))[0]!.n;
+  const before = await count();
+  let expected = 0;
+  for (let i = 0; i < 300; i++) {
+    const key = `seq_${i % 7}`;
+    const caller = i % 5 === 0 ? kit.as.viewer : op;
+    const [method, path, body] = (
+      [
+        ['POST', '/variables', { key, value: i }],
+        ['PATCH', `/variables/${key}`, { key, value: i }],
+        ['DELETE', `/variables/${key}`, undefined],
+        ['GET', `/variables/${key}`, undefined],
+      ] as const
+    )[(i * 7) % 4]!;
+    const { status } = await caller(method, path, body);
+    if (status === 403 || (status < 300 && method !== 'GET')) expected++;
+  }
+  assert.ok(expected > 60);
+  assert.equal((await count()) - before, expected);
+});
+
 test('while the audit log can not be written, nothing can be changed', async () => {
   const owner = openDatabase({
     url: kit.database.ownerUrl,

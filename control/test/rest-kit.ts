@@ -45,6 +45,8 @@ export type RestKit = AsyncDisposable & {
   readonly anonymous: Caller;
   readonly as: Readonly<Record<'viewer' | 'user' | 'op' | 'admin', Caller>>;
   readonly withToken: (token: string) => Caller;
+  /** Another API server on the same database, with caches and a listener of its own. */
+  readonly replica: () => Promise<{ base: string } & AsyncDisposable>;
   readonly tokenOf: (name: string, over?: Record<string, unknown>) => Promise<string>;
 };
 
@@ -126,6 +128,20 @@ export async function restKit(options: { config?: Record<string, string> } = {})
       jti: (++serial).toString(16).padStart(32, '0'),
       ...over,
     } as Parameters<typeof mint>[1]);
+  const replica = async () => {
+    const hub = await createEventHub(database.db, log);
+    const own: ControlDeps = { ...control, events: hub };
+    const ownDeps = makeDeps(own, createAuthenticator(own));
+    const server = createHttpServer(ownDeps);
+    mountRest(server, ownDeps, ownDeps.authenticator.authenticate);
+    await server.listen({ host: '127.0.0.1', port: 0 });
+    const { port } = server.server.address() as { port: number };
+    const close = async () => {
+      await server.close();
+      await hub.close();
+    };
+    return { base: `http://127.0.0.1:${port}`, [Symbol.asyncDispose]: close };
+  };
   const roles = ['viewer', 'user', 'op', 'admin'] as const;
   const as = {} as Record<(typeof roles)[number], Caller>;
   for (const role of roles) {
@@ -148,6 +164,7 @@ export async function restKit(options: { config?: Record<string, string> } = {})
     anonymous: caller(null),
     as,
     withToken: caller,
+    replica,
     tokenOf,
     [Symbol.asyncDispose]: dispose,
   };
