@@ -38,7 +38,9 @@ export function runnerSpec(ctx: RoleContext): SandboxSpec {
 
 export function startTaskRole(ctx: RoleContext): TaskRole {
   const spec = runnerSpec(ctx);
-  const pool = createRunnerPool(spec, ctx.config.workers.runner_pool_size);
+  const pool = createRunnerPool(spec, ctx.config.workers.runner_pool_size, (error) =>
+    ctx.log.error({ err: error }, 'an idle runner could not be started'),
+  );
   const running = new Map<string, RunningTry>();
   const deps: TryDeps = { ctx, pool, modules: new ModuleCache(ctx.client), spec, uids: spec.uids! };
   let freed: (() => void) | null = null;

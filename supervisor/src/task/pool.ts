@@ -12,7 +12,8 @@ export type RunnerPool = {
   stop(): Promise<void>;
 };
 
-export function createRunnerPool(spec: SandboxSpec, size: number): RunnerPool {
+/** @param onFailure an idle runner could not be started; the pool goes on without it, and a try will say why */
+export function createRunnerPool(spec: SandboxSpec, size: number, onFailure: (error: unknown) => void): RunnerPool {
   const idle: SandboxedChild[] = [];
   let stopped = false;
 
@@ -28,7 +29,11 @@ export function createRunnerPool(spec: SandboxSpec, size: number): RunnerPool {
   return {
     take: () => idle.shift() ?? start(),
     refill() {
-      while (!stopped && idle.length < size) idle.push(start());
+      try {
+        while (!stopped && idle.length < size) idle.push(start());
+      } catch (error) {
+        onFailure(error);
+      }
     },
     async stop() {
       stopped = true;

@@ -2,7 +2,7 @@
  * One try of one task, from the workload to the last report. The order of the end is fixed: the process and all that it
  * started are gone, its log is with the server, its result is stored; then, and only then, the state is reported.
  */
-import { setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { isAppError } from '@airlock/contract/errors';
 import { type RunAnswer, runAnswer } from '@airlock/contract/run-answer';
 import type { ExecuteTaskWorkload, ExitReport } from '@airlock/contract/supervisor-api';
@@ -223,7 +223,7 @@ async function withTimeout(task: TryProcess, seconds: number | null, graceSecond
 }
 
 async function conclude(
-  { ctx, workload, token, run }: Started,
+  { ctx, workload, token, run, pool }: Started,
   task: TryProcess,
   log: TryLog,
   ending: Exclude<Ending, { kind: 'gone' }>,
@@ -244,7 +244,11 @@ async function conclude(
     say(verdict);
     await log.flush();
   }
-  const { accepted, answer } = await reportState(ctx.client, token, ti, verdict.final, ctx.clock.nowMs());
+  const reported = reportState(ctx.client, token, ti, verdict.final, ctx.clock.nowMs());
+  // Starting a process stops this one for some milliseconds: best while the server is busy with the report, and finds out
+  // what runs next.
+  void nextTurn().then(() => pool.refill());
+  const { accepted, answer } = await reported;
   if (!accepted) {
     ctx.log.warn({ ti: ti.id, state: verdict.final.state, status: answer.status }, 'the server did not take a state');
     await reportDeath(ctx, ti.id, workload.airlock.workload_jti, `The state ${verdict.final.state} was refused.`);
