@@ -14,6 +14,7 @@ export type Suspect = {
 
 /**
  * Takes back claims of workers that did not start the try in time, or that are gone: same id, same try, for another worker.
+ * Workers of other languages may start when they like within the queue's timeout: their supervisor says which they hold.
  * The wait in the queue goes on. Wakes the queue when the transaction commits. Locks: the rows.
  */
 export async function takeBackClaims(
@@ -25,7 +26,8 @@ export async function takeBackClaims(
         UPDATE task_instance t SET updated_at = ${o.nowIso}::timestamptz, ${TOKENS_CLEARED}
         WHERE t.id IN (
           SELECT q.id FROM task_instance q LEFT JOIN supervisor s ON s.id = q.supervisor_id
-          WHERE q.state = 'queued' AND q.supervisor_id IS NOT NULL AND (q.claimed_at < ${o.claimedBeforeIso}::timestamptz
+          WHERE q.state = 'queued' AND q.supervisor_id IS NOT NULL AND (
+            (q.runtime = 'typescript' AND q.claimed_at < ${o.claimedBeforeIso}::timestamptz)
             OR s.ended_at IS NOT NULL OR s.last_seen_at < ${o.seenBeforeIso}::timestamptz)
           FOR NO KEY UPDATE OF q SKIP LOCKED
         ) AND t.state = 'queued'
