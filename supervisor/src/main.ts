@@ -1,10 +1,11 @@
 /** A supervisor process: joins the server, and hosts user code in the roles that it was given. Holds no key and no database. */
 import { hostname, userInfo } from 'node:os';
+import { join as pathJoin } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { systemClock } from '@airlock/contract/clock';
 import { adoptConfig, type SupervisorValues } from '@airlock/contract/config/handed';
 import type { SupervisorRole } from '@airlock/contract/supervisor-api';
-import { requireTier } from '@airlock/proc/sandbox/index';
+import { requireTier, trackChildren } from '@airlock/proc/sandbox/index';
 import { becomeSubreaper } from '@airlock/proc/strays';
 import { type Logger, pino } from 'pino';
 import { childEntries } from './child-entries.ts';
@@ -57,6 +58,8 @@ export async function startSupervisor(
   const config = adoptConfig(values.config);
   const { sandbox, workers } = config;
   becomeSubreaper();
+  const left = trackChildren(pathJoin(values.work_dir, 'children'));
+  if (left > 0) log.warn({ left }, 'killed what an earlier supervisor had left behind');
   const uids = { first: sandbox.uid_range_start, size: sandbox.uid_range_size };
   const entries = await childEntries(log);
   const tier = requireTier(sandbox.minimum_tier, { uids, enterScript: entries.enterScript });

@@ -3,6 +3,7 @@
  * before the first line of its entry runs, and stays restricted with everything that it starts.
  * @see docs/security/sandbox.md
  */
+export { trackChildren } from './children-file.ts';
 export { detectTier, requireTier } from './detect.ts';
 export { SANDBOX_FAILED_STATUS } from './enter-plan.ts';
 export { ENTER_SOURCE, launchSandboxed } from './launch.ts';

@@ -16,6 +16,7 @@ import {
 } from '@airlock/contract/ipc/runner';
 import { BrokenFrame, encodeFrame, FrameDecoder } from '../frames.ts';
 import { claim } from '../own-pids.ts';
+import { forgetChild, noteChild } from './children-file.ts';
 import type { EnterPlan } from './enter-plan.ts';
 import { assertEnterable } from './enterable.ts';
 import { prepareParent } from './parent.ts';
@@ -201,6 +202,7 @@ function handle({ child, spec, uid, workDir, namespaces }: Parts): SandboxedChil
   let onBroken: ((reason: string) => void) | null = null;
   let brokenReason: string | null = null;
   claim(child);
+  if (pid > 0) noteChild(pid);
   const channelEnd = new Promise<void>((resolve) => channel.once('close', () => resolve()));
 
   const killNow = () => {
@@ -213,6 +215,7 @@ function handle({ child, spec, uid, workDir, namespaces }: Parts): SandboxedChil
   const exited = new Promise<ChildExit>((resolve) => {
     const settle = async (exit: ChildExit) => {
       gone = true;
+      forgetChild(pid);
       if (!namespaces && pid > 0) await sweep(pid, uid);
       if (uid !== null) giveBackUid(uid);
       if (!namespaces) removeWorkDir(workDir);
