@@ -23,13 +23,12 @@ const find = (pid: number, mark: string): Process => {
 const nothingLeft = (all: readonly Process[], home: string) =>
   waitFor('nothing of it runs', () => !all.some(isSame) && processesNaming(home).length === 0, { timeoutMs: 8000 });
 
-test('A first start makes the folder, a second one is healthy within a second, and SIGTERM leaves nothing', async () => {
+test('A first start makes the folder, a second one finds it, and SIGTERM leaves nothing within five seconds', async () => {
   using home = tempHome();
   for (const round of ['first', 'second'] as const) {
     const started = await startFakes(home.path);
-    const ms = Number(/started in (\d+) ms/.exec(started.output())![1]);
-    // The machine of a test run is busy: twice the goals of 3 s and 1 s still tell a broken start from a slow machine.
-    assert.ok(ms < (round === 'first' ? 6000 : 2000), `${round} start took ${ms} ms`);
+    // How fast is tests/bench's question: a test run shares its machine, and a slow machine is no broken start.
+    assert.match(started.output(), /started in \d+ ms/, round);
     const all = descendantsOf(started.pid);
     const before = performance.now();
     started.kill('SIGTERM');
