@@ -1,4 +1,5 @@
 /** The life of a standalone: take the folder, start everything, watch it, stop it. */
+import { dirname } from 'node:path';
 import type { Config } from '@airlock/contract/config/index';
 import { AppError } from '@airlock/contract/errors';
 import { type Environment, loadConfig } from '@airlock/proc/config-load';
@@ -107,7 +108,8 @@ async function run(context: Context): Promise<void> {
       examplesDir: config.core.load_examples ? EXAMPLES_DIR : null,
       fernetKey: config.core.fernet_key ?? ownSecret(layout.keysDir, 'fernet'),
       adminPassword: admin.password,
-      place: ownSecret(layout.keysDir, 'place'),
+      // A name and no secret: random, so that no two data folders of a deployment share it.
+      place: ownSecret(dirname(layout.lock), 'place'),
       databaseUrl: databaseUrl.promise,
       onDown,
       onChange: record,

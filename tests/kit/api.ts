@@ -58,15 +58,13 @@ export async function ask(
 export const runPath = (dagId: string, runId: string): string =>
   `/api/v2/dags/${encodeURIComponent(dagId)}/dagRuns/${encodeURIComponent(runId)}`;
 
-/** Waits until the Dag is there. Bound generous: a parse on a busy machine. */
+/** Waits until the Dag is there. Bound generous: a parse on a busy machine. @throws Error with the import errors there are */
 export async function dagKnown(airlock: Standalone, dagId: string): Promise<void> {
-  await waitFor(
-    `Dag ${dagId} is known`,
-    async () => (await ask(airlock, 'GET', `/api/v2/dags/${dagId}`)).status === 200,
-    {
-      timeoutMs: 30_000,
-    },
-  );
+  const known = async () => (await ask(airlock, 'GET', `/api/v2/dags/${dagId}`)).status === 200;
+  await waitFor(`Dag ${dagId} is known`, known, { timeoutMs: 30_000 }).catch(async (cause: Error) => {
+    const { text } = await ask(airlock, 'GET', '/api/v2/importErrors?limit=100');
+    throw new Error(`${cause.message}; import errors: ${text}`, { cause });
+  });
 }
 
 /** Triggers a run of a known Dag. @returns its id */
