@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { systemClock } from '@airlock/contract/clock';
 import { adoptConfig, type SupervisorValues } from '@airlock/contract/config/handed';
 import type { SupervisorRole } from '@airlock/contract/supervisor-api';
-import { requireTier, trackChildren } from '@airlock/proc/sandbox/index';
+import { clearWorkDirs, requireTier, trackChildren } from '@airlock/proc/sandbox/index';
 import { becomeSubreaper } from '@airlock/proc/strays';
 import { type Logger, pino } from 'pino';
 import { childEntries } from './child-entries.ts';
@@ -59,6 +59,7 @@ export async function startSupervisor(
   const { sandbox, workers } = config;
   becomeSubreaper();
   const left = trackChildren(pathJoin(values.work_dir, 'children'));
+  clearWorkDirs(values.work_dir);
   if (left > 0) log.warn({ left }, 'killed what an earlier supervisor had left behind');
   const uids = { first: sandbox.uid_range_start, size: sandbox.uid_range_size };
   const entries = await childEntries(log);

@@ -10,3 +10,4 @@ export { ENTER_SOURCE, launchSandboxed } from './launch.ts';
 export { shareFolder } from './share-folder.ts';
 export type { ChildExit, ExtraPath, SandboxedChild, SandboxLimits, SandboxSpec } from './types.ts';
 export type { UidRange } from './uids.ts';
+export { clearWorkDirs } from './work-dir.ts';
