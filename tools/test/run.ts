@@ -3,7 +3,7 @@
  * file or name matches. `--part NAME` (repeatable) chooses parts, `--without NAME` leaves some out. `--soak` runs long ones whole
  * (tests read AIRLOCK_SOAK; otherwise they do a tenth). SEED=N repeats a run's random choices. Exit status 1 when anything failed.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -37,6 +37,16 @@ const environment: NodeJS.ProcessEnv = {
   ...(values.soak ? { AIRLOCK_SOAK: '1' } : {}),
 };
 
+let running: ChildProcess | null = null;
+let stopPostgres: (() => Promise<void>) | undefined;
+// An interrupted run leaves neither tests nor its PostgreSQL behind.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.once(signal, () => {
+    running?.kill('SIGTERM');
+    void Promise.resolve(stopPostgres?.()).finally(() => process.exit(130));
+  });
+}
+
 /** Runs a command in the repository; its output is shown, but for the line of counts. */
 function runCommand(command: readonly string[]): Promise<{ status: number; counts: Counts | null }> {
   const child = spawn(command[0]!, command.slice(1), {
@@ -44,6 +54,7 @@ function runCommand(command: readonly string[]): Promise<{ status: number; count
     env: environment,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  running = child;
   let counts: Counts | null = null;
   let rest = '';
   const take = (line: string) => {
@@ -129,7 +140,6 @@ const chosen = PARTS.filter(
   (part) => (values.part?.includes(part.name) ?? true) && !values.without.includes(part.name),
 );
 console.log(`seed ${seed}; repeat with SEED=${seed}${values.soak ? '; long runs whole' : ''}`);
-let stopPostgres: (() => Promise<void>) | undefined;
 try {
   for (const part of chosen) {
     if (
