@@ -1,5 +1,6 @@
 /** Limits on requests, on real sockets: what is refused, how fast, and what it costs. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { pino } from 'pino';
@@ -46,30 +47,56 @@ test('an announced 100 MB body is refused within a second, and nothing of it is 
   assert.ok(process.memoryUsage().rss - before < 32 * 1024 * 1024);
 });
 
-test('a client that pours all of its 100 MB still reads the answer, and the server keeps none of it', async () => {
-  await using it = await server();
-  const before = process.memoryUsage().rss;
-  const chunk = Buffer.alloc(64 * 1024, 0x20);
-  const answer = await new Promise<string>((resolve) => {
+/** Sends a head and then 100 MB, however the peer takes it, and gives everything that came back until it closed. */
+function pour(port: number, head: string): Promise<string> {
+  return new Promise((resolve) => {
+    const chunk = Buffer.alloc(64 * 1024, 0x20);
     let seen = '';
     let left = 1600;
-    const socket = connect(it.port, '127.0.0.1');
-    const pour = () => {
+    const socket = connect(port, '127.0.0.1');
+    const more = () => {
       while (left-- > 0) if (!socket.write(chunk)) return;
     };
-    socket.write(
-      'POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 104857600\r\n\r\n',
-    );
-    socket.on('drain', pour);
+    socket.write(head);
+    socket.on('drain', more);
     socket.on('data', (data) => {
       seen += data;
     });
     socket.on('error', () => undefined); // the connection is cut while we still pour
     socket.on('close', () => resolve(seen));
-    pour();
+    more();
   });
-  assert.match(answer, /^HTTP\/1\.1 413 /);
+}
+
+test('a client that pours all of its 100 MB still reads the answer, and the server keeps none of it', async () => {
+  await using it = await server();
+  const before = process.memoryUsage().rss;
+  const head = 'POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 104857600\r\n\r\n';
+  assert.match(await pour(it.port, head), /^HTTP\/1\.1 413 /);
   assert.ok(process.memoryUsage().rss - before < 32 * 1024 * 1024);
+});
+
+test('100 MB after a request without a body are no request: their sender reads why, and the server keeps none', async () => {
+  await using it = await server();
+  const before = process.memoryUsage().rss;
+  for (let i = 0; i < 10; i++) {
+    assert.match(await pour(it.port, 'GET /fail HTTP/1.1\r\nHost: x\r\n\r\n'), /HTTP\/1\.1 400 Bad Request\r\n/);
+  }
+  assert.ok(process.memoryUsage().rss - before < 32 * 1024 * 1024);
+});
+
+test('who goes on sending after a refusal is not cut off before it can read why', async () => {
+  await using it = await server();
+  const socket = connect({ port: it.port, host: '127.0.0.1', allowHalfOpen: true });
+  const closed = new Promise((resolve) => socket.on('error', () => undefined).on('close', resolve));
+  socket.write('no HTTP at all\r\n\r\n');
+  const [answer] = (await once(socket.setEncoding('utf8'), 'data')) as [string];
+  assert.match(answer, /^HTTP\/1\.1 400 /);
+  const answered = performance.now();
+  const more = setInterval(() => socket.write('nor is this\r\n\r\n'), 20);
+  await closed;
+  clearInterval(more);
+  assert.ok(performance.now() - answered > 500, 'cut at once, with the answer possibly unread');
 });
 
 test('a body that grows beyond the limit without announcing it is cut off', async () => {

@@ -29,6 +29,8 @@ export function rawRequest(options: RawRequest): Promise<RawAnswer> {
     const headers: Record<string, string | number> = { 'content-type': 'application/json', ...options.headers };
     if (options.announceBytes !== undefined) headers['content-length'] = options.announceBytes;
     else if (options.body !== undefined) headers['content-length'] = Buffer.byteLength(options.body);
+    // Node frames the body of a GET only when told to: without it the bytes would be another request, and garbage.
+    else if (options.streamBytes !== undefined) headers['transfer-encoding'] = 'chunked';
     const call = request(options.url, { method: options.method, headers, agent: false });
     const timer = setTimeout(() => {
       call.destroy();

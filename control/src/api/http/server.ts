@@ -66,6 +66,8 @@ function onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
     socket.destroy();
     return;
   }
+  // Every further piece would be an error again, and end here with a cut that takes the answer from the peer.
+  socket.pause();
   const detail = (text: string) => JSON.stringify({ detail: text });
   if (error.code === 'HPE_HEADER_OVERFLOW') {
     const body = detail('Request headers are too large');
@@ -99,7 +101,6 @@ function refuseAnnouncedLength(request: FastifyRequest, reply: FastifyReply): bo
   return true;
 }
 
-const MEDIA_TYPE = /^\s*[\w!#$&^.+-]+\/[\w!#$&^.+-]+\s*(?:;[\x20-\x7e]*)?$/;
 /**
  * Makes the server wait a moment before it closes a connection whose request it has not read to the end. Node closes at
  * once, and what is still on its way then resets the connection: the peer sees that instead of its answer.
@@ -115,6 +116,7 @@ function closeGently(raw: IncomingMessage): void {
   };
 }
 
+const MEDIA_TYPE = /^\s*[\w!#$&^.+-]+\/[\w!#$&^.+-]+\s*(?:;[\x20-\x7e]*)?$/;
 const JSON_MEDIA = /^application\/(?:[a-z0-9.!#$&^_+-]+\+)?json\s*(?:;|$)/i;
 
 /** GET on an unknown path is 404, any other verb 405: the reference's catch-alls accept only GET. */
