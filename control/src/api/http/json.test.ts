@@ -39,10 +39,16 @@ test('a body with too many members is refused, one with as many as allowed is no
 });
 
 test('keys that reach a prototype are refused wherever they stand and however they are written', () => {
-  const bad = ['{"__proto__":1}', '{"a":[{"constructor":{}}]}', '{"\\u005f_proto__":1}', '{"c\\u006fnstructor":1}'];
+  const bad = [
+    '{"__proto__":1}',
+    '{"a":[{"constructor":{"prototype":{}}}]}',
+    '{"\\u005f_proto__":1}',
+    '{"c\\u006fnstructor":{"prototyp\\u0065":1}}',
+  ];
   for (const text of bad) assert.equal(refusal(text).item.type, 'forbidden_key', text);
   // Control: the same words as values, and keys that only resemble them.
   parseJsonBody('{"a":"__proto__","b":["constructor"],"__proto":1,"constructors":2}');
+  parseJsonBody('{"car":{"constructor":"Lotus","prototype":"72"},"more":[{"constructor":{"name":"Brabham"}}]}');
 });
 
 test('broken JSON is explained with the position and the words of the reference', () => {

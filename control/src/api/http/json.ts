@@ -46,9 +46,13 @@ export function checkJsonBounds(text: string, limits: { depth: number; keys: num
   }
 }
 
-/** True for the names through which an object's prototype can be reached. */
-export function isForbiddenKey(key: string): boolean {
-  return key === '__proto__' || key === 'constructor';
+/**
+ * True for the members through which a careless merge would reach a prototype: `__proto__`, and a `constructor` that holds
+ * a `prototype`. A `constructor` of any other kind is honest data.
+ */
+function isForbiddenMember(key: string, value: unknown): boolean {
+  if (key === '__proto__') return true;
+  return key === 'constructor' && typeof value === 'object' && value !== null && Object.hasOwn(value, 'prototype');
 }
 
 /** Walks a value whose depth is known to be bounded. */
@@ -62,8 +66,9 @@ function findForbiddenKey(value: unknown, path: Array<string | number>): Array<s
     return null;
   }
   for (const key of Object.keys(value)) {
-    if (isForbiddenKey(key)) return [...path, key];
-    const found = findForbiddenKey((value as Record<string, unknown>)[key], [...path, key]);
+    const member = (value as Record<string, unknown>)[key];
+    if (isForbiddenMember(key, member)) return [...path, key];
+    const found = findForbiddenKey(member, [...path, key]);
     if (found) return found;
   }
   return null;
