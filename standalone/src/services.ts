@@ -11,6 +11,7 @@ import { type Info, type NodeServiceSpec, nodeService, type Service } from '@air
 import type { Entries } from './entries.ts';
 import { type Account, type Layout, programPaths } from './layout.ts';
 import type { Log } from './log.ts';
+import { readiness } from './readiness.ts';
 
 export type ServiceContext = {
   readonly config: Config;
@@ -61,7 +62,7 @@ export function startServices(context: ServiceContext): Services {
   // The port that control got when `[api] port` is 0: kept for later starts, since workers know it by then.
   let port = config.api.port;
   let adminPassword = context.adminPassword;
-  let controlReady = Promise.withResolvers<void>();
+  const controlReady = readiness();
 
   const tokenService = nodeService({
     ...common(context, 'token-service', accounts?.tokenService ?? null),
@@ -100,11 +101,11 @@ export function startServices(context: ServiceContext): Services {
     onReady: (info) => {
       port = Number(new URL(String(info.url)).port) || port;
       adminPassword = null;
-      controlReady.resolve();
+      controlReady.up();
       context.onChange();
     },
     onDown: () => {
-      controlReady = Promise.withResolvers();
+      controlReady.down();
       context.onDown();
     },
   });
@@ -113,7 +114,7 @@ export function startServices(context: ServiceContext): Services {
     ...common(context, 'supervisor', null),
     values: async () => {
       const info = await control.firstReady;
-      await controlReady.promise;
+      await controlReady.whenUp();
       const ticket = randomBytes(32).toString('base64url');
       control.send({ type: 'ticket', ticket, roles: ['worker', 'parse'], place: context.place });
       const url = config.core.execution_api_server_url ?? `${String(info.url)}/execution`;

@@ -1,6 +1,7 @@
 /** The life of a standalone, with the real PostgreSQL and migrate, and stand-ins for the three services. */
 import assert from 'node:assert/strict';
 import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { mountNamespaceWorks } from '@airlock/proc/enter';
@@ -117,6 +118,36 @@ test('Any single process that is killed is started again, knows its neighbours, 
   await started.ended;
   await nothingLeft(all, home.path);
 });
+
+test('A supervisor that is started while control fails to start, again and again, joins the one that comes up', async () => {
+  using home = tempHome();
+  const started = await startFakes(home.path);
+  const handedOver = () => readFileSync(join(home.path, 'run/standalone.log'), 'utf8').split('join_ticket').length - 1;
+  await waitFor('the first supervisor has its values', () => handedOver() === 1);
+  const control = find(started.pid, 'fakes/control.ts');
+  kill9(control.pid);
+  // Whoever holds its port makes each new control end before it is ready.
+  const port = await waitFor('the port is taken', () => take(Number(new URL(started.url).port)), { everyMs: 1 });
+  kill9(find(started.pid, 'fakes/supervisor.ts').pid);
+  await waitFor(
+    'three controls have failed',
+    () => started.output().split(/control \(process \d+\) ended with status/).length > 3,
+  );
+  assert.equal(handedOver(), 1, 'nothing is handed over while there is no control');
+  port.close();
+  await waitFor('the new supervisor has its values', () => handedOver() === 2);
+  started.kill('SIGTERM');
+  await started.ended;
+});
+
+/** Listens on a port; null while somebody else does. */
+function take(port: number): Promise<Server | null> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(null));
+    server.listen(port, '127.0.0.1', () => resolve(server));
+  });
+}
 
 test('A killed standalone takes everything with it, and the next one takes its folder over', async () => {
   using home = tempHome();
