@@ -105,6 +105,8 @@ export async function measureAirflow(amount: Amount, say: (text: string) => void
       one: { p50: quantile(one, 0.5), p95: quantile(one, 0.95) },
       chain40: chain[0]!,
       fan100: fan[0]!,
+      chainSeconds: new Map(),
+      fanSeconds: new Map(),
       heartbeatsPerSecond: null,
     };
   } finally {

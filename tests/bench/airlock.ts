@@ -10,7 +10,7 @@ import { tempHome } from '../kit/temp-home.ts';
 import { waitFor } from '../kit/wait.ts';
 import { createDriver, quantile } from './drive.ts';
 import { runLoad } from './load.ts';
-import { type Memory, memoryOf, processorShare } from './processes.ts';
+import { type Memory, memoryOf, processorByName, processorShare } from './processes.ts';
 
 export type Figures = {
   firstStartSeconds: number;
@@ -20,6 +20,9 @@ export type Figures = {
   one: { p50: number; p95: number };
   chain40: number;
   fan100: number;
+  /** Processor seconds of one run by kind of process; empty where that was not measured. */
+  chainSeconds: ReadonlyMap<string, number>;
+  fanSeconds: ReadonlyMap<string, number>;
   heartbeatsPerSecond: number | null;
 };
 export type Amount = {
@@ -60,8 +63,11 @@ export async function measureAirlock(amount: Amount, say: (text: string) => void
     const one = await driver.measure('one', amount.one);
     say('chain of 40');
     const chain = await driver.measure('chain40', amount.chain);
+    const timeOf = (dag: string) => processorByName(second.pid, async () => void (await driver.measure(dag, 1)));
+    const chainSeconds = await timeOf('chain40');
     say('fan-out of 100');
     const fan = await driver.measure('fan100', amount.fan);
+    const fanSeconds = await timeOf('fan100');
     return {
       firstStartSeconds,
       secondStartSeconds,
@@ -70,6 +76,8 @@ export async function measureAirlock(amount: Amount, say: (text: string) => void
       one: { p50: quantile(one, 0.5), p95: quantile(one, 0.95) },
       chain40: quantile(chain, 0.5),
       fan100: quantile(fan, 0.5),
+      chainSeconds,
+      fanSeconds,
       heartbeatsPerSecond: null,
     };
   } finally {

@@ -5,7 +5,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 /** Clock ticks per second, as Linux shows them to programs on every architecture that we run on. */
 const TICKS_PER_SECOND = 100;
 
-type Stat = { readonly pid: number; readonly parent: number; readonly ticks: number };
+type Stat = {
+  readonly pid: number;
+  readonly parent: number;
+  readonly ticks: number;
+  /** Of children that have ended and were waited for, and theirs. */
+  readonly childTicks: number;
+};
 
 function readStats(): Stat[] {
   return readdirSync('/proc').flatMap((name) => {
@@ -13,7 +19,9 @@ function readStats(): Stat[] {
     try {
       const text = readFileSync(`/proc/${name}/stat`, 'utf8');
       const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-      return [{ pid: Number(name), parent: Number(fields[1]), ticks: Number(fields[11]) + Number(fields[12]) }];
+      const ticks = Number(fields[11]) + Number(fields[12]);
+      const childTicks = Number(fields[13]) + Number(fields[14]);
+      return [{ pid: Number(name), parent: Number(fields[1]), ticks, childTicks }];
     } catch {
       return []; // ended between the two readings
     }
@@ -70,4 +78,36 @@ export async function processorShare(root: number, seconds: number): Promise<num
   let ticks = 0;
   for (const stat of processTree(root)) ticks += stat.ticks - (before.get(stat.pid) ?? 0);
   return (ticks / TICKS_PER_SECOND / seconds) * 100;
+}
+
+/** Name under which the time of children that have ended is shown: tasks, and what starts them. */
+const ENDED = 'tasks';
+
+/**
+ * Processor time that `work` costs each kind of process below `root`, in seconds. What a process spends on children that end
+ * meanwhile is shown apart, as the tasks'; those that run before and after are few.
+ */
+export async function processorByName(root: number, work: () => Promise<void>): Promise<ReadonlyMap<string, number>> {
+  const before = new Map(processTree(root).map((stat) => [stat.pid, stat]));
+  await work();
+  const seconds = new Map<string, number>();
+  const add = (name: string, ticks: number) => {
+    if (ticks > 0) seconds.set(name, (seconds.get(name) ?? 0) + ticks / TICKS_PER_SECOND);
+  };
+  for (const { pid, ticks, childTicks } of processTree(root)) {
+    const was = before.get(pid);
+    // One that was not there before is a task that still runs, or a connection's process of PostgreSQL.
+    const name = tryName(pid);
+    add(was !== undefined || name === 'postgres' ? name : ENDED, ticks - (was?.ticks ?? 0));
+    if (name === 'supervisor.ts') add(ENDED, childTicks - (was?.childTicks ?? 0));
+  }
+  return seconds;
+}
+
+function tryName(pid: number): string {
+  try {
+    return nameOf(pid);
+  } catch {
+    return ENDED;
+  }
 }

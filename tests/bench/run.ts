@@ -71,6 +71,13 @@ for (const { what, of, unit, digits, goal, more } of ROWS) {
 console.log(
   `\nmemory by process, MB: ${[...airlock.memory.byName].map(([name, megabytes]) => `${name} ${megabytes.toFixed(0)}`).join(', ')}`,
 );
+const timeLine = (seconds: ReadonlyMap<string, number>) =>
+  [...seconds]
+    .sort(([, a], [, b]) => b - a)
+    .map(([name, time]) => `${name} ${time.toFixed(2)}`)
+    .join(', ');
+console.log(`processor time of one chain of 40, s: ${timeLine(airlock.chainSeconds)}`);
+console.log(`processor time of one fan-out of 100, s: ${timeLine(airlock.fanSeconds)}`);
 if (airlock.memory.unreadable > 0)
   console.log(
     `${airlock.memory.unreadable} of ${airlock.memory.processes} processes could not be read: run as root for the whole sum`,
