@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import { AppError, isAppError } from '@airlock/contract/errors';
 import type { Exit } from './node-child.ts';
 import { keepRunning, type Running, restartDelayMs } from './service.ts';
@@ -48,6 +49,44 @@ test('What dies is started again, and each start that works is told', async () =
   await service.stop(100);
   assert.equal(service.pid(), 0);
   assert.equal(started.length, 2);
+});
+
+/** Whether it has been fulfilled by the next turn of the event loop. */
+const settled = (promise: Promise<unknown>) => Promise.race([promise.then(() => true), turn(false)]);
+
+test('Who waits for a service that fails several times on its way is told of the one that comes up', async () => {
+  const started: Array<ReturnType<typeof fake>> = [];
+  const failing = new Promise<never>(() => undefined);
+  const isUp = (pid: number) => pid === 1 || pid === 4;
+  const third = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
+  const service = keepRunning({
+    name: 'x',
+    log,
+    start: async () => {
+      const pid = started.length + 1;
+      if (pid === 4) {
+        third.resolve();
+        await gate.promise;
+      }
+      const one = isUp(pid) ? fake(pid) : fake(pid, failing);
+      started.push(one);
+      if (!isUp(pid)) one.die({ code: 2, signal: null });
+      return one;
+    },
+  });
+  assert.deepEqual(await service.whenReady(), { pid: 1 });
+  assert.equal(await settled(service.whenReady()), true, 'control: one that is up is not waited for');
+  started[0]!.die();
+  await turn();
+  const waiting = service.whenReady();
+  assert.equal(await settled(waiting), false, 'one that went down is waited for anew');
+  await third.promise;
+  assert.equal(await settled(waiting), false, 'a start that failed is none');
+  gate.resolve();
+  assert.deepEqual(await waiting, { pid: 4 });
+  assert.deepEqual(await service.firstReady, { pid: 1 });
+  await service.stop(100);
 });
 
 test('A process that says before it ever worked that it can not start is believed', async () => {

@@ -33,6 +33,11 @@ export type Service = {
   readonly name: string;
   /** Fulfilled when it was ready for the first time. @throws AppError when it said before that that it can't start */
   readonly firstReady: Promise<Info>;
+  /**
+   * Fulfilled at once while it is ready, else when it is next, however often it fails on the way.
+   * @throws AppError as `firstReady`
+   */
+  readonly whenReady: () => Promise<Info>;
   /** The process that runs now, 0 between two. */
   readonly pid: () => number;
   readonly send: (message: ParentMessage) => void;
@@ -55,6 +60,8 @@ export function restartDelayMs(failures: number): number {
 export function keepRunning(spec: ServiceSpec): Service {
   const firstReady = Promise.withResolvers<Info>();
   firstReady.promise.catch(() => undefined);
+  // Replaced only when one that was ready ends: who waits for the next goes on waiting through starts that fail.
+  let nextReady = firstReady;
   const stopping = new AbortController();
   let current: Running | undefined;
   let wasReady = false;
@@ -73,7 +80,7 @@ export function keepRunning(spec: ServiceSpec): Service {
     ]);
     if ('info' in outcome) {
       wasReady = true;
-      firstReady.resolve(outcome.info);
+      nextReady.resolve(outcome.info);
       spec.onReady?.(outcome.info, restarts);
     } else if ('error' in outcome && !wasReady) {
       // Before it ever worked, its own word that it can't start is final. Later it may be a neighbour's fault, and pass.
@@ -84,6 +91,7 @@ export function keepRunning(spec: ServiceSpec): Service {
     } else if ('error' in outcome) spec.log('error', `${spec.name} can't start: ${(outcome.error as Error).message}`);
     const exit = await running.exited;
     current = undefined;
+    if ('info' in outcome) nextReady = Promise.withResolvers();
     if (stopping.signal.aborted) return 'give up';
     if (!wasReady && restarts + 1 >= FIRST_START_TRIES) {
       const how = exit.signal ?? `status ${exit.code}`;
@@ -125,6 +133,7 @@ export function keepRunning(spec: ServiceSpec): Service {
   return {
     name: spec.name,
     firstReady: firstReady.promise,
+    whenReady: () => nextReady.promise,
     pid: () => current?.pid ?? 0,
     send: (message) => current?.send(message),
     stop: async (graceMs) => {

@@ -11,7 +11,6 @@ import { type Info, type NodeServiceSpec, nodeService, type Service } from '@air
 import type { Entries } from './entries.ts';
 import { type Account, type Layout, programPaths } from './layout.ts';
 import type { Log } from './log.ts';
-import { readiness } from './readiness.ts';
 
 export type ServiceContext = {
   readonly config: Config;
@@ -62,7 +61,6 @@ export function startServices(context: ServiceContext): Services {
   // The port that control got when `[api] port` is 0: kept for later starts, since workers know it by then.
   let port = config.api.port;
   let adminPassword = context.adminPassword;
-  const controlReady = readiness();
 
   const tokenService = nodeService({
     ...common(context, 'token-service', accounts?.tokenService ?? null),
@@ -101,20 +99,14 @@ export function startServices(context: ServiceContext): Services {
     onReady: (info) => {
       port = Number(new URL(String(info.url)).port) || port;
       adminPassword = null;
-      controlReady.up();
       context.onChange();
-    },
-    onDown: () => {
-      controlReady.down();
-      context.onDown();
     },
   });
 
   const supervisor = nodeService({
     ...common(context, 'supervisor', null),
     values: async () => {
-      const info = await control.firstReady;
-      await controlReady.whenUp();
+      const info = await control.whenReady();
       const ticket = randomBytes(32).toString('base64url');
       control.send({ type: 'ticket', ticket, roles: ['worker', 'parse'], place: context.place });
       const url = config.core.execution_api_server_url ?? `${String(info.url)}/execution`;
