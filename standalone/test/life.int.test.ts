@@ -152,7 +152,10 @@ function take(port: number): Promise<Server | null> {
 test('A killed standalone takes everything with it, and the next one takes its folder over', async () => {
   using home = tempHome();
   const first = await startFakes(home.path);
-  const all = descendantsOf(first.pid).filter((one) => !one.command.includes('trap'));
+  // The fake's stubborn child loses its subreaper with the first, and only then.
+  const started = descendantsOf(first.pid);
+  const stubborn = started.filter((one) => one.command.includes('trap'));
+  const all = started.filter((one) => !stubborn.includes(one));
   first.kill('SIGKILL');
   await first.ended;
   const second = await startFakes(home.path); // at once, while the others are still stopping
@@ -162,7 +165,7 @@ test('A killed standalone takes everything with it, and the next one takes its f
   second.kill('SIGTERM');
   assert.equal((await second.ended).code, 0);
   await waitFor('nothing of it runs', () => !again.some(isSame));
-  for (const left of processesNaming(home.path)) kill9(left.pid); // the fake's stubborn child, whose subreaper was killed
+  for (const left of stubborn.filter(isSame)) kill9(left.pid);
 });
 
 test('A second standalone on the same folder is refused with the process id of the first, which goes on', async () => {
