@@ -5,13 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 /** Clock ticks per second, as Linux shows them to programs on every architecture that we run on. */
 const TICKS_PER_SECOND = 100;
 
-type Stat = {
-  readonly pid: number;
-  readonly parent: number;
-  readonly ticks: number;
-  /** Of children that have ended and were waited for, and theirs. */
-  readonly childTicks: number;
-};
+type Stat = { readonly pid: number; readonly parent: number; readonly ticks: number };
 
 function readStats(): Stat[] {
   return readdirSync('/proc').flatMap((name) => {
@@ -19,9 +13,7 @@ function readStats(): Stat[] {
     try {
       const text = readFileSync(`/proc/${name}/stat`, 'utf8');
       const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-      const ticks = Number(fields[11]) + Number(fields[12]);
-      const childTicks = Number(fields[13]) + Number(fields[14]);
-      return [{ pid: Number(name), parent: Number(fields[1]), ticks, childTicks }];
+      return [{ pid: Number(name), parent: Number(fields[1]), ticks: Number(fields[11]) + Number(fields[12]) }];
     } catch {
       return []; // ended between the two readings
     }
@@ -66,7 +58,12 @@ export function memoryOf(root: number): Memory {
 }
 
 function nameOf(pid: number): string {
-  const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  let words: string[] = [];
+  try {
+    words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  } catch {
+    // ended meanwhile
+  }
   const script = words.find((word) => /\/bin\/[a-z-]+\.(?:ts|js)$/.test(word));
   return (script ?? words[0] ?? '?').split('/').at(-1)!.split(':')[0]!;
 }
@@ -80,34 +77,38 @@ export async function processorShare(root: number, seconds: number): Promise<num
   return (ticks / TICKS_PER_SECOND / seconds) * 100;
 }
 
-/** Name under which the time of children that have ended is shown: tasks, and what starts them. */
-const ENDED = 'tasks';
+/** Name of what no process below the root accounts for: tasks, which have ended, and whatever else the machine does. */
+const REST = 'tasks and the rest of the machine';
 
-/**
- * Processor time that `work` costs each kind of process below `root`, in seconds. What a process spends on children that end
- * meanwhile is shown apart, as the tasks'; those that run before and after are few.
- */
-export async function processorByName(root: number, work: () => Promise<void>): Promise<ReadonlyMap<string, number>> {
-  const before = new Map(processTree(root).map((stat) => [stat.pid, stat]));
-  await work();
-  const seconds = new Map<string, number>();
-  const add = (name: string, ticks: number) => {
-    if (ticks > 0) seconds.set(name, (seconds.get(name) ?? 0) + ticks / TICKS_PER_SECOND);
-  };
-  for (const { pid, ticks, childTicks } of processTree(root)) {
-    const was = before.get(pid);
-    // One that was not there before is a task that still runs, or a connection's process of PostgreSQL.
-    const name = tryName(pid);
-    add(was !== undefined || name === 'postgres' ? name : ENDED, ticks - (was?.ticks ?? 0));
-    if (name === 'supervisor.ts') add(ENDED, childTicks - (was?.childTicks ?? 0));
-  }
-  return seconds;
+/** Ticks in which a processor was not idle, since the machine started. @see proc_stat(5) */
+function busyTicks(): number {
+  const [user, nice, system, , , interrupts, softInterrupts] = readFileSync('/proc/stat', 'utf8')
+    .split('\n', 1)[0]!
+    .split(/\s+/)
+    .slice(1)
+    .map(Number);
+  return user! + nice! + system! + interrupts! + softInterrupts!;
 }
 
-function tryName(pid: number): string {
-  try {
-    return nameOf(pid);
-  } catch {
-    return ENDED;
+/**
+ * Processor time that `work` costs each kind of process below `root`, in seconds. Tasks come and go meanwhile, and not all
+ * of them are waited for by a process of ours; so theirs is what remains of the machine's, and right on a quiet one only.
+ */
+export async function processorByName(root: number, work: () => Promise<void>): Promise<ReadonlyMap<string, number>> {
+  const before = new Map(processTree(root).map(({ pid, ticks }) => [pid, ticks]));
+  const busyBefore = busyTicks();
+  const ownBefore = process.cpuUsage();
+  await work();
+  const own = process.cpuUsage(ownBefore);
+  const seconds = new Map<string, number>();
+  let rest = (busyTicks() - busyBefore) / TICKS_PER_SECOND - (own.user + own.system) / 1e6;
+  for (const { pid, ticks } of processTree(root)) {
+    const was = before.get(pid);
+    if (was === undefined || ticks === was) continue;
+    const spent = (ticks - was) / TICKS_PER_SECOND;
+    rest -= spent;
+    const name = nameOf(pid);
+    seconds.set(name, (seconds.get(name) ?? 0) + spent);
   }
+  return seconds.set(REST, rest);
 }
