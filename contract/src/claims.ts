@@ -1,7 +1,7 @@
 /**
  * The closed claim profiles, one per token kind. A token is accepted by exactly one profile or not at all:
  * `typ`, audience, claim names and claim types are all fixed here, and nothing about them is negotiated.
- * @see docs/security/tokens.md; RFC 7519 4.1, RFC 8725 3.11 (typ), RFC 7800 3.1 (cnf)
+ * @see docs/security/jwt_token_authentication.md; RFC 7519 4.1, RFC 8725 3.11 (typ), RFC 7800 3.1 (cnf)
  */
 import { z } from 'zod';
 

@@ -1,7 +1,7 @@
 /**
  * Starts a child that runs code which nobody trusts: a task's runner or the parser of a Dag file. The child is restricted
  * before the first line of its entry runs, and stays restricted with everything that it starts.
- * @see docs/security/sandbox.md
+ * @see docs/security/workload.md
  */
 export { trackChildren } from './children-file.ts';
 export { detectTier, requireTier } from './detect.ts';
