@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
+import { SECTIONS } from '@airlock/contract/config/index';
 import { ERRORS } from '@airlock/contract/errors';
 import { EXIT_CODES } from '../../cli/src/exit-codes.ts';
 import { cliReference, REFERENCE_BEGINS } from '../../tools/docs/cli.ts';
 import { configurationPage } from '../../tools/docs/configuration.ts';
+import { withTables } from '../../tools/docs/inserts.ts';
 
 const root = join(import.meta.dirname, '../..');
 const read = (path: string) => readFileSync(join(root, path), 'utf8');
@@ -13,6 +15,20 @@ const pages = globSync(['*.md', 'docs/**/*.md', '*/README.md', 'changes/*.md'], 
   cwd: root,
   exclude: (name) => String(name).endsWith('node_modules'),
 });
+
+type Option = { readonly default: unknown; readonly parse: (text: string) => unknown };
+const option = (section: string, key: string): Option | undefined =>
+  (SECTIONS as Record<string, Record<string, Option>>)[section]?.[key];
+function accepts({ parse }: Option, value: string): boolean {
+  try {
+    parse(value);
+    return true;
+  } catch {
+    return false;
+  }
+}
+const sayDefault = (row: Option, said: string): boolean =>
+  said.trim() === 'unset' ? row.default === null : said.trim().split(' ')[0] === String(row.default);
 
 describe('what is written twice is equal', () => {
   test('errors.ts and docs/errors.md give the same codes, statuses and remedies', () => {
@@ -28,6 +44,50 @@ describe('what is written twice is equal', () => {
 
   test('docs/configuration.md is what the option tables give', () => {
     assert.equal(read('docs/configuration.md'), configurationPage(), 'run: node tools/docs/configuration.ts --write');
+  });
+
+  test('tables which documents take from the code are what the code gives', () => {
+    for (const page of pages)
+      assert.equal(read(page), withTables(read(page)), `${page}: node tools/docs/inserts.ts --write`);
+  });
+
+  test('every option that a document names exists, with the value and the default that it says', () => {
+    const wrong: string[] = [];
+    let checked = 0;
+    for (const page of pages) {
+      for (const [text, section, key, value, fallback] of read(page).matchAll(
+        /`\[(\w+)\] (\w+)(?: = ([^`]+))?`(?: \(default `?([^`),;]+))?/g,
+      )) {
+        checked++;
+        const row = option(section!, key!);
+        if (!row) wrong.push(`${page}: ${text}: there is no such option`);
+        else if (value !== undefined && !accepts(row, value))
+          wrong.push(`${page}: ${text}: not a value of this option`);
+        else if (fallback !== undefined && !sayDefault(row, fallback)) wrong.push(`${page}: ${text}: ${row.default}`);
+      }
+      for (const [text, section, key] of read(page).matchAll(/\bAIRLOCK__([A-Z_]+?)__([A-Z_]+?)(?:_CMD)?\b/g)) {
+        if (section === 'SECTION') continue;
+        checked++;
+        if (!option(section!.toLowerCase(), key!.toLowerCase()))
+          wrong.push(`${page}: ${text}: there is no such option`);
+      }
+    }
+    assert.ok(checked > 100, 'nothing to check');
+    assert.deepEqual(wrong, []);
+  });
+
+  test('every error code that a document names is one of the table', () => {
+    const unknown: string[] = [];
+    let checked = 0;
+    for (const page of pages) {
+      for (const [, name] of read(page).matchAll(/`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`/g)) {
+        if (/^(?:AIRLOCK|AIRFLOW|PR|SO|RLIMIT|PROC|NO)_/.test(name!)) continue;
+        checked++;
+        if (!(name! in ERRORS)) unknown.push(`${page}: ${name}`);
+      }
+    }
+    assert.ok(checked > 20, 'nothing to check');
+    assert.deepEqual(unknown, []);
   });
 
   test('docs/cli.md lists every command and option', () => {

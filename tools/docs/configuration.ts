@@ -28,7 +28,8 @@ that is set wins:
 *Readers* are the processes that are handed the value; no other process sees it under \`standalone\`.
 `;
 
-function show(row: OptionRow<unknown>): string {
+/** The default of an option as documents show it. Pure. */
+export function shownDefault(row: OptionRow<unknown>): string {
   if (row.default === null) return 'unset';
   const text = Array.isArray(row.default) ? row.default.join(', ') : String(row.default);
   return text === '' ? 'empty' : `\`${text}\``;
@@ -47,7 +48,7 @@ export function configurationPage(): string {
       const marks = [row.unit ?? '', row.sensitive ? '*secret*' : ''].filter((mark) => mark !== '').join(', ');
       const former = row.formerly?.length ? ` Formerly ${row.formerly.map((name) => `\`${name}\``).join(', ')}.` : '';
       parts.push(
-        `| \`${key}\`<br>\`${environmentName('AIRLOCK', section, key)}\` | ${type}${marks ? `, ${marks}` : ''} | ${cell(show(row))} | ${row.readers.join(', ')} | ${cell(row.advice + former)} |`,
+        `| \`${key}\`<br>\`${environmentName('AIRLOCK', section, key)}\` | ${type}${marks ? `, ${marks}` : ''} | ${cell(shownDefault(row))} | ${row.readers.join(', ')} | ${cell(row.advice + former)} |`,
       );
     }
     parts.push('');
