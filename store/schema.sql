@@ -11,6 +11,16 @@ CREATE TABLE account (
 );
 -- granted: airlock_control: delete, insert, select, update
 
+CREATE TABLE account_team (
+  account text NOT NULL,
+  team text NOT NULL,
+  CONSTRAINT account_team_pkey PRIMARY KEY (account, team),
+  CONSTRAINT account_team_account_fkey FOREIGN KEY (account) REFERENCES account(name) ON DELETE CASCADE,
+  CONSTRAINT account_team_team_fkey FOREIGN KEY (team) REFERENCES team(name) ON DELETE CASCADE
+);
+CREATE INDEX account_team_by_team ON account_team USING btree (team);
+-- granted: airlock_control: delete, insert, select
+
 CREATE TABLE connection (
   id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
   team text,

@@ -96,7 +96,7 @@ export async function restKit(options: { config?: Record<string, string> } = {})
   const deps = makeDeps(control, createAuthenticator(control));
   const app = createHttpServer(deps);
   registerAuthApi(app, deps);
-  mountRest(app, deps, deps.authenticator.authenticate);
+  mountRest(app, deps, deps.auth.userOf);
   await app.listen({ host: '127.0.0.1', port: 0 });
   const address = app.server.address() as { port: number };
   const base = `http://127.0.0.1:${address.port}`;
@@ -133,7 +133,7 @@ export async function restKit(options: { config?: Record<string, string> } = {})
     const own: ControlDeps = { ...control, events: hub };
     const ownDeps = makeDeps(own, createAuthenticator(own));
     const server = createHttpServer(ownDeps);
-    mountRest(server, ownDeps, ownDeps.authenticator.authenticate);
+    mountRest(server, ownDeps, ownDeps.auth.userOf);
     await server.listen({ host: '127.0.0.1', port: 0 });
     const { port } = server.server.address() as { port: number };
     const close = async () => {

@@ -5,16 +5,10 @@
  */
 import type { UserClaims } from '@airlock/contract/claims';
 import { AppError } from '@airlock/contract/errors';
-import { type AccountRole, getStanding, type Standing } from '@airlock/store/queries/account/get';
+import { getStanding, type Standing } from '@airlock/store/queries/account/get';
 import type { FastifyRequest } from 'fastify';
+import type { User } from '../../auth-managers/auth-manager.ts';
 import type { ControlDeps } from '../../deps.ts';
-
-export type User = {
-  readonly name: string;
-  readonly role: AccountRole;
-  /** How the request proved it. A cookie rides along by itself, so writes by cookie need more. */
-  readonly via: 'bearer' | 'cookie' | 'socket';
-};
 
 /** Longest time that a standing is believed without asking again, ms. */
 export const STANDING_TTL_MS = 1_000;
@@ -120,7 +114,7 @@ export function createAuthenticator(
       if (standing.revoked) throw invalid({ reason: 'token is revoked', name: claims.sub });
       if (claims.iat < standing.valid_from)
         throw invalid({ reason: 'token is older than the account allows', name: claims.sub });
-      return { name: claims.sub, role: standing.role, via: presented.via };
+      return { name: claims.sub, role: standing.role, teams: standing.teams, via: presented.via };
     },
   };
 }

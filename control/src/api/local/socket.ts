@@ -7,8 +7,8 @@ import { createConnection, type Socket } from 'node:net';
 import { AppError } from '@airlock/contract/errors';
 import { peerCredentials } from '@airlock/proc/peer-credentials';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { User } from '../../auth-managers/auth-manager.ts';
 import { processUserName } from '../../user-name.ts';
-import type { User } from '../auth/identity.ts';
 
 const SOCKET_MODE = 0o600;
 
@@ -48,7 +48,7 @@ export function createLocalGate(operatorUids: readonly number[]): LocalGate {
     identify: async (request) => {
       const name = names.get(request.raw.socket);
       if (!name) throw new AppError('FORBIDDEN', { public: 'Forbidden' });
-      return { name, role: 'admin', via: 'socket' };
+      return { name, role: 'admin', teams: [], via: 'socket' };
     },
   };
 }

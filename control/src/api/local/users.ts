@@ -3,6 +3,7 @@ import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
 import { getAccount, listAccounts } from '@airlock/store/queries/account/get';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { User } from '../../auth-managers/auth-manager.ts';
 import type { ControlDeps } from '../../deps.ts';
 import {
   ACCOUNT_ROLES,
@@ -14,7 +15,6 @@ import {
   setDisabled,
   setRole,
 } from '../auth/accounts.ts';
-import type { User } from '../auth/identity.ts';
 import { sendJson } from '../http/errors.ts';
 import { parseBody } from '../http/validation.ts';
 import { wire } from '../http/wire.ts';

@@ -1,7 +1,8 @@
 /** The REST API v2: every route of this release, below /api/v2. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { User } from '../../auth-managers/auth-manager.ts';
 import type { ControlDeps } from '../../deps.ts';
-import { createAuthenticator, type User } from '../auth/identity.ts';
+import { createAuthenticator } from '../auth/identity.ts';
 import { connectionRoutes } from './connections.ts';
 import { dagRoutes } from './dags.ts';
 import { logRoutes } from './logs.ts';
@@ -51,6 +52,6 @@ export function mountRest(
 /** Mounts the REST API for tokens. @returns its deps, for the operator socket */
 export function registerRestApi(app: FastifyInstance, deps: ControlDeps): RestDeps {
   const rest = makeDeps(deps, createAuthenticator(deps));
-  mountRest(app, rest, rest.authenticator.authenticate);
+  mountRest(app, rest, rest.auth.userOf);
   return rest;
 }

@@ -1,66 +1,16 @@
 /**
  * Who may call which route: one row per route, and no row means no. A handler without a row, or a row without a handler,
- * stops the boot. PATCH and clearing ask for PUT, as in the reference. @see rest-api 2.9, 3.2
+ * stops the boot. What each role may is the auth manager's business. @see rest-api 3.2
  */
-import type { AccountRole } from '@airlock/store/queries/account/get';
+import type { Method, Resource } from '../../auth-managers/auth-manager.ts';
 
-export type Resource =
-  | 'dag'
-  | 'run'
-  | 'task'
-  | 'task_instance'
-  | 'task_logs'
-  | 'xcom'
-  | 'code'
-  | 'version'
-  | 'warning'
-  | 'audit_log'
-  | 'pool'
-  | 'variable'
-  | 'connection'
-  | 'configuration'
-  | 'import_errors'
-  | 'jobs'
-  | 'plugins'
-  | 'providers';
-export type Verb = 'GET' | 'POST' | 'PUT' | 'DELETE';
 export type PolicyRow =
   /** No credential is looked at. */
   | { readonly public: true }
   /** `item` names the path parameter that holds the resource's own id; null = a collection. */
-  | { readonly resource: Resource; readonly verb: Verb; readonly item: string | null };
+  | { readonly resource: Resource; readonly method: Method; readonly item: string | null };
 
-const RANK: Readonly<Record<AccountRole, number>> = { viewer: 0, user: 1, op: 2, admin: 3 };
-
-/** Least role that may read, and that may write; null = nobody but an admin. */
-const NEEDS: Readonly<Record<Resource, { read: AccountRole; write: AccountRole }>> = {
-  dag: { read: 'viewer', write: 'user' },
-  run: { read: 'viewer', write: 'user' },
-  task: { read: 'viewer', write: 'user' },
-  task_instance: { read: 'viewer', write: 'user' },
-  task_logs: { read: 'viewer', write: 'user' },
-  xcom: { read: 'viewer', write: 'user' },
-  code: { read: 'viewer', write: 'user' },
-  version: { read: 'viewer', write: 'user' },
-  warning: { read: 'viewer', write: 'user' },
-  audit_log: { read: 'viewer', write: 'user' },
-  pool: { read: 'viewer', write: 'op' },
-  configuration: { read: 'op', write: 'op' },
-  connection: { read: 'op', write: 'op' },
-  variable: { read: 'op', write: 'op' },
-  import_errors: { read: 'viewer', write: 'admin' },
-  jobs: { read: 'viewer', write: 'admin' },
-  plugins: { read: 'viewer', write: 'admin' },
-  providers: { read: 'viewer', write: 'admin' },
-};
-
-/** Whether somebody of this role may do that. Pure. */
-export function isAllowed(role: AccountRole, row: Exclude<PolicyRow, { public: true }>): boolean {
-  const needs = NEEDS[row.resource];
-  return RANK[role] >= RANK[row.verb === 'GET' ? needs.read : needs.write];
-}
-
-const of = (resource: Resource, verb: Verb, item: string | null = null): PolicyRow => ({ resource, verb, item });
+const of = (resource: Resource, method: Method, item: string | null = null): PolicyRow => ({ resource, method, item });
 const RUN = '/dags/:dag_id/dagRuns/:dag_run_id';
 const TI = `${RUN}/taskInstances`;
 

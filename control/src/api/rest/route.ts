@@ -3,19 +3,24 @@ import assert from 'node:assert/strict';
 import { AppError } from '@airlock/contract/errors';
 import type { Db } from '@airlock/store';
 import { insertEventLog } from '@airlock/store/queries/event-log/insert';
+import type { Visible } from '@airlock/store/queries/team/visible';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { AuthManager, Question, User } from '../../auth-managers/auth-manager.ts';
+import { createAuthManager } from '../../auth-managers/index.ts';
 import type { ControlDeps } from '../../deps.ts';
 import { createLogStore, type LogStore } from '../../logs/log-store.ts';
-import { type Authenticator, checkSameSite, deletionCookie, readCookie, type User } from '../auth/identity.ts';
+import { type Authenticator, checkSameSite, deletionCookie, readCookie } from '../auth/identity.ts';
 import { sendJson } from '../http/errors.ts';
 import { nowIso } from '../http/instant.ts';
 import { type AuditOptions, type AuditTarget, auditExtra } from './audit.ts';
+import { authorize } from './authorize.ts';
 import { createMasker, type Masker } from './mask.ts';
-import { isAllowed, type PolicyRow } from './policy.ts';
+import type { PolicyRow } from './policy.ts';
 import { createSharedReads, type SharedReads } from './share.ts';
 
 export type RestDeps = ControlDeps & {
   readonly authenticator: Authenticator;
+  readonly auth: AuthManager;
   readonly masker: Masker;
   /** For reading, and for removing what a deleted run leaves; the Execution API has the one that appends. */
   readonly logs: Pick<LogStore, 'open' | 'removeRun'>;
@@ -32,6 +37,10 @@ export type RestContext = {
   readonly nowIso: string;
   /** Path parameter; the empty text when the route has none of that name. */
   readonly param: (name: string) => string;
+  /** What a list shows to this user; every list query takes it. */
+  readonly visible: Visible;
+  /** Whether the user may do something that the route's row does not speak of. */
+  readonly may: (question: Question) => boolean;
   /**
    * Runs `work` in one transaction together with the audit row of this request: both are kept or neither.
    * `target` says which Dag, run and task the row is about.
@@ -54,7 +63,7 @@ export type RestRoute = {
   readonly bodyLimit?: number;
 };
 
-const NOBODY: User = { name: '', role: 'viewer', via: 'bearer' };
+const NOBODY: User = { name: '', role: 'viewer', teams: [], via: 'bearer' };
 
 /** Names of routes and of policy rows must be the same set. @throws when they are not: the process does not start */
 export function checkPolicy(routes: readonly RestRoute[], policy: Readonly<Record<string, PolicyRow>>): void {
@@ -92,6 +101,7 @@ export function makeDeps(deps: ControlDeps, authenticator: Authenticator): RestD
   return {
     ...deps,
     authenticator,
+    auth: createAuthManager(deps, authenticator),
     masker: createMasker(names, hide),
     logs: createLogStore({ root, maxBytes }),
     sharedReads: createSharedReads(),
@@ -135,10 +145,10 @@ export function mountRoutes(
             reply.header('set-cookie', deletionCookie(request));
           throw error;
         });
-        if (!isAllowed(user.role, row)) {
-          await recordRefusal(deps, user, request, route, at);
-          throw new AppError('FORBIDDEN', { public: 'Forbidden' });
-        }
+        await authorize(deps, user, row, params).catch(async (error: unknown) => {
+          if (error instanceof AppError) await recordRefusal(deps, user, request, route, at);
+          throw error;
+        });
         checkSameSite(request, user, deps.config.api.base_url);
       }
       const context: RestContext = {
@@ -148,6 +158,8 @@ export function mountRoutes(
         reply,
         nowIso: at,
         param: (name) => params[name] ?? '',
+        visible: 'public' in row ? { teams: [] } : deps.auth.visible(user, row),
+        may: (question) => deps.auth.isAuthorized(user, question),
         mutate: (event, target, work) =>
           deps.db.transaction(async (tx) => {
             const extra = auditExtra(request, deps.masker, target, route.audit);

@@ -35,6 +35,8 @@ export async function hasAccounts(db: Db): Promise<boolean> {
 
 export type Standing = {
   readonly role: AccountRole;
+  /** By name. */
+  readonly teams: string[];
   readonly disabled: boolean;
   /** Epoch seconds, possibly with a fraction. */
   readonly valid_from: number;
@@ -45,7 +47,8 @@ export type Standing = {
 export async function getStanding(db: Db, token: { name: string; jti: string }): Promise<Standing | null> {
   const rows = await db.query<Standing>(
     sql`SELECT role, disabled, extract(epoch FROM tokens_valid_from)::float8 AS valid_from,
-        EXISTS (SELECT 1 FROM revoked_token WHERE jti = ${token.jti}) AS revoked
+        EXISTS (SELECT 1 FROM revoked_token WHERE jti = ${token.jti}) AS revoked,
+        ARRAY(SELECT t.team FROM account_team t WHERE t.account = account.name ORDER BY t.team) AS teams
       FROM account WHERE name = ${token.name}`,
     'account_standing',
   );

@@ -1,0 +1,88 @@
+/**
+ * What an auth manager answers: who sent a request, and what that user may do and see. It is the only place that is asked for a
+ * right; routes name resource, method and item in the policy table and never look at a role. @see rest-api 3.1
+ */
+import type { AccountRole } from '@airlock/store/queries/account/get';
+import type { Visible } from '@airlock/store/queries/team/visible';
+import type { FastifyRequest } from 'fastify';
+
+/** PATCH and clearing ask for PUT, as in the reference. */
+export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
+
+/** A Dag and its parts; they have the team of the Dag, which is that of its bundle. */
+export const DAG_RESOURCES = [
+  'dag',
+  'audit_log',
+  'code',
+  'dependencies',
+  'hitl_detail',
+  'run',
+  'task',
+  'task_instance',
+  'task_logs',
+  'version',
+  'warning',
+  'xcom',
+] as const;
+export type Resource =
+  | (typeof DAG_RESOURCES)[number]
+  | 'asset'
+  | 'asset_alias'
+  | 'pool'
+  | 'variable'
+  | 'connection'
+  | 'configuration'
+  // Views: there is nothing in them to change.
+  | 'cluster_activity'
+  | 'docs'
+  | 'import_errors'
+  | 'jobs'
+  | 'plugins'
+  | 'providers'
+  | 'triggers'
+  | 'website';
+
+export type User = {
+  readonly name: string;
+  readonly role: AccountRole;
+  /** Names of the teams that the user belongs to, now. */
+  readonly teams: readonly string[];
+  /** How the request proved it. A cookie rides along by itself, so writes by cookie need more. */
+  readonly via: 'bearer' | 'cookie' | 'socket';
+};
+
+export type Question = {
+  readonly resource: Resource;
+  readonly method: Method;
+  /** Id of the one thing that is meant; null = of whichever the user may see. */
+  readonly item: string | null;
+  /** Team that the item belongs to; null = none, or no one thing is meant. */
+  readonly team: string | null;
+};
+
+export const MENU_ITEMS = [
+  'Assets',
+  'Audit Log',
+  'Config',
+  'Connections',
+  'Dags',
+  'Docs',
+  'Jobs',
+  'Plugins',
+  'Pools',
+  'Providers',
+  'Required Actions',
+  'Variables',
+  'XComs',
+] as const;
+export type MenuItem = (typeof MENU_ITEMS)[number];
+
+export type AuthManager = {
+  /** Who sent this. @throws TOKEN_MISSING, TOKEN_EXPIRED, TOKEN_INVALID */
+  readonly userOf: (request: FastifyRequest) => Promise<User>;
+  readonly isAuthorized: (user: User, question: Question) => boolean;
+  /** What a list of this kind shows to this user; asked after `isAuthorized` without an item. */
+  readonly visible: (user: User, question: Pick<Question, 'resource' | 'method'>) => Visible;
+  /** Pages that the user may open. */
+  readonly menuItems: (user: User) => readonly MenuItem[];
+};

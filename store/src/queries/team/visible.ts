@@ -1,0 +1,18 @@
+import { type Sql, sql } from '../../database.ts';
+
+/**
+ * What somebody may see of things that belong to teams: everything, or what belongs to these teams and what belongs to none.
+ * Lists take it as an argument that cannot be left out, so that page and total are cut by the same condition.
+ */
+export type Visible = 'all' | { readonly teams: readonly string[] };
+
+/** Conditions on a column that holds a row's team. */
+export function visibleIn(team: Sql, visible: Visible): Sql[] {
+  return visible === 'all' ? [] : [sql`(${team} IS NULL OR ${team} = ANY(${[...visible.teams]}))`];
+}
+
+/** Conditions on a column that names a Dag. What names none, or one that is gone, is not visible to members of teams. */
+export function visibleDags(dagId: Sql, visible: Visible): Sql[] {
+  if (visible === 'all') return [];
+  return [sql`${dagId} IN (SELECT seen.dag_id FROM dag seen WHERE ${visibleIn(sql`seen.team`, visible)[0]!})`];
+}
