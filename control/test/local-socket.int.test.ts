@@ -128,6 +128,21 @@ test('bad input is refused in words', async () => {
   await refused('DELETE', '/local/users/nobody', undefined, 404);
 });
 
+test('the last admin stays, and the answer says what to do', async () => {
+  for (const [method, body] of [
+    ['PATCH', { disabled: true }],
+    ['PATCH', { role: 'op' }],
+    ['DELETE', undefined],
+  ] as const) {
+    const answer = await call(method, '/local/users/admin', body);
+    assert.deepEqual(
+      [answer.status, answer.body.detail],
+      [409, 'admin is the last user who can administer this server.'],
+    );
+  }
+  assert.equal((await call('PATCH', '/local/users/admin', { role: 'admin', disabled: false })).status, 200); // control
+});
+
 test('the routes of operators do not exist on the network', async () => {
   const answer = await fetch(`${kit.base}/local/users`);
   assert.equal(answer.status, 404);

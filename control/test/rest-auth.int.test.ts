@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { sql } from '@airlock/store';
 import { waitFor } from '../../tests/kit/wait.ts';
-import { removeAccount, resetPassword, revokeAll, setDisabled, setRole } from '../src/api/auth/accounts.ts';
+import { changeAccount, removeAccount, resetPassword, revokeAll } from '../src/api/auth/accounts.ts';
 import { PASSWORD, type RestKit, restKit } from './rest-kit.ts';
 
 let kit: RestKit;
@@ -142,11 +142,11 @@ test('log-out, a lost role and a disabled account count on every replica within 
   }
   const token = await kit.tokenOf('op');
   assert.equal(await on(other.base, token, '/variables'), 200);
-  await setRole(kit.deps, 'test', 'op', 'user');
+  await changeAccount(kit.deps, 'test', 'op', { role: 'user' });
   await waitFor('the role to be gone', async () => (await on(other.base, token, '/variables')) === 403, {
     timeoutMs: 1000,
   });
-  await setRole(kit.deps, 'test', 'op', 'op');
+  await changeAccount(kit.deps, 'test', 'op', { role: 'op' });
 });
 
 test('a page of another site can not end a session, nor write with a cookie', async () => {
@@ -168,11 +168,11 @@ test('a page of another site can not end a session, nor write with a cookie', as
 test('a role counts from the moment that it changes, whatever the token', async () => {
   const caller = kit.withToken(await kit.tokenOf('op'));
   assert.equal((await caller('GET', '/connections')).status, 200);
-  await setRole(kit.deps, 'test', 'op', 'viewer');
+  await changeAccount(kit.deps, 'test', 'op', { role: 'viewer' });
   await waitFor('the change to count', async () => (await caller('GET', '/connections')).status === 403, {
     timeoutMs: 1000,
   });
-  await setRole(kit.deps, 'test', 'op', 'op');
+  await changeAccount(kit.deps, 'test', 'op', { role: 'op' });
   await waitFor('the change to count', async () => (await caller('GET', '/connections')).status === 200, {
     timeoutMs: 1000,
   });
@@ -181,9 +181,9 @@ test('a role counts from the moment that it changes, whatever the token', async 
 test('a disabled user is refused, and let in again with a new token only', async () => {
   const caller = kit.withToken(await kit.tokenOf('user'));
   assert.equal((await caller('GET', '/dags')).status, 200);
-  await setDisabled(kit.deps, 'test', 'user', true);
+  await changeAccount(kit.deps, 'test', 'user', { disabled: true });
   await waitFor('the change to count', async () => (await caller('GET', '/dags')).status === 403, { timeoutMs: 1000 });
-  await setDisabled(kit.deps, 'test', 'user', false);
+  await changeAccount(kit.deps, 'test', 'user', { disabled: false });
   assert.equal((await caller('GET', '/dags')).status, 403);
   kit.clock.shift(2000);
   assert.equal((await kit.withToken(await kit.tokenOf('user'))('GET', '/dags')).status, 200);

@@ -2,6 +2,7 @@
 import { AppError } from '@airlock/contract/errors';
 import { type Db, notify } from '@airlock/store';
 import { type AccountRole, type AccountRow, hasAccounts } from '@airlock/store/queries/account/get';
+import { lockAdmins } from '@airlock/store/queries/account/lock-admins';
 import { deleteAccount, insertAccount, insertFirstAccount, updateAccount } from '@airlock/store/queries/account/write';
 import { insertEventLog } from '@airlock/store/queries/event-log/insert';
 import type { ControlDeps } from '../../deps.ts';
@@ -89,31 +90,58 @@ export async function resetPassword(deps: Deps, by: string, name: string, passwo
   checkPasswordPolicy(password);
   const passwordHash = await hashPassword(password);
   const nowMs = deps.clock.nowMs();
-  await change(deps, by, name, 'reset_password', { passwordHash, validFromIso: nextSecondIso(nowMs) }, {});
+  await change(deps, by, name, 'reset_password', { passwordHash, validFromIso: nextSecondIso(nowMs) });
 }
 
-/** @throws NOT_FOUND · CONFLICT it is the last admin that can act. Disabling ends every token of the account. */
-export async function setDisabled(deps: Deps, by: string, name: string, disabled: boolean): Promise<void> {
-  const validFromIso = disabled ? nextSecondIso(deps.clock.nowMs()) : undefined;
-  await change(deps, by, name, disabled ? 'disable_user' : 'enable_user', { disabled, validFromIso }, {});
-}
-
-/** @throws NOT_FOUND */
-export async function setRole(deps: Deps, by: string, name: string, role: AccountRole): Promise<void> {
-  await change(deps, by, name, 'set_user_role', { role }, { role });
+/**
+ * Changes what an account may do, in one transaction. Disabling ends every token of the account.
+ * @throws NOT_FOUND · CONFLICT it is the last admin
+ */
+export async function changeAccount(
+  deps: Deps,
+  by: string,
+  name: string,
+  to: { readonly role?: AccountRole | undefined; readonly disabled?: boolean | undefined },
+): Promise<void> {
+  const nowMs = deps.clock.nowMs();
+  const nowIso = new Date(nowMs).toISOString();
+  await deps.db.transaction(async (tx) => {
+    if (to.disabled === true || (to.role !== undefined && to.role !== 'admin')) await keepAnAdmin(tx, name);
+    const validFromIso = to.disabled === true ? nextSecondIso(nowMs) : undefined;
+    if (!(await updateAccount(tx, name, { ...to, validFromIso }))) throw unknown(name);
+    if (to.role !== undefined) await audit(tx, nowIso, by, 'set_user_role', { name, role: to.role });
+    if (to.disabled !== undefined) await audit(tx, nowIso, by, to.disabled ? 'disable_user' : 'enable_user', { name });
+  });
 }
 
 /** Ends every token of the account. @throws NOT_FOUND */
 export async function revokeAll(deps: Deps, by: string, name: string): Promise<void> {
-  await change(deps, by, name, 'revoke_user_tokens', { validFromIso: nextSecondIso(deps.clock.nowMs()) }, {});
+  await change(deps, by, name, 'revoke_user_tokens', { validFromIso: nextSecondIso(deps.clock.nowMs()) });
 }
 
-/** @throws NOT_FOUND */
+/** @throws NOT_FOUND · CONFLICT it is the last admin */
 export async function removeAccount(deps: Deps, by: string, name: string): Promise<void> {
   const nowIso = new Date(deps.clock.nowMs()).toISOString();
   await deps.db.transaction(async (tx) => {
+    await keepAnAdmin(tx, name);
     if (!(await deleteAccount(tx, name))) throw unknown(name);
     await audit(tx, nowIso, by, 'delete_user', { name });
+  });
+}
+
+/**
+ * Refuses what would leave nobody who may administer: `name` is about to lose that. Whoever asks this at the same time about
+ * another admin waits for this transaction. One without a password can't log in, so does not replace one who can.
+ * @throws CONFLICT
+ */
+async function keepAnAdmin(tx: Db, name: string): Promise<void> {
+  const admins = await lockAdmins(tx);
+  const loser = admins.find((admin) => admin.name === name);
+  if (!loser) return;
+  if (admins.some((admin) => admin !== loser && (admin.has_password || !loser.has_password))) return;
+  throw new AppError('CONFLICT', {
+    public: `${name} is the last user who can administer this server.`,
+    remedy: 'Give another user the role admin and a password first.',
   });
 }
 
@@ -123,12 +151,11 @@ async function change(
   name: string,
   event: string,
   values: Parameters<typeof updateAccount>[2],
-  extra: Record<string, unknown>,
 ): Promise<void> {
   const nowIso = new Date(deps.clock.nowMs()).toISOString();
   await deps.db.transaction(async (tx) => {
     if (!(await updateAccount(tx, name, values))) throw unknown(name);
-    await audit(tx, nowIso, by, event, { name, ...extra });
+    await audit(tx, nowIso, by, event, { name });
   });
 }
 

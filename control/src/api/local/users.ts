@@ -7,13 +7,12 @@ import type { User } from '../../auth-managers/auth-manager.ts';
 import type { ControlDeps } from '../../deps.ts';
 import {
   ACCOUNT_ROLES,
+  changeAccount,
   createAccount,
   describeAccount,
   removeAccount,
   resetPassword,
   revokeAll,
-  setDisabled,
-  setRole,
 } from '../auth/accounts.ts';
 import { sendJson } from '../http/errors.ts';
 import { parseBody } from '../http/validation.ts';
@@ -57,8 +56,7 @@ export function registerUserRoutes(
     const by = await identify(request);
     const body = parseBody(changeBody, request);
     const name = nameOf(request);
-    if (body.role !== undefined) await setRole(deps, by.name, name, body.role);
-    if (body.disabled !== undefined) await setDisabled(deps, by.name, name, body.disabled);
+    await changeAccount(deps, by.name, name, body);
     return sendJson(reply, await show(name));
   });
   app.post('/local/users/:name/password', async (request, reply) => {
