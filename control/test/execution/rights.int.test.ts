@@ -283,7 +283,7 @@ test('the rules in SQL and in TypeScript say the same over every mode, need and 
   await using server = await startExecutionApi();
   const run = await server.seedRun('dag_own');
   let compared = 0;
-  for (const needs of [null, {}, { xcoms: ['load'], variables: ['v'], connections: ['c'] }]) {
+  for (const needs of [null, {}, { xcoms: ['load'], variables: ['v'], connections: ['c'], dags: ['dag_far'] }]) {
     const ti = await server.startTry({ taskId: 'extract', needs, mapIndex: compared }, run);
     const claims = JSON.parse(Buffer.from(ti.token.split('.')[1]!, 'base64url').toString());
     const key = { id: ti.id, jti: claims.jti, nowIso: new Date(server.nowMs()).toISOString() };
@@ -310,6 +310,18 @@ test('the rules in SQL and in TypeScript say the same over every mode, need and 
               `${mode} ${dagId} ${runIds}`,
             );
           }
+          for (const runIds of [null, [runId], [runId, 'other']]) {
+            const row = await ask('test_runs', inSql.mayReadRuns(context, { dagId, runIds }));
+            assert.equal(
+              row.allowed,
+              rights.mayReadRuns(context, row, { dagId, runIds }),
+              `${mode} ${dagId} ${runIds}`,
+            );
+          }
+          const dag = await ask('test_dag', inSql.mayReadDag(context, dagId));
+          assert.equal(dag.allowed, rights.mayReadDag(context, dag, dagId), `${mode} ${dagId}`);
+          const trigger = await ask('test_trigger', inSql.mayTriggerDag(context, dagId));
+          assert.equal(trigger.allowed, rights.mayTriggerDag(context, trigger, dagId), `${mode} ${dagId}`);
           for (const taskId of ['extract', 'load', 'side']) {
             for (const [mapIndex, priorDates] of [
               [ti.mapIndex, false],

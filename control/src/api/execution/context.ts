@@ -12,6 +12,7 @@ import type { SecretBox } from '../secrets/index.ts';
 import type { Identity } from './authenticate.ts';
 import type { Batcher } from './batcher.ts';
 import type { HeartbeatBatcher } from './heartbeats.ts';
+import type { AnswerShape } from './migrations.ts';
 import type { ApiVersion } from './version.ts';
 
 /** What the handlers share; built once. */
@@ -49,6 +50,8 @@ export type Answer = {
   readonly status: number;
   /** A JSON value, or, as `text`, a body that is sent as it is. Neither = empty body. */
   readonly body?: unknown;
+  /** Which of the answers that differ between versions `body` is; it is always given in the newest form. */
+  readonly shape?: AnswerShape;
   readonly text?: string;
   readonly headers?: Readonly<Record<string, string>>;
   /** The token to renew into `Refreshed-API-Token`; absent = the route decides by the caller's row. */

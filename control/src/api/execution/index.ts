@@ -19,11 +19,12 @@ import { createBudget } from './budget.ts';
 import type { Answer, Call, ExecutionContext } from './context.ts';
 import { sendError } from './errors.ts';
 import { createHeartbeatBatcher } from './heartbeats.ts';
+import { migrateAnswer } from './migrations.ts';
 import { allowedMethods } from './not-found.ts';
 import { checkExecutionPolicy, EXECUTION_POLICY, type ExecutionPolicyRow, SELF_PARAMETERS } from './policy.ts';
 import { EXECUTION_ROUTES, type Route } from './routes.ts';
 import { callerKey, requireLive } from './token-life.ts';
-import { type ApiVersion, NEWEST_VERSION, negotiateVersion } from './version.ts';
+import { type ApiVersion, NEWEST_VERSION, negotiateVersion, VERSION_CONSTRAINT, versionConstraint } from './version.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -71,6 +72,7 @@ export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps): v
   // Long polls end before the server waits for them.
   app.addHook('preClose', async () => closing.abort());
 
+  if (!app.hasConstraintStrategy(VERSION_CONSTRAINT)) app.addConstraintStrategy(versionConstraint);
   app.register(
     async (api) => {
       api.decorateRequest('apiVersion', NEWEST_VERSION);
@@ -86,7 +88,7 @@ export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps): v
         request.apiVersion = negotiateVersion(asked);
       });
       api.setNotFoundHandler((request, reply) => {
-        const methods = allowedMethods(request.url);
+        const methods = allowedMethods(request.url, request.apiVersion);
         if (methods.length === 0 || methods.includes(request.method)) {
           return sendError(request, reply, new AppError('NOT_FOUND', { public: 'Not Found' }));
         }
@@ -106,6 +108,7 @@ export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps): v
     api.route({
       method,
       url,
+      ...(row.servedIn ? { constraints: { [VERSION_CONSTRAINT]: JSON.stringify(row.servedIn) } } : {}),
       bodyLimit: row.body?.maxBytes,
       config: { bodyType: row.body?.type ?? 'json', maxKeys: row.body?.maxKeys },
       onRequest: async (request) => {
@@ -121,7 +124,7 @@ export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps): v
       },
       handler: async (request, reply) => {
         if (request.refusal !== undefined) throw request.refusal;
-        return send(reply, await answer(request, reply, route, row));
+        return send(reply, await answer(request, reply, route, row), request.apiVersion);
       },
     });
   }
@@ -162,14 +165,17 @@ export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps): v
   }
 }
 
-function send(reply: FastifyReply, answer: Answer): FastifyReply {
+function send(reply: FastifyReply, answer: Answer, version: ApiVersion): FastifyReply {
   if (answer.refreshed) reply.header('refreshed-api-token', answer.refreshed);
   if (answer.headers) reply.headers(answer.headers);
   if (answer.text !== undefined) {
     if (!answer.headers?.['content-type']) reply.header('content-type', 'application/json');
     return reply.code(answer.status).send(Buffer.from(answer.text));
   }
-  if (answer.body !== undefined) return sendJson(reply, answer.body, answer.status);
+  if (answer.body !== undefined) {
+    const body = answer.shape ? migrateAnswer(answer.shape, answer.body, version) : answer.body;
+    return sendJson(reply, body, answer.status);
+  }
   return reply.code(answer.status).send();
 }
 

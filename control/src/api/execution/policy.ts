@@ -4,6 +4,7 @@
  */
 import type { TokenKind } from '@airlock/contract/claims';
 import { SUPERVISOR_ROUTES } from '@airlock/contract/supervisor-api';
+import type { ServedIn } from './version.ts';
 
 export type ExecutionPolicyRow = {
   /** Kinds of token that may call; `public` = none needed; `ticket` = a proof of possession, but no token yet. */
@@ -12,10 +13,12 @@ export type ExecutionPolicyRow = {
   readonly self: 'path' | 'none';
   /**
    * What decides about the thing named, before it is looked up: `own` = only what hangs on the caller's own row;
-   * `variable`, `connection`, `xcom`, `run` = the declared needs (rights.ts); `role` = the registered role of a supervisor;
-   * `claim` = what this supervisor was given.
+   * `variable`, `connection`, `xcom`, `run`, `dag` = the declared needs (rights.ts); `role` = the registered role of a
+   * supervisor; `claim` = what this supervisor was given.
    */
-  readonly rights: 'own' | 'variable' | 'connection' | 'xcom' | 'run' | 'role' | 'claim' | 'none';
+  readonly rights: 'own' | 'variable' | 'connection' | 'xcom' | 'run' | 'dag' | 'role' | 'claim' | 'none';
+  /** Absent = every version has the route. */
+  readonly servedIn?: ServedIn;
   /** True for the few routes that tell an ended try how it stands; all others refuse it with 403. @see promise L1 */
   readonly tellsEnded?: boolean;
   /** Points per call; 0 = an honest try is never turned away for it. @see promise L16 */
@@ -55,6 +58,16 @@ export const EXECUTION_POLICY: Readonly<Record<string, ExecutionPolicyRow>> = {
   'GET /task-instances/count': shared('run', 20),
   'GET /task-instances/states': shared('run', 20),
 
+  'GET /task-instances/breadcrumbs': shared('run', 20),
+  'GET /task-instances/previous/:dag_id/:task_id': shared('run', 5),
+
+  'GET /dag-runs/count': shared('run', 20),
+  'GET /dag-runs/previous': { ...shared('run', 5), servedIn: { since: '2026-04-06' } },
+  'GET /dag-runs/:dag_id/previous': { ...shared('run', 5), servedIn: { since: '2025-08-10', until: '2025-11-05' } },
+  'GET /dag-runs/:dag_id/:run_id': { ...shared('run', 2), servedIn: { since: '2026-04-06' } },
+  'GET /dag-runs/:dag_id/:run_id/state': shared('run', 2),
+  'GET /dags/:dag_id': { ...shared('dag', 2), servedIn: { since: '2026-04-06' } },
+
   'GET /xcoms/:dag_id/:run_id/:task_id/*': shared('xcom', 2),
   'HEAD /xcoms/:dag_id/:run_id/:task_id/*': shared('xcom', 2),
   'POST /xcoms/:dag_id/:run_id/:task_id/*': {
@@ -63,6 +76,7 @@ export const EXECUTION_POLICY: Readonly<Record<string, ExecutionPolicyRow>> = {
   },
   'DELETE /xcoms/:dag_id/:run_id/:task_id/*': shared('xcom', 5),
 
+  'GET /variables/keys': { ...shared('variable', 20), servedIn: { since: '2026-06-30' } },
   'GET /variables/*': shared('variable', 1),
   'PUT /variables/*': shared('variable', 5),
   'DELETE /variables/*': shared('variable', 5),

@@ -55,3 +55,27 @@ export function mayListInstances(
   const runIds = target.runIds ?? [];
   return target.dagId === caller.dag_id && runIds.length > 0 && runIds.every((runId) => runId === caller.run_id);
 }
+
+/** Under needs only; without them the database decides by team. */
+export function mayReadRuns(
+  context: RightsContext,
+  caller: CallerRow,
+  target: { readonly dagId: string; readonly runIds: readonly string[] | null },
+): boolean {
+  const needs = bindingNeeds(context, caller);
+  if (needs === null || needs.dags.includes(target.dagId)) return true;
+  const runIds = target.runIds ?? [];
+  return target.dagId === caller.dag_id && runIds.length > 0 && runIds.every((runId) => runId === caller.run_id);
+}
+
+/** Under needs only; without them the database decides by team. */
+export function mayReadDag(context: RightsContext, caller: CallerRow, dagId: string): boolean {
+  const needs = bindingNeeds(context, caller);
+  return needs === null || dagId === caller.dag_id || needs.dags.includes(dagId);
+}
+
+/** Under needs only; without them the database decides by team. */
+export function mayTriggerDag(context: RightsContext, caller: CallerRow, dagId: string): boolean {
+  const needs = bindingNeeds(context, caller);
+  return needs === null || needs.dags.includes(dagId);
+}

@@ -4,15 +4,19 @@ import type { ProvenKey } from '@airlock/token-verify';
 import type { FastifyRequest } from 'fastify';
 import type { Answer, ExecutionContext, Handler } from './context.ts';
 import { bundles, listing, report } from './handlers/bundles.ts';
+import * as dagRuns from './handlers/dag-runs.ts';
+import { getDag } from './handlers/dags.ts';
 import { health, ping } from './handlers/health.ts';
 import { heartbeat } from './handlers/heartbeat.ts';
 import { count, states } from './handlers/instances.ts';
+import { breadcrumbs, previousInstance } from './handlers/instances-of-runs.ts';
 import { appendLog } from './handlers/logs.ts';
 import { deleteVariable, getConnection, getVariable, putVariable } from './handlers/named.ts';
 import { dagModule, previousSuccess, renderedMapIndex, rescheduleStart, setRtif, skip } from './handlers/own.ts';
 import { run } from './handlers/run.ts';
 import { state } from './handlers/state.ts';
 import * as supervisors from './handlers/supervisors.ts';
+import { variableKeys } from './handlers/variable-keys.ts';
 import * as xcoms from './handlers/xcoms.ts';
 
 /** A handler that needs no caller, or one that has proven a key but has no token yet. */
@@ -37,11 +41,22 @@ export const EXECUTION_ROUTES: Readonly<Record<string, Route>> = {
   'GET /task-instances/count': withToken(count),
   'GET /task-instances/states': withToken(states),
 
+  'GET /task-instances/breadcrumbs': withToken(breadcrumbs),
+  'GET /task-instances/previous/:dag_id/:task_id': withToken(previousInstance),
+
+  'GET /dag-runs/count': withToken(dagRuns.countRuns),
+  'GET /dag-runs/previous': withToken(dagRuns.previousRun),
+  'GET /dag-runs/:dag_id/previous': withToken(dagRuns.previousRunOfDag),
+  'GET /dag-runs/:dag_id/:run_id': withToken(dagRuns.getRun),
+  'GET /dag-runs/:dag_id/:run_id/state': withToken(dagRuns.getRunState),
+  'GET /dags/:dag_id': withToken(getDag),
+
   'GET /xcoms/:dag_id/:run_id/:task_id/*': withToken(xcoms.get),
   'HEAD /xcoms/:dag_id/:run_id/:task_id/*': withToken(xcoms.head),
   'POST /xcoms/:dag_id/:run_id/:task_id/*': withToken(xcoms.set),
   'DELETE /xcoms/:dag_id/:run_id/:task_id/*': withToken(xcoms.remove),
 
+  'GET /variables/keys': withToken(variableKeys),
   'GET /variables/*': withToken(getVariable),
   'PUT /variables/*': withToken(putVariable),
   'DELETE /variables/*': withToken(deleteVariable),

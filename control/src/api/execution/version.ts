@@ -1,6 +1,5 @@
-/** The date header that picks a version, and what older clients must be given instead. @see execution API 1.3, 8.1 */
+/** The date header that picks a version, and which routes a version has. @see execution API 1.3 */
 import { AppError } from '@airlock/contract/errors';
-import type { TaskRunContext } from '@airlock/contract/execution/run-context';
 import { validationError } from '../http/validation.ts';
 
 export const API_VERSIONS = [
@@ -46,55 +45,40 @@ function isDate(text: string): boolean {
   return /^\d{4}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(Date.parse(`${text}T00:00:00Z`));
 }
 
-/** The run context as a client of `version` reads it; rules are applied newest first. */
-export function migrateRunContext(context: TaskRunContext, version: ApiVersion): Record<string, unknown> {
-  const answer: Record<string, unknown> = { ...context };
-  const run: Record<string, unknown> = { ...context.dag_run };
-  const drop = (...keys: string[]) => {
-    for (const key of keys) delete run[key];
-  };
-  if (version < '2026-06-30') drop('team_name', 'partition_date');
-  if (version < '2026-04-06') {
-    drop('partition_key', 'note');
-    run.start_date ??= run.run_after;
-    delete answer.start_date;
-    answer.upstream_map_indexes = null;
-    if (answer.next_kwargs !== undefined) answer.next_kwargs = legacyEncoding(answer.next_kwargs);
-  }
-  if (version < '2025-11-05') drop('triggering_user_name');
-  if (version < '2025-10-27') run.conf ??= {};
-  if (version < '2025-08-10') drop('state');
-  return { ...answer, dag_run: run };
-}
+/** The versions in which a route exists, both ends included; an open end = from the first, to the newest. */
+export type ServedIn = { readonly since?: ApiVersion; readonly until?: ApiVersion };
 
-type Typed = { readonly __classname__: string; readonly __data__?: unknown };
+export function isServedIn({ since, until }: ServedIn, version: ApiVersion): boolean {
+  return (since === undefined || version >= since) && (until === undefined || version <= until);
+}
 
 /**
- * The older encoding of a resumed task's arguments: `{__type, __var}` for maps, instants and durations.
- * @throws INTERNAL a class that the older encoding has no form for
+ * Makes the router pass over routes that the version asked for does not have, so that their paths are unknown to it, or are
+ * taken by a route of another shape: `GET /variables/keys` was once the variable called `keys`.
+ * A route names its versions as `constraints: { [VERSION_CONSTRAINT]: JSON of ServedIn }`.
  */
-export function legacyEncoding(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(legacyEncoding);
-  if (typeof value !== 'object' || value === null) return value;
-  if (isTyped(value)) return legacyTyped(value);
-  const inner = Object.fromEntries(Object.entries(value).map(([key, item]) => [key, legacyEncoding(item)]));
-  return { __type: 'dict', __var: inner };
-}
-
-function isTyped(value: object): value is Typed {
-  return typeof (value as Partial<Typed>).__classname__ === 'string';
-}
-
-function legacyTyped({ __classname__: name, __data__: data }: Typed): unknown {
-  if (name === 'datetime.datetime' || name === 'pendulum.datetime.DateTime') {
-    const timestamp = (data as { timestamp?: unknown } | undefined)?.timestamp;
-    if (typeof timestamp === 'number') return { __type: 'datetime', __var: timestamp };
-  }
-  if (name === 'datetime.timedelta' && typeof data === 'number') return { __type: 'timedelta', __var: data };
-  if (name === 'builtins.tuple' && Array.isArray(data)) return { __type: 'tuple', __var: data.map(legacyEncoding) };
-  throw new AppError('INTERNAL', {
-    public: 'The arguments of this task have no form that this client version reads.',
-    internal: { classname: name },
-    remedy: 'Use a worker with Task SDK 1.2 or newer.',
-  });
-}
+export const VERSION_CONSTRAINT = 'executionVersion';
+export const versionConstraint = {
+  name: VERSION_CONSTRAINT,
+  mustMatchWhenDerived: false,
+  /** An unusable date is refused by the hook of the API, which comes after the router. */
+  deriveConstraint: (request: { readonly headers: Readonly<Record<string, unknown>> }): ApiVersion => {
+    const asked = request.headers['airflow-api-version'];
+    return (typeof asked === 'string' && API_VERSIONS.findLast((version) => version <= asked)) || NEWEST_VERSION;
+  },
+  /** What the router keeps for the ranges that one path has; ranges of one path and method do not overlap. */
+  storage: <Kept>() => {
+    const ranges = new Map<string, Kept>();
+    return {
+      get: (rangeOrVersion: string): Kept | null => {
+        for (const [range, kept] of ranges) {
+          if (range === rangeOrVersion) return kept;
+          if (rangeOrVersion.startsWith('{')) continue;
+          if (isServedIn(JSON.parse(range) as ServedIn, rangeOrVersion as ApiVersion)) return kept;
+        }
+        return null;
+      },
+      set: (range: string, kept: Kept): void => void ranges.set(range, kept),
+    };
+  },
+};

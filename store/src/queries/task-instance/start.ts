@@ -1,4 +1,5 @@
 import { type Db, sql } from '../../database.ts';
+import { RUN_FACTS, type RunFacts } from '../dag-run/facts.ts';
 import { liveCondition } from '../token/caller.ts';
 
 export type StartOptions = {
@@ -42,22 +43,7 @@ export type StartRow = {
   readonly first_start_date: string | null;
   readonly reschedule_count: number;
   readonly xcom_keys: string[];
-  readonly run: {
-    readonly logical_date: string | null;
-    readonly data_interval_start: string | null;
-    readonly data_interval_end: string | null;
-    readonly run_after: string;
-    readonly start_date: string | null;
-    readonly end_date: string | null;
-    readonly clear_number: number;
-    readonly run_type: string;
-    readonly state: string;
-    readonly conf: unknown;
-    readonly triggering_user_name: string | null;
-    readonly partition_key: string | null;
-    readonly partition_date: string | null;
-    readonly note: string | null;
-  };
+  readonly run: RunFacts;
   readonly team: string | null;
 };
 
@@ -111,11 +97,7 @@ export async function startTask(db: Db, o: StartOptions): Promise<StartRow | nul
         CASE WHEN c.next_method IS NULL THEN COALESCE((SELECT json_agg(v.key ORDER BY v.map_index, v.key) FROM xcom v
           WHERE v.dag_run_id = c.dag_run_id AND v.task_id = c.task_id AND (c.map_index = -1 OR v.map_index = c.map_index)),
           '[]') ELSE '[]' END AS xcom_keys,
-        json_build_object('logical_date', r.logical_date, 'data_interval_start', r.data_interval_start,
-          'data_interval_end', r.data_interval_end, 'run_after', r.run_after, 'start_date', r.start_date,
-          'end_date', r.end_date, 'clear_number', r.clear_number, 'run_type', r.run_type, 'state', r.state,
-          'conf', r.conf, 'triggering_user_name', r.triggering_user_name, 'partition_key', r.partition_key,
-          'partition_date', r.partition_date, 'note', r.note) AS run
+        ${RUN_FACTS} AS run
       FROM c JOIN dag_run r ON r.id = c.dag_run_id LEFT JOIN u ON true`,
     'ti_start',
   );

@@ -13,7 +13,7 @@ function strict(mode: RightsMode): Sql {
   return sql`(${mode}::text = 'strict' OR (${mode}::text = 'auto' AND c.needs IS NOT NULL))`;
 }
 
-function declared(kind: 'variables' | 'connections' | 'xcoms', name: string | Sql): Sql {
+function declared(kind: 'variables' | 'connections' | 'xcoms' | 'dags', name: string | Sql): Sql {
   return sql`COALESCE(c.needs::jsonb -> ${kind}::text ? ${name}::text, false)`;
 }
 
@@ -63,4 +63,29 @@ export function mayListInstances(
       AND COALESCE(${target.runIds}::text[] <@ ARRAY[c.run_id] AND cardinality(${target.runIds}::text[]) > 0, false)
     ELSE NOT ${context.multiTeam}::boolean
       OR EXISTS (SELECT 1 FROM dag g WHERE g.dag_id = ${target.dagId} AND (g.team IS NULL OR g.team = c.team)) END`;
+}
+
+/** Runs of this Dag may be read; `runIds` null = whichever. Beyond the own run only those of Dags that may be triggered. */
+export function mayReadRuns(
+  context: RightsContext,
+  target: { readonly dagId: string; readonly runIds: readonly string[] | null },
+): Sql {
+  return sql`CASE WHEN ${strict(context.mode)} THEN ${declared('dags', target.dagId)} OR (c.dag_id = ${target.dagId}
+      AND COALESCE(${target.runIds}::text[] <@ ARRAY[c.run_id] AND cardinality(${target.runIds}::text[]) > 0, false))
+    ELSE NOT ${context.multiTeam}::boolean
+      OR EXISTS (SELECT 1 FROM dag g WHERE g.dag_id = ${target.dagId} AND (g.team IS NULL OR g.team = c.team)) END`;
+}
+
+/** What is known of this Dag may be read: the own one, and those that may be triggered. */
+export function mayReadDag(context: RightsContext, dagId: string): Sql {
+  return sql`CASE WHEN ${strict(context.mode)} THEN c.dag_id = ${dagId} OR ${declared('dags', dagId)}
+    ELSE NOT ${context.multiTeam}::boolean
+      OR EXISTS (SELECT 1 FROM dag g WHERE g.dag_id = ${dagId} AND (g.team IS NULL OR g.team = c.team)) END`;
+}
+
+/** Runs of this Dag may be made and cleared. @see promise L15 */
+export function mayTriggerDag(context: RightsContext, dagId: string): Sql {
+  return sql`CASE WHEN ${strict(context.mode)} THEN ${declared('dags', dagId)}
+    ELSE NOT ${context.multiTeam}::boolean
+      OR EXISTS (SELECT 1 FROM dag g WHERE g.dag_id = ${dagId} AND g.team IS NOT DISTINCT FROM c.team) END`;
 }

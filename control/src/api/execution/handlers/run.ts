@@ -9,9 +9,9 @@ import { nowIso, wireInstant } from '../../http/instant.ts';
 import { parseBody } from '../../http/validation.ts';
 import type { Answer, Call, ExecutionContext, Handler } from '../context.ts';
 import { invalidState, notFound, TRY_NOT_FOUND } from '../errors.ts';
+import { dagRunContext } from '../run-context.ts';
 import { runBody } from '../schemas.ts';
 import { auditReuse, callerKey, mintExecution, newJti } from '../token-life.ts';
-import { migrateRunContext } from '../version.ts';
 
 /** How long the same process may repeat the exchange, until a bought token is used. */
 const REPEATABLE_MS = 60_000;
@@ -48,7 +48,8 @@ export const run: Handler = async (context, call) => {
   }
   return {
     status: 200,
-    body: migrateRunContext(runContext(row, context.rights.multiTeam), call.version),
+    shape: 'runContext',
+    body: runContext(row, context.rights.multiTeam),
     refreshed: row.outcome === 'again' ? null : await bought(context, call, row),
   };
 };
@@ -85,28 +86,8 @@ async function refuse(context: ExecutionContext, call: Call, row: StartRow): Pro
 }
 
 function runContext(row: StartRow, multiTeam: boolean): TaskRunContext {
-  const { run } = row;
   return {
-    dag_run: {
-      dag_id: row.dag_id,
-      run_id: row.run_id,
-      logical_date: wireInstant(run.logical_date),
-      data_interval_start: wireInstant(run.data_interval_start),
-      data_interval_end: wireInstant(run.data_interval_end),
-      run_after: wireInstant(run.run_after),
-      start_date: wireInstant(run.start_date),
-      end_date: wireInstant(run.end_date),
-      clear_number: run.clear_number,
-      run_type: run.run_type,
-      state: run.state,
-      conf: run.conf,
-      triggering_user_name: run.triggering_user_name,
-      consumed_asset_events: [],
-      partition_key: run.partition_key,
-      partition_date: wireInstant(run.partition_date),
-      note: run.note,
-      team_name: multiTeam ? row.team : null,
-    },
+    dag_run: dagRunContext(row.run, { team_name: multiTeam ? row.team : null }),
     task_reschedule_count: row.reschedule_count,
     max_tries: row.max_tries,
     variables: [],
