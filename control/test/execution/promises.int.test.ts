@@ -7,40 +7,12 @@ import { readConnectionsFor, readVariablesFor } from '@airlock/store/queries/tok
 import { getXCom } from '@airlock/store/queries/xcom/read';
 import { scaled } from '../../../tests/kit/seed.ts';
 import { EXECUTION_POLICY } from '../../src/api/execution/policy.ts';
-import { type Answer, newKey, type Send, type Server, startExecutionApi, type Try } from './kit.ts';
+import { type Answer, newKey, type Send, startExecutionApi, type Try } from './kit.ts';
 
 const END = '2026-07-01T00:00:00Z';
 const beatBody = { hostname: 'worker-1', pid: 4242 };
 const refreshed = (answer: Answer) => answer.headers.get('refreshed-api-token');
 const claimsOf = (token: string) => JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString());
-
-/** Many running tries of one run and one worker. */
-async function startMany(server: Server, count: number, needs = { variables: ['v'] }): Promise<Try[]> {
-  const run = await server.seedRun();
-  const worker = await server.joinWorker();
-  for (let i = 0; i < count; i++) await server.seedTask(run, { mapIndex: i, needs, maxTries: 2 });
-  const workloads = await server.claim(worker, count);
-  return await Promise.all(
-    workloads.map(async (workload) => {
-      const context = await server.call('PATCH', `/task-instances/${workload.ti.id}/run`, {
-        key: worker.key,
-        token: workload.token,
-        json: server.runBody(),
-      });
-      return {
-        id: workload.ti.id,
-        taskId: 'extract',
-        mapIndex: -1,
-        run,
-        worker,
-        workload,
-        key: worker.key,
-        token: refreshed(context)!,
-        context,
-      };
-    }),
-  );
-}
 
 const ends: Record<string, (ti: Try) => [string, string, object]> = {
   ...Object.fromEntries(
@@ -66,7 +38,7 @@ test('L1: after the answer that ends a stretch its token is refused by every rep
   const replicas = [undefined, await server.addReplica(), await server.addReplica()];
   let accepted = 0;
   for (const [name, end] of Object.entries(ends)) {
-    for (const ti of await startMany(server, scaled(100, 10))) {
+    for (const ti of await server.startMany(scaled(100, 10), { needs: { variables: ['v'] } })) {
       const read = (base?: string) => server.call('GET', '/variables/v', { key: ti.key, token: ti.token, base });
       for (const base of replicas) assert.equal((await read(base)).status, 404, 'the control: alive everywhere');
       const [method, path, json] = end(ti);
@@ -84,7 +56,7 @@ test('L1: after the answer that ends a stretch its token is refused by every rep
 
 test('L2: no refusal, health answer or unknown route renews a token that is due', async () => {
   await using server = await startExecutionApi();
-  const tries = await startMany(server, 20);
+  const tries = await server.startMany(20, { needs: { variables: ['v'] } });
   server.advance(250);
   const requests: Array<(ti: Try) => [string, string, unknown?]> = [
     () => ['GET', '/health'],
@@ -125,7 +97,7 @@ test('L2: no refusal, health answer or unknown route renews a token that is due'
 
 test('L3: of every try at most two tokens are accepted at any instant, one is confirmed, and each reuse is found', async () => {
   await using server = await startExecutionApi();
-  const tries = await startMany(server, scaled(1_000, 100));
+  const tries = await server.startMany(scaled(1_000, 100), { needs: { variables: ['v'] } });
   const beat = async (ti: Try, token: string) =>
     await server.call('PUT', `/task-instances/${ti.id}/heartbeat`, { key: ti.key, token, json: beatBody });
   const each = async (tokenOf: (i: number) => string) => await Promise.all(tries.map((ti, i) => beat(ti, tokenOf(i))));
