@@ -28,6 +28,8 @@ const LEAST: Array<[pattern: RegExp, least: Role | null]> = [
   [/^GET \/(dagTags|dagSources|dagStats|dagWarnings)(\/|$)/, 'viewer'],
   // Lists that are asked for with a body only read.
   [/^POST \/dags\/:dag_id\/dagRuns(\/:dag_run_id\/taskInstances)?\/list$/, 'viewer'],
+  [/^POST \/dags\/:dag_id\/(un)?favorite$/, 'viewer'],
+  [/^PUT \/parseDagFile\//, 'user'],
   [/^GET \/dags(\/|$)/, 'viewer'],
   [/^(POST|PATCH|DELETE) \/dags(\/|$)/, 'user'],
 ];

@@ -4,6 +4,7 @@
  */
 export { type ClearedTi, type ClearOptions, clearTaskInstances, type TaskSelector } from './clear.ts';
 export { type CreatedRun, type CreateRunOptions, createDagRun } from './create-run.ts';
+export { deleteDag } from './delete-dag.ts';
 export { deleteDagRun } from './delete-run.ts';
 export { type FailedTry, type FailOptions, failTry } from './fail-try.ts';
 export { type IngestOptions, ingestParseReport } from './ingest.ts';

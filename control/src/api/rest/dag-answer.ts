@@ -9,6 +9,9 @@ import { nowIso, wireInstant } from '../http/instant.ts';
 
 const PARTITIONED = new Set(['PartitionedAtRuntime', 'PartitionedAssetTimetable', 'CronPartitionTimetable']);
 
+/** Size of what a file token holds, decoded. */
+export const DIGEST_BYTES = 32;
+
 /** The same for all Dags of a file, and worth nothing to whoever can not list Dags anyway. */
 export function fileToken(row: Pick<DagRow, 'bundle_name' | 'relative_fileloc'>): string {
   return createHash('sha256').update(`${row.bundle_name}\0${row.relative_fileloc}`).digest('base64url');

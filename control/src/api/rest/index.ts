@@ -4,6 +4,7 @@ import type { User } from '../../auth-managers/auth-manager.ts';
 import type { ControlDeps } from '../../deps.ts';
 import { createAuthenticator } from '../auth/identity.ts';
 import { connectionRoutes } from './connections.ts';
+import { dagChangeRoutes } from './dag-changes.ts';
 import { dagRoutes } from './dags.ts';
 import { logRoutes } from './logs.ts';
 import { metaRoutes } from './meta.ts';
@@ -24,6 +25,7 @@ export const REST_ROUTES: readonly RestRoute[] = [
   ...metaRoutes,
   ...sessionRoutes,
   ...dagRoutes,
+  ...dagChangeRoutes,
   ...runRoutes,
   ...runChangeRoutes,
   ...taskRoutes,

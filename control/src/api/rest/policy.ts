@@ -25,6 +25,11 @@ export const REST_POLICY: Readonly<Record<string, PolicyRow>> = {
   'GET /dags/:dag_id': of('dag', 'GET', 'dag_id'),
   'GET /dags/:dag_id/details': of('dag', 'GET', 'dag_id'),
   'PATCH /dags/:dag_id': of('dag', 'PUT', 'dag_id'),
+  'DELETE /dags/:dag_id': of('dag', 'DELETE', 'dag_id'),
+  // A star is the caller's own, and changes nothing of the Dag.
+  'POST /dags/:dag_id/favorite': of('dag', 'GET', 'dag_id'),
+  'POST /dags/:dag_id/unfavorite': of('dag', 'GET', 'dag_id'),
+  'PUT /parseDagFile/:file_token': of('dag', 'PUT'),
   'GET /dagTags': of('dag', 'GET'),
   'GET /dagSources/:dag_id': of('code', 'GET', 'dag_id'),
   'GET /dagStats': of('run', 'GET'),
