@@ -68,10 +68,14 @@ export function parseCron(expression: string): CronExpression {
   const hours = numbers(hour, FIELDS.hour, fail);
   const days = dayRule(day, fail);
   const weekdays = weekdayRule(weekday, fail);
+  const nearest = /\dw/i.test(day);
+  const ordinal = /#|^l[a-z0-9]/i.test(weekday);
+  const countsInMonth = nearest || ordinal;
   const matchesDay = (y: number, m: number, d: number): boolean => {
-    // Both restricted: either suffices. One restricted: that one decides.
-    if (days && weekdays) return days(y, m, d) || weekdays(y, m, d);
-    return days ? days(y, m, d) : weekdays ? weekdays(y, m, d) : true;
+    if (!days || !weekdays) return days?.(y, m, d) ?? weekdays?.(y, m, d) ?? true;
+    // Both restricted: either suffices. But what counts within the month (15W, MON#2, L5) always has to hold.
+    if (countsInMonth) return (!nearest || days(y, m, d)) && (!ordinal || weekdays(y, m, d));
+    return days(y, m, d) || weekdays(y, m, d);
   };
   return {
     text,
