@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { systemClock } from '@airlock/contract/clock';
-import { adoptConfig, type ControlReadyInfo, type ControlValues } from '@airlock/contract/config/handed';
+import { adoptConfig, type ControlReadyInfo, type ControlValues, configFor } from '@airlock/contract/config/handed';
 import { databaseAddress } from '@airlock/contract/database-address';
 import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
@@ -125,7 +125,8 @@ export async function startControl(values: ControlValues, options: ControlOption
 
 /** Values of a process that an operator started by hand. @throws CONFIG_INVALID */
 function valuesFromFile(roles: ControlValues['roles']): ControlValues {
-  const { config, home } = loadConfig(process.env);
+  const { config, home, warnings } = loadConfig(process.env, 'control');
+  for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
   if (config.database.sql_alchemy_conn === null) {
     throw new AppError('CONFIG_INVALID', {
       public: 'This process needs a database of yours: [database] sql_alchemy_conn is not set.',
@@ -133,7 +134,7 @@ function valuesFromFile(roles: ControlValues['roles']): ControlValues {
     });
   }
   return {
-    config: config as unknown as ControlValues['config'],
+    config: configFor(config, 'control'),
     database_url: config.database.sql_alchemy_conn,
     token_socket: join(home, 'run', 'token', 'token.sock'),
     fernet_key: config.core.fernet_key ?? '',
@@ -156,7 +157,7 @@ async function stopInTime(control: RunningControl, limitMs = STOP_MS): Promise<n
 /** The process, until it is told to stop. `roles` count only when no parent of ours says otherwise. */
 export async function runControl(roles: ControlValues['roles']): Promise<void> {
   if (handedOver()) {
-    const handover = await receiveHandover();
+    const handover = await receiveHandover('control');
     try {
       const values = handover.values as unknown as ControlValues;
       const control = await startControl(values, { signerTimeoutMs: 5_000 });

@@ -1,10 +1,13 @@
 /** Reads environment and airlock.cfg into a Config. Only `bin/` files call it, once. */
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { type Config, resolveConfig } from '@airlock/contract/config/index';
-import type { ConfigSources, IniFile } from '@airlock/contract/config/resolve';
+import { type Config, configOf, SECTIONS } from '@airlock/contract/config/index';
+import { refuseStrayValues } from '@airlock/contract/config/must-not-have';
+import type { ProcessKind } from '@airlock/contract/config/options';
+import { type ConfigSources, type ResolvedOption, resolveAll } from '@airlock/contract/config/resolve';
+import { unknownOptions } from '@airlock/contract/config/unknown';
 import { AppError } from '@airlock/contract/errors';
 import { parseIni } from './ini.ts';
 
@@ -16,9 +19,10 @@ export type LoadedConfig = {
   readonly home: string;
   /** Path of airlock.cfg, which need not exist. */
   readonly file: string;
-  readonly ini: IniFile;
-  /** For `resolveAll`, which names the source of each value. */
-  readonly sources: ConfigSources;
+  /** Every option with the place that its value came from. */
+  readonly options: readonly ResolvedOption[];
+  /** Old names, unknown names and values that count otherwise than they were written, a sentence each. */
+  readonly warnings: readonly string[];
 };
 
 /** The data folder: `AIRLOCK_HOME`, else /var/lib/airlock for root and ~/airlock for everybody else. */
@@ -27,8 +31,11 @@ export function homeFolder(env: Environment): string {
   return process.getuid?.() === 0 ? '/var/lib/airlock' : join(env.HOME || homedir(), 'airlock');
 }
 
-/** @throws CONFIG_INVALID a broken file, a wrong value, or a command that failed */
-export function loadConfig(env: Environment): LoadedConfig {
+/**
+ * What a process of `kind` reads that no parent hands its values to.
+ * @throws CONFIG_INVALID a broken file, a wrong value, a command that failed, or a sensitive value that this kind must not have
+ */
+export function loadConfig(env: Environment, kind: ProcessKind): LoadedConfig {
   const home = homeFolder(env);
   const file = env.AIRLOCK_CONFIG ? resolve(env.AIRLOCK_CONFIG) : join(home, 'airlock.cfg');
   let text = '';
@@ -42,16 +49,23 @@ export function loadConfig(env: Environment): LoadedConfig {
       });
     }
   }
-  const ini = parseIni(text, file);
+  const { entries, line } = parseIni(text, file);
   const sources: ConfigSources = {
-    // The short name means the option, unless the long one is set too.
-    env: { AIRLOCK__DATABASE__SQL_ALCHEMY_CONN: env.AIRLOCK_DATABASE_URL || undefined, ...env },
-    ini,
+    // Set to nothing, the short name means nothing, so that a service file may always name it.
+    env: { ...env, AIRLOCK_DATABASE_URL: env.AIRLOCK_DATABASE_URL || undefined },
+    ini: entries,
+    place: (section, key) => `${file}, line ${line(section, key)}`,
     expand: (value) =>
       expand(value, { ...env, AIRLOCK_HOME: home, AIRFLOW_HOME: env.AIRFLOW_HOME ?? home }, env.HOME || homedir()),
     command: runCommand,
   };
-  return { config: resolveConfig(sources), home, file, ini, sources };
+  refuseStrayValues(kind, SECTIONS, sources);
+  const options = resolveAll(SECTIONS, sources);
+  const warnings = [...options.flatMap((option) => option.warnings), ...unknownOptions(SECTIONS, sources)];
+  const fromFile = (option: ResolvedOption) => option.row.sensitive && option.source.startsWith(file);
+  if (options.some(fromFile) && (statSync(file).mode & 0o077) !== 0)
+    warnings.push(`${file} holds secrets and may be read by others; run chmod 600 ${file}.`);
+  return { config: configOf(options), home, file, options, warnings };
 }
 
 /** `$X`, `${X}` and a leading `~`, repeated until nothing changes; unknown variables stay as they are. Pure. */

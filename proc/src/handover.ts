@@ -6,6 +6,9 @@
 import { writeSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { Socket } from 'node:net';
+import { SECTIONS } from '@airlock/contract/config/index';
+import { refuseStrayValues } from '@airlock/contract/config/must-not-have';
+import type { ProcessKind } from '@airlock/contract/config/options';
 import { AppError } from '@airlock/contract/errors';
 import type { ChildMessage, ParentMessage } from '@airlock/contract/ipc/handover';
 
@@ -42,10 +45,11 @@ export function handedOver(argv: readonly string[] = process.argv): boolean {
 }
 
 /**
- * Waits for the first message. The channel keeps the process alive until the parent closes it; a parent that goes, or says
+ * Waits for the first message, and ends the process when its environment holds a sensitive value that no process of its kind
+ * may have: a parent of ours puts none there. The channel keeps the process alive until the parent closes it; a parent that goes, or says
  * stop, before it has sent the values ends the process here.
  */
-export async function receiveHandover(): Promise<Handover> {
+export async function receiveHandover(kind: ProcessKind): Promise<Handover> {
   const socket = new Socket({ fd: CHANNEL_FD, readable: true, writable: true });
   const early: ParentMessage[] = [];
   let deliver: ((message: ParentMessage) => void) | undefined;
@@ -82,7 +86,7 @@ export async function receiveHandover(): Promise<Handover> {
 
   const send = (message: ChildMessage) => `${JSON.stringify(message)}\n`;
   const values = await first.promise;
-  return {
+  const handover: Handover = {
     values,
     onMessage: (listener) => {
       deliver = listener;
@@ -106,6 +110,12 @@ export async function receiveHandover(): Promise<Handover> {
     onParentGone: gone.listen,
     onStop: stop.listen,
   };
+  try {
+    refuseStrayValues(kind, SECTIONS, { env: process.env, ini: {} });
+  } catch (error) {
+    handover.fatal(error);
+  }
+  return handover;
 }
 
 /** Code, text and remedy of any error, for the operator. */

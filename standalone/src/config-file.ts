@@ -33,11 +33,7 @@ export function configFileText(): string {
   for (const [section, table] of Object.entries(SECTIONS)) {
     parts.push(`\n[${section}]`);
     for (const [key, row] of Object.entries(table) as Array<[string, OptionRow<unknown>]>) {
-      const notes = [
-        row.unit && `Unit: ${row.unit}.`,
-        row.choices && `One of: ${row.choices.join(', ')}.`,
-        row.sensitive && 'Sensitive.',
-      ];
+      const notes = [row.unit && `Unit: ${row.unit}.`, `Allowed: ${row.allowed}.`, row.sensitive && 'Sensitive.'];
       parts.push(wrap([row.advice, ...notes.filter(Boolean)].join(' ')));
       parts.push(`# ${key} = ${valueText(row)}`.trimEnd());
     }

@@ -38,7 +38,7 @@ export async function runStandalone(options: StandaloneOptions): Promise<number>
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort(signal));
   try {
-    const { config, home, file } = loadConfig(options.env);
+    const { config, home, file, warnings } = loadConfig(options.env, 'standalone');
     const layout = layoutOf(home, config);
     makeLayout(layout);
     const lock = await takeHome(layout.lock, home, PATIENCE_MS);
@@ -51,6 +51,7 @@ export async function runStandalone(options: StandaloneOptions): Promise<number>
         nowMs: options.nowMs,
         write: options.write,
       });
+      for (const warning of warnings) log.say('warning', warning);
       await run({ ...options, config, layout, lock, log, stop: stop.signal });
     } finally {
       lock.release();

@@ -22,7 +22,7 @@ const LONGEST_MS = 30_000;
 export async function warmCaches(): Promise<number> {
   const began = performance.now();
   // Any home: only the user ids and the place of the caches are read from the layout.
-  const { config } = loadConfig({ AIRLOCK_HOME: '/nonexistent' });
+  const { config } = loadConfig({ AIRLOCK_HOME: '/nonexistent' }, 'standalone');
   const layout = layoutOf('/nonexistent', config);
   const accounts: Partial<Record<CachedService, Account>> = {
     control: layout.accounts?.control,

@@ -12,7 +12,7 @@ import { type MigrateResult, migrate } from './migrate.ts';
 /** Exit status: 0 = the schema is current, 2 = the reason stands on standard error or in the channel. */
 export async function runMigrate(): Promise<void> {
   if (handedOver()) {
-    const handover = await receiveHandover();
+    const handover = await receiveHandover('store');
     handover.onStop(() => process.exit(1));
     try {
       handover.ready({ ...(await run(handover.values as MigrateValues)) });
@@ -44,7 +44,8 @@ async function run(values: MigrateValues): Promise<MigrateResult> {
 
 /** The operator's PostgreSQL, or the embedded one of a standalone that runs now. */
 function valuesFromConfig(): MigrateValues {
-  const { config, home } = loadConfig(process.env);
+  const { config, home, warnings } = loadConfig(process.env, 'store');
+  for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
   const external = config.database.sql_alchemy_conn;
   if (external !== null) return { url: external, create_database: null, role_passwords: {} };
   const secret = (name: string) => {

@@ -190,7 +190,7 @@ test('airlock db migrate says what it did, and each refusal in two lines with st
   assert.equal(refused.status, 2);
   assert.equal(
     refused.stderr,
-    'DB_DIALECT: Airlock keeps its data in PostgreSQL, and [database] sql_alchemy_conn is sqlite://.\nUse a postgresql:// address.\n',
+    'DB_DIALECT: Airlock keeps its data in PostgreSQL, and [database] sql_alchemy_conn is sqlite:// (value < hidden > from AIRLOCK_DATABASE_URL; allowed: a postgresql:// address, or nothing).\nUse a postgresql:// address.\n',
   );
   // Neither a server of the operator's nor a standalone: nothing can be migrated, and that is no crash.
   const nothing = byHand('', home.path);

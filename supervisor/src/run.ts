@@ -65,7 +65,7 @@ function stopper({ supervisor, log }: Started): (why: string) => void {
 export async function runSupervisor(environment: NodeJS.ProcessEnv): Promise<void> {
   z.config({ jitless: true });
   if (handedOver()) {
-    const handover = await receiveHandover();
+    const handover = await receiveHandover('supervisor');
     try {
       const started = await start(checked(handover.values), environment);
       handover.onStop(stopper(started));

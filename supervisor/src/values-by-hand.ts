@@ -14,7 +14,8 @@ import { SUPERVISOR_ROLES } from '@airlock/contract/supervisor-api';
 export async function valuesByHand(args: readonly string[], env: NodeJS.ProcessEnv): Promise<SupervisorValues> {
   // Loaded only here: under standalone this process reads neither files of configuration nor the environment.
   const { loadConfig } = await import('@airlock/proc/config-load');
-  const { config, home } = loadConfig(env);
+  const { config, home, warnings } = loadConfig(env, 'supervisor');
+  for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
   const { values } = parseArgs({
     args: [...args],
     options: { role: { type: 'string', multiple: true }, 'ticket-file': { type: 'string' } },

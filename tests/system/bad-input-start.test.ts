@@ -138,7 +138,7 @@ export default dag('one', { schedule: null, startDate: '2026-01-01', paused: fal
       { home: home.path, env: { AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: 'mysql://me:planted-secret@db/airflow' } },
       {
         code: 'DB_DIALECT',
-        says: /Airlock keeps its data in PostgreSQL, and \[database\] sql_alchemy_conn is mysql:\/\/\.$/,
+        says: /Airlock keeps its data in PostgreSQL, and \[database\] sql_alchemy_conn is mysql:\/\/ \(value < hidden > from AIRFLOW__DATABASE__SQL_ALCHEMY_CONN; allowed: a postgresql:\/\/ address, or nothing\)\.$/,
         remedy: 'Use a postgresql:// address.',
       },
     );

@@ -92,16 +92,27 @@ describe('the command line against a real server', () => {
   });
 
   test('shows where a value comes from, and a secret only when asked', () => {
-    const env = { AIRLOCK__CORE__PARALLELISM: '7', AIRLOCK__CORE__FERNET_KEY: 'very-secret-value' };
+    const secret = 'very-secret-value'.padEnd(43, '0');
+    const env = { AIRLOCK__CORE__PARALLELISM: '7', AIRLOCK__CORE__FERNET_KEY: secret };
     assert.match(
       cli(['config', 'list', '--changed'], '', env).stdout,
       /\[core\] parallelism +7 .*AIRLOCK__CORE__PARALLELISM/,
     );
     assert.doesNotMatch(cli(['config', 'list'], '', env).stdout, /very-secret/);
     assert.equal(cli(['config', 'get', 'core', 'fernet_key'], '', env).status, 1);
-    assert.equal(cli(['config', 'get', 'core', 'fernet_key', '--reveal'], '', env).stdout, 'very-secret-value\n');
+    assert.equal(cli(['config', 'get', 'core', 'fernet_key', '--reveal'], '', env).stdout, `${secret}\n`);
     const wrong = cli(['config', 'validate'], '', { AIRLOCK__CORE__PARALLELISM: 'many' });
     assert.equal(wrong.status, 1);
-    assert.match(wrong.stderr, /\[core\] parallelism/);
+    assert.match(
+      wrong.stderr,
+      /\[core\] parallelism is not a number \(value "many" from AIRLOCK__CORE__PARALLELISM; allowed: a whole number/,
+    );
+    const odd = cli(['config', 'validate'], '', {
+      AIRLOCK__CORE__PARALELISM: '7',
+      AIRFLOW__CORE__SQL_ALCHEMY_CONN: '',
+    });
+    assert.equal(odd.status, 0);
+    assert.match(odd.stderr, /AIRLOCK__CORE__PARALELISM; did you mean AIRLOCK__CORE__PARALLELISM\?/);
+    assert.match(odd.stderr, /\[core\] sql_alchemy_conn is now called \[database\] sql_alchemy_conn/);
   });
 });

@@ -22,7 +22,7 @@ const handedValues = z.strictObject({
 export async function runTokenService(): Promise<void> {
   z.config({ jitless: true });
   if (!handedOver()) return await runByHand();
-  const handover = await receiveHandover();
+  const handover = await receiveHandover('token-service');
   try {
     const { kid, server } = await start(handover.values);
     handover.onMessage((message) => {

@@ -5,7 +5,8 @@ import { configFor, type TokenServiceValues } from '@airlock/contract/config/han
 export async function valuesByHand(env: NodeJS.ProcessEnv): Promise<TokenServiceValues> {
   // Loaded only here: under standalone this process reads neither files of configuration nor the environment.
   const { loadConfig } = await import('@airlock/proc/config-load');
-  const { config, home } = loadConfig(env);
+  const { config, home, warnings } = loadConfig(env, 'token-service');
+  for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
   return {
     config: configFor(config, 'token-service'),
     keys_dir: join(home, 'keys', 'signing'),

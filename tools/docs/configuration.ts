@@ -2,7 +2,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SECTIONS } from '../../contract/src/config/index.ts';
-import type { OptionRow } from '../../contract/src/config/options.ts';
+import { SENSITIVE_VARIABLES } from '../../contract/src/config/must-not-have.ts';
+import { type OptionRow, PROCESS_KINDS, type ProcessKind } from '../../contract/src/config/options.ts';
 import { environmentName } from '../../contract/src/config/resolve.ts';
 
 const file = join(import.meta.dirname, '../../docs/configuration.md');
@@ -21,12 +22,44 @@ that is set wins:
 5. the default
 
 \`_SECRET\` names a secrets backend; none is configured in this release, so such a variable is refused with a message.
-\`$NAME\`, \`\${NAME}\` and a leading \`~\` in a value are replaced. \`AIRLOCK_DATABASE_URL\` is short for \`AIRLOCK__DATABASE__SQL_ALCHEMY_CONN\`.
+\`$NAME\`, \`\${NAME}\` and a leading \`~\` in a value are replaced, but not in what a command prints.
 \`AIRLOCK_HOME\` names the data folder (default \`~/airlock\`; \`/var/lib/airlock\` as root), \`AIRLOCK_CONFIG\` another file,
 \`AIRLOCK_ADMIN_PASSWORD\` the first password of user \`admin\`. What is in force, and where it comes from: \`airlock config list\`.
 
-*Readers* are the processes that are handed the value; no other process sees it under \`standalone\`.
+*Readers* are the processes that are handed the value; no other process sees it under \`standalone\`, whose children read neither file
+nor environment. A wrong value ends the start with status 2 and a message that names option, value, place and what is allowed.
+A name of an older release counts with a warning; so does one that nothing reads, with the option that was probably meant.
 `;
+
+const SENSITIVE_HEAD = `## Which process needs which sensitive value
+
+A process that finds a sensitive value which it must not have, in its environment or in the file that it reads itself, does not
+start and names it: **never** below. Where processes are started by hand on one machine, give each a file of its own with \`AIRLOCK_CONFIG\`.
+\`standalone\` hands each value only to the processes that need it, and \`cli\` is the operator's own tool: both may see all.
+`;
+
+const HANDS_OVER: readonly ProcessKind[] = ['standalone', 'cli'];
+
+function sensitiveTable(): string {
+  const kinds = PROCESS_KINDS.filter((kind) => !HANDS_OVER.includes(kind));
+  const rows: Array<readonly [string, readonly ProcessKind[]]> = Object.entries(SECTIONS).flatMap(([section, table]) =>
+    Object.entries(table as Record<string, OptionRow<unknown>>)
+      .filter(([, row]) => row.sensitive)
+      .map(([key, row]) => [`\`[${section}] ${key}\``, row.readers] as const),
+  );
+  for (const [name, { readers, meaning }] of Object.entries(SENSITIVE_VARIABLES))
+    rows.push([`\`${name}\`, ${meaning}`, readers]);
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  return [
+    SENSITIVE_HEAD,
+    line(['Value', ...kinds]),
+    `|${'---|'.repeat(kinds.length + 1)}`,
+    ...rows.map(([what, readers]) =>
+      line([what, ...kinds.map((kind) => (readers.includes(kind) ? 'yes' : '**never**'))]),
+    ),
+    '',
+  ].join('\n');
+}
 
 /** The default of an option as documents show it. Pure. */
 export function shownDefault(row: OptionRow<unknown>): string {
@@ -39,16 +72,17 @@ const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\
 
 /** The whole page. Pure. */
 export function configurationPage(): string {
-  const parts = [HEAD];
+  const parts = [HEAD, sensitiveTable()];
   for (const [section, table] of Object.entries(SECTIONS)) {
-    parts.push(`## [${section}]\n\n| Option | Type | Default | Readers | Meaning |\n|---|---|---|---|---|`);
+    parts.push(`## [${section}]\n\n| Option | Allowed | Default | Readers | Meaning |\n|---|---|---|---|---|`);
     for (const [key, described] of Object.entries(table)) {
       const row = described as OptionRow<unknown>;
-      const type = row.choices ? row.choices.map((choice) => `\`${choice}\``).join(', ') : row.kind;
+      const allowed = row.choices ? `one of ${row.choices.map((choice) => `\`${choice}\``).join(', ')}` : row.allowed;
       const marks = [row.unit ?? '', row.sensitive ? '*secret*' : ''].filter((mark) => mark !== '').join(', ');
+      const short = row.variable ? ` \`${row.variable}\` means the same.` : '';
       const former = row.formerly?.length ? ` Formerly ${row.formerly.map((name) => `\`${name}\``).join(', ')}.` : '';
       parts.push(
-        `| \`${key}\`<br>\`${environmentName('AIRLOCK', section, key)}\` | ${type}${marks ? `, ${marks}` : ''} | ${cell(shownDefault(row))} | ${row.readers.join(', ')} | ${cell(row.advice + former)} |`,
+        `| \`${key}\`<br>\`${environmentName('AIRLOCK', section, key)}\` | ${cell(allowed)}${marks ? ` (${marks})` : ''} | ${cell(shownDefault(row))} | ${row.readers.join(', ')} | ${cell(row.advice + short + former)} |`,
       );
     }
     parts.push('');

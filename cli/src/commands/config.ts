@@ -1,12 +1,10 @@
 import { existsSync } from 'node:fs';
 import { SECTIONS } from '@airlock/contract/config/index';
-import { type ResolvedOption, resolveAll, unknownOptions } from '@airlock/contract/config/resolve';
+import { HIDDEN, type ResolvedOption } from '@airlock/contract/config/resolve';
 import { type LoadedConfig, loadConfig } from '@airlock/proc/config-load';
 import { Command } from 'commander';
 import type { Context } from '../context.ts';
 import { CliError, EXIT_CODES } from '../exit-codes.ts';
-
-const HIDDEN = '< hidden >';
 
 /** A value as a person or a script reads it; a secret only when it was asked for by name. */
 function shown(option: ResolvedOption, reveal: boolean): string {
@@ -23,13 +21,13 @@ function describe(option: ResolvedOption): object {
     value,
     source: option.source,
     unit: option.row.unit ?? null,
+    allowed: option.row.allowed,
     sensitive: option.row.sensitive === true,
   };
 }
 
-function load(context: Context): { loaded: LoadedConfig; options: ResolvedOption[] } {
-  const loaded = loadConfig({ ...context.env, AIRLOCK_HOME: context.home });
-  return { loaded, options: resolveAll(SECTIONS, loaded.sources) };
+function load(context: Context): LoadedConfig {
+  return loadConfig({ ...context.env, AIRLOCK_HOME: context.home }, 'cli');
 }
 
 export function configCommand(context: Context): Command {
@@ -86,11 +84,10 @@ export function configCommand(context: Context): Command {
     .command('validate')
     .description('check file and environment; exit status 1 when something is wrong')
     .action(() => {
-      const { loaded, options } = load(context);
+      const { options, warnings, file: path } = load(context);
       const changed = options.filter((option) => option.source !== 'default').length;
-      for (const name of unknownOptions(SECTIONS, loaded.ini))
-        context.output.note(`warning: ${name} is an option that Airlock does not know`);
-      const file = existsSync(loaded.file) ? loaded.file : `${loaded.file} (does not exist)`;
+      for (const warning of warnings) context.output.note(`warning: ${warning}`);
+      const file = existsSync(path) ? path : `${path} (does not exist)`;
       context.output.line(`the configuration is valid: ${options.length} options, ${changed} set, file ${file}`);
     });
   return config;

@@ -1,8 +1,10 @@
 import { int, optionalText, text } from './options.ts';
+import { NOT_EMPTY } from './rules.ts';
 
 export const API_AUTH_OPTIONS = {
   jwt_audience: text('apache-airflow', {
     readers: ['control', 'token-service'],
+    rule: NOT_EMPTY,
     formerly: ['api.jwt_audience'],
     advice: 'Audience of user tokens. Give each deployment its own, so that a token of one means nothing to another.',
   }),

@@ -1,9 +1,11 @@
 import { choice, int, list, number, optionalText, text } from './options.ts';
+import { HOST, HTTP_URL, ORIGIN } from './rules.ts';
 
 export const API_OPTIONS = {
   host: text('127.0.0.1', {
     readers: ['standalone', 'control', 'cli'],
     unit: 'address',
+    rule: HOST,
     formerly: ['webserver.web_server_host'],
     advice:
       'Address to listen on. Airflow listens on every address; here only this machine can connect until you say otherwise.',
@@ -19,6 +21,7 @@ export const API_OPTIONS = {
   base_url: optionalText({
     readers: ['standalone', 'control', 'cli'],
     unit: 'URL',
+    rule: HTTP_URL,
     formerly: ['webserver.base_url'],
     advice: 'Public address when a proxy stands in front. Unset: built from host and port.',
   }),
@@ -40,6 +43,7 @@ export const API_OPTIONS = {
   access_control_allow_origins: list([], {
     readers: ['control'],
     unit: 'origins',
+    rule: ORIGIN,
     advice: 'Origins that may call from a browser (CORS). `*` is refused.',
   }),
   expose_config: choice(['False', 'True', 'non-sensitive-only'], 'False', {

@@ -3,7 +3,10 @@ import { test } from 'node:test';
 import { isAppError } from '../errors.ts';
 import { adoptConfig, configFor } from './handed.ts';
 import { type Config, resolveConfig, SECTIONS } from './index.ts';
-import { type ConfigSources, resolveAll, unknownOptions } from './resolve.ts';
+import { strayValues } from './must-not-have.ts';
+import { PROCESS_KINDS, type ProcessKind } from './options.ts';
+import { type ConfigSources, resolveAll } from './resolve.ts';
+import { unknownOptions } from './unknown.ts';
 
 const from = (parts: Partial<ConfigSources> = {}): ConfigSources => ({
   env: {},
@@ -37,10 +40,13 @@ test('AIRLOCK__ beats AIRFLOW__, which beats the file, which beats the default; 
 
 test('A sensitive option may come from a command, after a plain variable and before the file; others may not', () => {
   const ini = { database: { sql_alchemy_conn: 'postgresql://file/x', sql_alchemy_conn_cmd: 'never' } };
-  const command = (line: string) => `from ${line}`;
+  const command = (line: string) => `postgresql://from/${line}`;
   const url = (env: Record<string, string>) => resolveConfig(from({ env, ini, command })).database.sql_alchemy_conn;
-  assert.equal(url({ AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD: 'cat /k' }), 'from cat /k');
-  assert.equal(url({ AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD: 'c', AIRLOCK__DATABASE__SQL_ALCHEMY_CONN: 'p' }), 'p');
+  assert.equal(url({ AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD: 'cat' }), 'postgresql://from/cat');
+  assert.equal(
+    url({ AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD: 'c', AIRLOCK__DATABASE__SQL_ALCHEMY_CONN: 'postgresql://p' }),
+    'postgresql://p',
+  );
   assert.equal(url({}), 'postgresql://file/x');
   assert.equal(resolveConfig(from({ env: { AIRFLOW__API__PORT_CMD: 'echo 1' }, command })).api.port, 8080);
 });
@@ -53,26 +59,52 @@ test('A _SECRET without a secrets backend is refused instead of giving an empty 
   );
 });
 
-test('Every wrong value is named with its option in one error, and no value appears in the text', () => {
+test('Every wrong value is named in one error: option, value, place and what is allowed; a secret is hidden', () => {
   const env = {
     AIRLOCK__API__PORT: '70000',
-    AIRLOCK__EXECUTION_API__RIGHTS_MODE: 'hunter2',
-    AIRLOCK__CORE__MULTI_TEAM: 'maybe',
+    AIRFLOW__EXECUTION_API__RIGHTS_MODE: 'lax',
+    AIRLOCK__CORE__FERNET_KEY: 'hunter2',
   };
+  const ini = { core: { multi_team: 'maybe' } };
+  const place = (section: string, key: string) => `/etc/airlock.cfg, line 7 (${section}.${key})`;
   assert.throws(
-    () => resolveConfig(from({ env })),
+    () => resolveConfig(from({ env, ini, place })),
     (error) => {
       assert.ok(isAppError(error, 'CONFIG_INVALID'));
       for (const part of [
-        '[api] port is above 65535',
-        '[execution_api] rights_mode is none of',
-        '[core] multi_team is neither',
+        '[api] port is above 65535 (value "70000" from AIRLOCK__API__PORT; allowed: a whole number from 0 to 65535)',
+        '[execution_api] rights_mode is none of auto, strict, airflow (value "lax" from AIRFLOW__EXECUTION_API__RIGHTS_MODE; allowed: one of auto, strict, airflow)',
+        '[core] multi_team is neither true nor false (value "maybe" from /etc/airlock.cfg, line 7 (core.multi_team); allowed: true or false)',
+        '(value < hidden > from AIRLOCK__CORE__FERNET_KEY; allowed: keys of 32 bytes',
       ])
         assert.ok(error.message.includes(part), error.message);
       assert.ok(!error.message.includes('hunter2'));
       return true;
     },
   );
+});
+
+test('A longer life of execution tokens than 300 s counts as 300 and warns; a shorter one than 30 s is refused', () => {
+  const life = (text: string) => {
+    const options = resolveAll(SECTIONS, from({ env: { AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME: text } }));
+    const { value, warnings } = options.find((o) => o.section === 'execution_api' && o.key === 'jwt_expiration_time')!;
+    return { value, warnings };
+  };
+  assert.deepEqual(life('300'), { value: 300, warnings: [] });
+  assert.deepEqual(life('30'), { value: 30, warnings: [] });
+  const long = life('600');
+  assert.equal(long.value, 300);
+  assert.match(long.warnings.join(), /is above 300, and counts as 300 \(value "600" from AIRFLOW__EXECUTION_API__/);
+  for (const text of ['29', '0', '-600', '1e400', 'x']) assert.throws(() => life(text), { code: 'CONFIG_INVALID' });
+});
+
+test('A name of an older release counts and says what it is called now; the new one says nothing', () => {
+  const warnings = (ini: ConfigSources['ini']) =>
+    resolveAll(SECTIONS, from({ ini })).flatMap((option) => option.warnings);
+  assert.deepEqual(warnings({ api: { port: '1' } }), []);
+  assert.deepEqual(warnings({ webserver: { web_server_port: '1' } }), [
+    'airlock.cfg [webserver] web_server_port: [webserver] web_server_port is now called [api] port.',
+  ]);
 });
 
 test('A process is handed only what its kind may read, and reading anything else is a programming error', () => {
@@ -92,12 +124,70 @@ test('No sensitive option is ever handed to a host of user code', () => {
   }
 });
 
-test('Unknown options of a file are found, former names and command forms are not among them', () => {
+test('What nothing reads is named with the option that was probably meant', () => {
   const ini = {
     api: { port: '1', prot: '2' },
     webserver: { web_server_port: '1' },
-    core: { fernet_key_cmd: 'x' },
-    smtp: { host: 'h' },
+    core: { fernet_key_cmd: 'x', sql_alchemy_pool_size: '3' },
+    smtp: { host_name_of_nothing: 'h' },
   };
-  assert.deepEqual(unknownOptions(SECTIONS, ini), ['[api] prot', '[smtp] host']);
+  const env = {
+    AIRLOCK__API__PORT: '1',
+    AIRFLOW__CORE__FERNET_KEY_SECRET: 'x',
+    AIRLOCK_DATABASE_URL: 'x',
+    AIRFLOW__API__HOTS: 'x',
+    AIRFLOW__API__PORT_CMD: 'x',
+    UNRELATED__API__PROT: 'x',
+  };
+  assert.deepEqual(unknownOptions(SECTIONS, { ini, env }), [
+    'airlock.cfg [api] prot: nothing reads [api] prot; did you mean [api] port?',
+    'airlock.cfg [core] sql_alchemy_pool_size: nothing reads [core] sql_alchemy_pool_size; did you mean [database] sql_alchemy_pool_size?',
+    'airlock.cfg [smtp] host_name_of_nothing: nothing reads [smtp] host_name_of_nothing.',
+    'nothing reads the variable AIRFLOW__API__HOTS; did you mean AIRFLOW__API__HOST?',
+    'nothing reads the variable AIRFLOW__API__PORT_CMD.',
+  ]);
+});
+
+/** Each place in which a value may stand, for one option: variables of both prefixes, the file, commands and backends. */
+function places(section: string, key: string, value: string): Array<Pick<ConfigSources, 'env' | 'ini'>> {
+  const variable = `${section}__${key}`.toUpperCase();
+  return ['', '_CMD', '_SECRET'].flatMap((suffix) => [
+    { env: { [`AIRLOCK__${variable}${suffix}`]: value }, ini: {} },
+    { env: { [`AIRFLOW__${variable}${suffix}`]: value }, ini: {} },
+    { env: {}, ini: { [section]: { [key + suffix.toLowerCase()]: value } } },
+  ]);
+}
+
+test('Each kind of process meets each sensitive option at each place: stray exactly when its row does not name the kind', () => {
+  let refused = 0;
+  let allowed = 0;
+  for (const { section, key, row } of resolveAll(SECTIONS, from())) {
+    for (const kind of PROCESS_KINDS) {
+      const handsOver = kind === 'standalone' || kind === 'cli';
+      const expected = row.sensitive === true && !row.readers.includes(kind) && !handsOver;
+      for (const sources of places(section, key, 'planted')) {
+        const strays = strayValues(kind, SECTIONS, sources);
+        assert.equal(strays.length, expected ? 1 : 0, `${kind} [${section}] ${key} ${JSON.stringify(sources)}`);
+        if (expected) refused += 1;
+        else allowed += 1;
+        if (expected)
+          assert.ok(strays[0]!.what === `[${section}] ${key}` && !JSON.stringify(strays).includes('planted'));
+      }
+      for (const sources of places(section, key, '')) assert.deepEqual(strayValues(kind, SECTIONS, sources), []);
+    }
+  }
+  assert.ok(refused > 40 && allowed > 40, `${refused} refused, ${allowed} allowed`);
+});
+
+test('A stray older or shorter name counts too, and so do sensitive variables that are no options', () => {
+  const names = (kind: ProcessKind, env: Record<string, string>) =>
+    strayValues(kind, SECTIONS, { env, ini: {} }).map(({ source }) => source);
+  for (const name of ['AIRFLOW__CORE__SQL_ALCHEMY_CONN', 'AIRLOCK_DATABASE_URL']) {
+    assert.deepEqual(names('supervisor', { [name]: 'x' }), [name]);
+    assert.deepEqual(names('control', { [name]: 'x' }), []);
+  }
+  assert.deepEqual(names('supervisor', { AIRLOCK_ADMIN_PASSWORD: 'x' }), ['AIRLOCK_ADMIN_PASSWORD']);
+  assert.deepEqual(names('control', { AIRLOCK_ADMIN_PASSWORD: 'x' }), []);
+  assert.deepEqual(names('control', { AIRLOCK_TOKEN: 'x' }), ['AIRLOCK_TOKEN']);
+  assert.deepEqual(names('cli', { AIRLOCK_TOKEN: 'x' }), []);
 });

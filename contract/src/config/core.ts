@@ -1,9 +1,11 @@
 import { bool, int, number, optionalInt, optionalText, text } from './options.ts';
+import { FERNET_KEYS, HTTP_URL, PATH, TIME_ZONE } from './rules.ts';
 
 export const CORE_OPTIONS = {
   dags_folder: text('$AIRLOCK_HOME/dags', {
     readers: ['standalone', 'control', 'supervisor', 'cli'],
     unit: 'path',
+    rule: PATH,
     advice: 'Folder of Dag files of the default bundle `dags-folder`.',
   }),
   dagbag_import_timeout: number(30, {
@@ -49,6 +51,7 @@ export const CORE_OPTIONS = {
   default_timezone: text('utc', {
     readers: ['control', 'supervisor'],
     unit: 'zone',
+    rule: TIME_ZONE,
     advice: 'Zone of a Dag that names none: `utc` or an IANA name.',
   }),
   default_task_retries: int(0, {
@@ -112,6 +115,7 @@ export const CORE_OPTIONS = {
   fernet_key: optionalText({
     readers: ['control'],
     sensitive: true,
+    rule: FERNET_KEYS,
     advice:
       'Encrypts connection passwords and extras and variables at rest; several, separated by commas, to rotate. Unset: standalone makes one in keys/.',
   }),
@@ -122,6 +126,7 @@ export const CORE_OPTIONS = {
   execution_api_server_url: optionalText({
     readers: ['standalone', 'control', 'supervisor'],
     unit: 'URL',
+    rule: HTTP_URL,
     formerly: ['workers.execution_api_server_url'],
     advice: 'Where workers find the Execution API. Unset: the base URL with /execution/.',
   }),

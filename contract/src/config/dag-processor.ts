@@ -1,9 +1,12 @@
 import { int, number, optionalText } from './options.ts';
+import { JSON_LIST } from './rules.ts';
 
 export const DAG_PROCESSOR_OPTIONS = {
   dag_bundle_config_list: optionalText({
     readers: ['control'],
     unit: 'JSON',
+    rule: JSON_LIST,
+    severalLines: true,
     advice:
       'Sources of Dag files: a list of {"name", "classpath", "kwargs": {"path"}}; local folders in this release. Unset: one bundle `dags-folder` over [core] dags_folder.',
   }),

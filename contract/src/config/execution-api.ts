@@ -1,18 +1,20 @@
 import { TASK_AUDIENCE } from './audiences.ts';
 import { choice, int, text } from './options.ts';
+import { AUDIENCES } from './rules.ts';
 
 export const EXECUTION_API_OPTIONS = {
   jwt_audience: text(TASK_AUDIENCE, {
     readers: ['control', 'token-service'],
+    rule: AUDIENCES,
     advice: 'Audience of workload and execution tokens. Of a comma list the first is written, all are accepted.',
   }),
   jwt_expiration_time: int(300, {
     readers: ['control'],
     unit: 's',
-    min: 10,
+    min: 30,
     max: 300,
-    advice:
-      'Lifetime of an execution token; renewed while the try runs. Airflow has 600; more than 300 is refused here.',
+    above: 'lower',
+    advice: 'Lifetime of an execution token; renewed while the try runs. Airflow has 600; here no token lives so long.',
   }),
   rights_mode: choice(['auto', 'strict', 'airflow'], 'auto', {
     readers: ['control'],

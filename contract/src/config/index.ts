@@ -10,7 +10,7 @@ import { DATABASE_OPTIONS } from './database.ts';
 import { EXECUTION_API_OPTIONS } from './execution-api.ts';
 import { LOGGING_OPTIONS } from './logging.ts';
 import type { OptionTable, ValueOf } from './options.ts';
-import { type ConfigSources, resolveAll } from './resolve.ts';
+import { type ConfigSources, type ResolvedOption, resolveAll } from './resolve.ts';
 import { RETENTION_OPTIONS } from './retention.ts';
 import { SANDBOX_OPTIONS } from './sandbox.ts';
 import { SCHEDULER_OPTIONS } from './scheduler.ts';
@@ -36,6 +36,16 @@ export type Config = {
   readonly [S in SectionName]: { readonly [K in keyof (typeof SECTIONS)[S]]: ValueOf<(typeof SECTIONS)[S][K]> };
 };
 
+/** The values of resolved options. Pure. */
+export function configOf(options: readonly ResolvedOption[]): Config {
+  const config: Record<string, Record<string, unknown>> = {};
+  for (const { section, key, value } of options) {
+    config[section] ??= {};
+    config[section][key] = value;
+  }
+  return config as Config;
+}
+
 /**
  * The values of every option. Pure: environment, file and everything else that could be looked up come as arguments.
  * First hit wins: `AIRLOCK__S__K`, `AIRFLOW__S__K`, the same with `_CMD` (sensitive options), the file's `key`, its `key_cmd`,
@@ -43,10 +53,5 @@ export type Config = {
  * @throws CONFIG_INVALID naming each option that is wrong
  */
 export function resolveConfig(sources: ConfigSources): Config {
-  const config: Record<string, Record<string, unknown>> = {};
-  for (const { section, key, value } of resolveAll(SECTIONS, sources)) {
-    config[section] ??= {};
-    config[section][key] = value;
-  }
-  return config as Config;
+  return configOf(resolveAll(SECTIONS, sources));
 }

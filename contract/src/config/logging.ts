@@ -1,9 +1,11 @@
 import { bool, choice, int, PROCESS_KINDS, text } from './options.ts';
+import { PATH } from './rules.ts';
 
 export const LOGGING_OPTIONS = {
   base_log_folder: text('$AIRLOCK_HOME/logs', {
     readers: ['standalone', 'control'],
     unit: 'path',
+    rule: PATH,
     advice: 'Root of the logs of tasks. Only the API server writes there; tasks and workers never touch it.',
   }),
   logging_level: choice(['DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'], 'INFO', {

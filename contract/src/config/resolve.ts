@@ -4,6 +4,7 @@ import type { OptionRow, OptionTable } from './options.ts';
 
 /** Sections and keys of a configuration file, lower case. */
 export type IniFile = Readonly<Record<string, Readonly<Record<string, string>>>>;
+export type Sections = Readonly<Record<string, OptionTable>>;
 
 export type ConfigSources = {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -12,47 +13,104 @@ export type ConfigSources = {
   readonly expand: (text: string) => string;
   /** Runs a `_CMD` and gives its output without the last line break. Absent: `_CMD` is refused. */
   readonly command?: (line: string) => string;
+  /** How messages name an entry of the file: with its line. Default: section and key. */
+  readonly place?: (section: string, key: string) => string;
 };
 
-/** One option with its value, and the place that it came from: a variable's name, `airlock.cfg`, or `default`. */
+/** One option with its value, and the place that it came from: a variable's name, a line of the file, or `default`. */
 export type ResolvedOption = {
   readonly section: string;
   readonly key: string;
   readonly value: unknown;
   readonly source: string;
+  /** What is odd about it, in whole sentences; the value counts all the same. */
+  readonly warnings: readonly string[];
   readonly row: OptionRow<unknown>;
 };
 
-type Found = { readonly text: string; readonly source: string };
+type Found = {
+  readonly text: string;
+  readonly source: string;
+  /** The older name, `[section] key`, under which it was found. */
+  readonly formerly?: string;
+  readonly ofCommand?: boolean;
+};
+
+/** What stands in messages instead of a secret. */
+export const HIDDEN = '< hidden >';
 
 /** `AIRLOCK__API__PORT`; dots in section names become `_`. */
 export function environmentName(prefix: 'AIRLOCK' | 'AIRFLOW', section: string, key: string): string {
   return `${prefix}__${section.replaceAll('.', '_')}__${key}`.toUpperCase();
 }
 
+export type Suffix = '' | '_cmd' | '_secret';
+/** A name under which an option may be set; `formerly` is the older `[section] key` that it comes from. */
+type Named<N> = N & { readonly formerly?: string };
+
+function namesOf(section: string, key: string, row: OptionRow<unknown>): Named<{ section: string; key: string }>[] {
+  const older = (row.formerly ?? []).map((name) => {
+    const [s, k] = name.split('.') as [string, string];
+    return { section: s, key: k, formerly: `[${s}] ${k}` };
+  });
+  return [{ section, key }, ...older];
+}
+
+/** The variables that set an option, the strongest first. */
+export function variablesOf(
+  section: string,
+  key: string,
+  row: OptionRow<unknown>,
+  suffix: Suffix,
+): Named<{ name: string }>[] {
+  return namesOf(section, key, row).flatMap(({ section: s, key: k, ...older }) => {
+    const full = (prefix: 'AIRLOCK' | 'AIRFLOW') => ({ name: environmentName(prefix, s, k + suffix), ...older });
+    const short = row.variable !== undefined && suffix === '' && s === section ? [{ name: row.variable }] : [];
+    return [full('AIRLOCK'), ...short, full('AIRFLOW')];
+  });
+}
+
+/** The entries of a file that set an option, the strongest first. */
+export function entriesOf(
+  section: string,
+  key: string,
+  row: OptionRow<unknown>,
+  suffix: Suffix,
+): Named<{ section: string; key: string }>[] {
+  return namesOf(section, key, row).map((name) => ({ ...name, key: name.key + suffix }));
+}
+
+/** How messages name an entry of the file. */
+export function placeOf(sources: Pick<ConfigSources, 'place'>, section: string, key: string): string {
+  return sources.place?.(section, key) ?? `airlock.cfg [${section}] ${key}`;
+}
+
+/** First hit: environment, its `_CMD`, its `_SECRET`, the file, its `_cmd`, its `_secret`. */
 function find(section: string, key: string, row: OptionRow<unknown>, sources: ConfigSources): Found | null {
-  const names = [[section, key] as const, ...(row.formerly ?? []).map((name) => name.split('.') as [string, string])];
-  const variable = (suffix: string): Found | null => {
-    for (const [s, k] of names) {
-      for (const prefix of ['AIRLOCK', 'AIRFLOW'] as const) {
-        const name = environmentName(prefix, s, k) + suffix;
-        const text = sources.env[name];
-        if (text !== undefined) return { text, source: name };
-      }
+  const variable = (suffix: Suffix): Found | null => {
+    for (const { name, ...older } of variablesOf(section, key, row, suffix)) {
+      const text = sources.env[name];
+      if (text !== undefined) return { text, source: name, ...older };
     }
     return null;
   };
-  const entry = (suffix: string): Found | null => {
-    for (const [s, k] of names) {
-      const text = sources.ini[s]?.[k + suffix];
-      if (text !== undefined) return { text, source: `airlock.cfg [${s}] ${k}${suffix}` };
+  const entry = (suffix: Suffix): Found | null => {
+    for (const { section: s, key: k, ...older } of entriesOf(section, key, row, suffix)) {
+      const text = sources.ini[s]?.[k];
+      if (text !== undefined) return { text, source: placeOf(sources, s, k), ...older };
     }
     return null;
   };
   const run = (found: Found | null): Found | null => {
     if (!found) return null;
-    if (!sources.command) throw new Error('can not come from a command in this process');
-    return { text: sources.command(found.text), source: found.source };
+    if (!sources.command) throw new Error(`can not come from a command in this process (${found.source})`);
+    try {
+      return { ...found, text: sources.command(found.text), ofCommand: true };
+    } catch (cause) {
+      if (!(cause instanceof AppError)) throw cause;
+      const text = `[${section}] ${key}: ${cause.message.replace(/\.$/, '')} (from ${found.source}).`;
+      throw new AppError(cause.code, { public: text, remedy: cause.remedy, cause });
+    }
   };
   const secret = (found: Found | null): null => {
     if (found) throw new Error(`asks a secrets backend (${found.source}), and none is configured`);
@@ -61,19 +119,48 @@ function find(section: string, key: string, row: OptionRow<unknown>, sources: Co
   const plain = variable('');
   if (plain || !row.sensitive) return plain ?? entry('');
   return (
-    run(variable('_CMD')) ?? secret(variable('_SECRET')) ?? entry('') ?? run(entry('_cmd')) ?? secret(entry('_secret'))
+    run(variable('_cmd')) ?? secret(variable('_secret')) ?? entry('') ?? run(entry('_cmd')) ?? secret(entry('_secret'))
   );
 }
 
+/** Longest piece of a value in a message. */
+const SHOWN_CHARACTERS = 80;
+
+function shown(text: string, row: OptionRow<unknown>): string {
+  if (row.sensitive) return HIDDEN;
+  return JSON.stringify(text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text);
+}
+
+/** `(value "x" from NAME; allowed: …)`. */
+function about(found: Found, row: OptionRow<unknown>): string {
+  const from = `${found.ofCommand ? 'the command ' : ''}${found.source}`;
+  return `(value ${shown(found.text, row)} from ${from}; allowed: ${row.allowed})`;
+}
+
+/** @throws Error naming value, place and what is allowed · AppError likewise, where a value has an error code of its own */
 function resolveOne(section: string, key: string, row: OptionRow<unknown>, sources: ConfigSources): ResolvedOption {
   const found = find(section, key, row, sources);
-  if (found) return { section, key, row, value: row.parse(sources.expand(found.text)), source: found.source };
-  const value = typeof row.default === 'string' ? sources.expand(row.default) : row.default;
-  return { section, key, row, value, source: 'default' };
+  if (!found) {
+    const value = typeof row.default === 'string' ? sources.expand(row.default) : row.default;
+    return { section, key, row, value, source: 'default', warnings: [] };
+  }
+  const warnings: string[] = [];
+  if (found.formerly !== undefined)
+    warnings.push(`${found.source}: ${found.formerly} is now called [${section}] ${key}.`);
+  const warn = (message: string) => warnings.push(`[${section}] ${key} ${message} ${about(found, row)}.`);
+  try {
+    // What a command prints is the value, whatever characters it holds.
+    const value = row.parse(found.ofCommand ? found.text : sources.expand(found.text), warn);
+    return { section, key, row, value, source: found.source, warnings };
+  } catch (error) {
+    if (!(error instanceof AppError)) throw new Error(`${(error as Error).message} ${about(found, row)}`);
+    const text = `${error.message.replace(/\.$/, '')} ${about(found, row)}.`;
+    throw new AppError(error.code, { public: text, remedy: error.remedy });
+  }
 }
 
 /** Every option of `sections` with value and source, in the tables' order. @throws CONFIG_INVALID naming each wrong one */
-export function resolveAll(sections: Readonly<Record<string, OptionTable>>, sources: ConfigSources): ResolvedOption[] {
+export function resolveAll(sections: Sections, sources: ConfigSources): ResolvedOption[] {
   const resolved: ResolvedOption[] = [];
   const wrong: string[] = [];
   for (const [section, table] of Object.entries(sections)) {
@@ -82,7 +169,6 @@ export function resolveAll(sections: Readonly<Record<string, OptionTable>>, sour
         resolved.push(resolveOne(section, key, row as OptionRow<unknown>, sources));
       } catch (error) {
         if (error instanceof AppError) throw error;
-        // The value itself stays out of the message: it may be a secret.
         wrong.push(`[${section}] ${key} ${(error as Error).message}`);
       }
     }
@@ -90,22 +176,4 @@ export function resolveAll(sections: Readonly<Record<string, OptionTable>>, sour
   if (wrong.length > 0)
     throw new AppError('CONFIG_INVALID', { public: `The configuration is wrong: ${wrong.join('; ')}.` });
   return resolved;
-}
-
-/** Options of a file that no table knows, as `[section] key`; for a warning, since Airflow allows them. */
-export function unknownOptions(sections: Readonly<Record<string, OptionTable>>, ini: IniFile): string[] {
-  const known = new Set<string>();
-  for (const [section, table] of Object.entries(sections)) {
-    for (const [key, row] of Object.entries(table)) {
-      for (const name of [`${section}.${key}`, ...(row.formerly ?? [])]) {
-        known.add(name);
-        if (row.sensitive) known.add(`${name}_cmd`).add(`${name}_secret`);
-      }
-    }
-  }
-  return Object.entries(ini).flatMap(([section, entries]) =>
-    Object.keys(entries)
-      .filter((key) => !known.has(`${section}.${key}`))
-      .map((key) => `[${section}] ${key}`),
-  );
 }

@@ -1,4 +1,5 @@
 import { bool, int, number, text } from './options.ts';
+import { REGULAR_EXPRESSION } from './rules.ts';
 
 export const SCHEDULER_OPTIONS = {
   scheduler_heartbeat_sec: number(5, {
@@ -68,6 +69,7 @@ export const SCHEDULER_OPTIONS = {
   allowed_run_id_pattern: text('^[A-Za-z0-9_.~:+-]+$', {
     readers: ['control'],
     unit: 'regular expression',
+    rule: REGULAR_EXPRESSION,
     advice: 'Run ids that people may choose.',
   }),
 };

@@ -1,8 +1,10 @@
 import { int, list, number, optionalText } from './options.ts';
+import { QUEUE_NAME, VARIABLE_NAME } from './rules.ts';
 
 export const WORKERS_OPTIONS = {
   queues: list(['*'], {
     readers: ['supervisor'],
+    rule: QUEUE_NAME,
     advice: 'Queues that this worker serves; `*` = all.',
   }),
   runner_pool_size: int(2, {
@@ -21,11 +23,13 @@ export const WORKERS_OPTIONS = {
   }),
   command_queues: list([], {
     readers: ['control', 'supervisor'],
+    rule: QUEUE_NAME,
     advice:
       'Queues of `command`; `*` = all but TypeScript tasks. Their tokens are plain bearers: list only what needs it.',
   }),
   command_env: list([], {
     readers: ['supervisor'],
+    rule: VARIABLE_NAME,
     advice: 'Names of environment variables that `command` is given besides the usual ones.',
   }),
   min_heartbeat_interval: number(5, {

@@ -5,7 +5,7 @@ import type { ControlValues } from '@airlock/contract/config/handed';
 import { receiveHandover } from '@airlock/proc/handover';
 import { openDatabase, sql } from '../../../store/src/index.ts';
 
-const handover = await receiveHandover();
+const handover = await receiveHandover('control');
 const values = handover.values as ControlValues;
 const db = openDatabase({
   url: values.database_url,

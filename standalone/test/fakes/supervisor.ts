@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { receiveHandover } from '@airlock/proc/handover';
 
-const handover = await receiveHandover();
+const handover = await receiveHandover('supervisor');
 const stubborn = spawn('/bin/sh', ['-c', 'trap "" TERM INT HUP; while :; do sleep 1; done'], {
   detached: true,
   stdio: 'ignore',

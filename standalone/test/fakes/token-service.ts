@@ -1,7 +1,7 @@
 /** Stands in for token-service: keeps the channel, tells which process it was told to serve. */
 import { receiveHandover } from '@airlock/proc/handover';
 
-const handover = await receiveHandover();
+const handover = await receiveHandover('token-service');
 handover.onMessage((message) => {
   if (message.type === 'peer') console.log(`peer ${message.uid} ${message.pid}`);
 });
