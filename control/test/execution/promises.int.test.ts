@@ -1,123 +1,16 @@
-// The figures of promises L1, L2, L3, L6, L7 and L16. A tenth of the trials, whole with `npm run soak`.
+// The figures of promises L6, L7 and L16; those of L1 to L5 are in replicas.int.test.ts and exchange.int.test.ts.
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import test from 'node:test';
 import { type Db, type Sql, sql } from '@airlock/store';
 import { readConnectionsFor, readVariablesFor } from '@airlock/store/queries/token/named';
 import { getXCom } from '@airlock/store/queries/xcom/read';
 import { scaled } from '../../../tests/kit/seed.ts';
 import { EXECUTION_POLICY } from '../../src/api/execution/policy.ts';
-import { type Answer, newKey, type Send, startExecutionApi, type Try } from './kit.ts';
+import { type Answer, newKey, type Send, startExecutionApi } from './kit.ts';
 
 const END = '2026-07-01T00:00:00Z';
 const beatBody = { hostname: 'worker-1', pid: 4242 };
-const refreshed = (answer: Answer) => answer.headers.get('refreshed-api-token');
 const claimsOf = (token: string) => JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString());
-
-const ends: Record<string, (ti: Try) => [string, string, object]> = {
-  ...Object.fromEntries(
-    ['success', 'failed', 'skipped', 'removed', 'upstream_failed', 'up_for_retry'].map((state) => [
-      state,
-      (ti: Try) => ['PATCH', `/task-instances/${ti.id}/state`, { state, end_date: END }],
-    ]),
-  ),
-  up_for_reschedule: (ti) => [
-    'PATCH',
-    `/task-instances/${ti.id}/state`,
-    { state: 'up_for_reschedule', end_date: END, reschedule_date: END },
-  ],
-  'a dead process': (ti) => [
-    'POST',
-    `/workloads/${ti.id}/exit`,
-    { workload_jti: ti.workload.airlock!.workload_jti, outcome: 'died', exit_code: 1, signal: null, message: '' },
-  ],
-};
-
-test('L1: after the answer that ends a stretch its token is refused by every replica at once', async () => {
-  await using server = await startExecutionApi();
-  const replicas = [undefined, await server.addReplica(), await server.addReplica()];
-  let accepted = 0;
-  for (const [name, end] of Object.entries(ends)) {
-    for (const ti of await server.startMany(scaled(100, 10), { needs: { variables: ['v'] } })) {
-      const read = (base?: string) => server.call('GET', '/variables/v', { key: ti.key, token: ti.token, base });
-      for (const base of replicas) assert.equal((await read(base)).status, 404, 'the control: alive everywhere');
-      const [method, path, json] = end(ti);
-      const ended = await server.call(method, path, {
-        key: ti.key,
-        token: name === 'a dead process' ? ti.worker.tokens.worker! : ti.token,
-        json,
-      });
-      assert.equal(ended.status, 204, ended.text);
-      for (const answer of await Promise.all(replicas.map(read))) if (answer.status !== 403) accepted++;
-    }
-  }
-  assert.equal(accepted, 0);
-});
-
-test('L2: no refusal, health answer or unknown route renews a token that is due', async () => {
-  await using server = await startExecutionApi();
-  const tries = await server.startMany(20, { needs: { variables: ['v'] } });
-  server.advance(250);
-  const requests: Array<(ti: Try) => [string, string, unknown?]> = [
-    () => ['GET', '/health'],
-    () => ['GET', '/health/ping'],
-    () => ['GET', '/no-such-route'],
-    () => ['POST', '/health'],
-    () => ['GET', '/variables/v'],
-    () => ['GET', '/variables/undeclared'],
-    () => ['GET', '/connections/undeclared'],
-    () => ['POST', '/workloads/claim', {}],
-    () => ['PATCH', `/task-instances/${randomUUID()}/state`, {}],
-    (ti) => ['PUT', `/task-instances/${ti.id}/heartbeat`, { hostname: 'other', pid: 1 }],
-    (ti) => ['PUT', `/task-instances/${ti.id}/heartbeat`, {}],
-    (ti) => ['PATCH', `/task-instances/${ti.id}/run`, server.runBody({ pid: 1 })],
-    (ti) => ['PATCH', `/task-instances/${ti.id}/state`, { state: 'deferred', classpath: 'a', next_method: 'b' }],
-    (ti) => ['GET', `/xcoms/${ti.run.dagId}/${ti.run.runId}/other/k`],
-  ];
-  let renewed = 0;
-  let sent = 0;
-  while (sent < scaled(10_000, 1_000)) {
-    const ti = tries[sent % tries.length]!;
-    const batch = requests.map(async (make) => {
-      const [method, path, json] = make(ti);
-      const answer = await server.call(method, path, { key: ti.key, token: ti.token, json });
-      assert.ok(answer.status >= 400 || path.startsWith('/health'), `${method} ${path} ${answer.status}`);
-      if (refreshed(answer) !== null) renewed++;
-    });
-    sent += (await Promise.all(batch)).length;
-  }
-  assert.equal(renewed, 0);
-  const honest = await server.call('PUT', `/task-instances/${tries[0]!.id}/heartbeat`, {
-    key: tries[0]!.key,
-    token: tries[0]!.token,
-    json: beatBody,
-  });
-  assert.notEqual(refreshed(honest), null);
-});
-
-test('L3: of every try at most two tokens are accepted at any instant, one is confirmed, and each reuse is found', async () => {
-  await using server = await startExecutionApi();
-  const tries = await server.startMany(scaled(1_000, 100), { needs: { variables: ['v'] } });
-  const beat = async (ti: Try, token: string) =>
-    await server.call('PUT', `/task-instances/${ti.id}/heartbeat`, { key: ti.key, token, json: beatBody });
-  const each = async (tokenOf: (i: number) => string) => await Promise.all(tries.map((ti, i) => beat(ti, tokenOf(i))));
-  const statuses = (answers: Answer[]) => [...new Set(answers.map((answer) => answer.status))];
-  const old = (i: number) => tries[i]!.token;
-  server.advance(240);
-  const successors = (await each(old)).map(refreshed) as string[];
-  assert.deepEqual((await each(old)).map(refreshed), successors, 'a repeat gives no third token');
-  assert.equal(new Set(successors.map((token) => claimsOf(token).jti)).size, tries.length);
-  assert.deepEqual(statuses(await each((i) => successors[i]!)), [204]);
-  server.advance(29);
-  assert.deepEqual(statuses(await each(old)), [204]);
-  server.advance(2);
-  assert.deepEqual(statuses(await each(old)), [403]);
-  assert.deepEqual(statuses(await each((i) => successors[i]!)), [204]);
-  const found = await server.one<{ n: number }>(
-    sql`SELECT count(*)::integer AS n FROM event_log WHERE event = 'token_reuse_refused'`,
-  );
-  assert.equal(found.n, tries.length);
-});
 
 test('L6: every route meets every identity, and only those of its row pass', async () => {
   await using server = await startExecutionApi();

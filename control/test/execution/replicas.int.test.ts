@@ -1,15 +1,16 @@
-// Promises L1 to L5 on three API servers that are processes of their own, over one database. Each test prints its figure and
+// Promises L1 to L4 on three API servers that are processes of their own, over one database. Each test prints its figure and
 // has a control beside its refusals. A tenth of the trials, whole with `npm run soak`.
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { systemClock } from '@airlock/contract/clock';
+import { openDatabase, sql } from '@airlock/store';
 import { type Replicas, startReplicas } from '../../../tests/kit/replicas.ts';
 import { scaled } from '../../../tests/kit/seed.ts';
 import { createAccount } from '../../src/api/auth/accounts.ts';
 import { releaseTriesOf } from '../../src/runs/index.ts';
 import { createTokenMinter, type TokenMinter } from '../../src/tokens/minter.ts';
-import { createScene, type Scene, type Try } from './scene.ts';
+import { type Answer, createScene, type Scene, type Try } from './scene.ts';
 
 const END = '2026-07-01T00:00:00Z';
 /** The whole trials of `npm run soak` take longer than a test of the part may. */
@@ -161,3 +162,160 @@ test('L1: a token has no power on any replica after the commit that ends its str
   assert.ok(p99 <= 1000);
   assert.ok(Object.keys(ENDS).length >= 10);
 });
+
+const claimsOf = (token: string) => JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString());
+const refreshed = (answer: Answer) => answer.headers.get('refreshed-api-token');
+const beatBody = { hostname: 'worker-1', pid: 4242 };
+const beat = (ti: Try, token: string, base: string) =>
+  scene.call('PUT', `/task-instances/${ti.id}/heartbeat`, { base, key: ti.key, token, json: beatBody });
+
+/** The same token as if it had been issued so long ago: same name, same key, signed by the same service. */
+function aged(ti: Try, token: string, seconds: number): Promise<string> {
+  const { jti, iat, exp } = claimsOf(token);
+  const issuedAtMs = (iat - seconds) * 1000;
+  return minter.mint('execution', { sub: ti.id, jti, ttlSeconds: exp - iat, jkt: ti.key.jkt, issuedAtMs });
+}
+/** Renewal is due from second 240 on. */
+const DUE_SECONDS = 250;
+
+test(
+  'L2: no refusal, failure, health answer or unknown route renews a token that is due, on any replica',
+  LONG,
+  async () => {
+    const tries = await scene.startMany(20, NEEDS);
+    const tokens = await Promise.all(tries.map((ti) => aged(ti, ti.token, DUE_SECONDS)));
+    const requests: Record<string, (ti: Try) => [string, string, unknown?]> = {
+      health: () => ['GET', '/health'],
+      ping: () => ['GET', '/health/ping'],
+      unknown: () => ['GET', '/no-such-route'],
+      'other method': () => ['POST', '/health'],
+      absent: () => ['GET', '/variables/v'],
+      undeclared: () => ['GET', '/variables/undeclared'],
+      'undeclared connection': () => ['GET', '/connections/undeclared'],
+      'of another kind': () => ['POST', '/workloads/claim', {}],
+      'of another try': () => ['PATCH', `/task-instances/${randomUUID()}/state`, {}],
+      elsewhere: (ti) => ['PUT', `/task-instances/${ti.id}/heartbeat`, { hostname: 'other', pid: 1 }],
+      'bad body': (ti) => ['PUT', `/task-instances/${ti.id}/heartbeat`, {}],
+      'other process': (ti) => ['PATCH', `/task-instances/${ti.id}/run`, scene.runBody({ pid: 1 })],
+      'undeclared XCom': (ti) => ['GET', `/xcoms/${ti.run.dagId}/${ti.run.runId}/other/k`],
+      'failure of the server': (ti) => ['GET', `/task-reschedules/${ti.id}/start_date`],
+    };
+    const statuses = new Map<number, number>();
+    let renewed = 0;
+    let sent = 0;
+    const owner = openDatabase({
+      url: cluster.database.ownerUrl,
+      maxConnections: 1,
+      applicationName: 'test',
+      onError() {},
+    });
+    try {
+      // What a failure of the server looks like: a table that it needs is gone.
+      await owner.query(sql`ALTER TABLE task_reschedule RENAME TO task_reschedule_gone`);
+      const total = scaled(10_000, 1_000);
+      for (let round = 0; sent < total; round++) {
+        const i = round % tries.length;
+        const answers = await Promise.all(
+          Object.values(requests).map((make, n) => {
+            const [method, path, json] = make(tries[i]!);
+            const base = bases[(round + n) % bases.length]!;
+            return scene.call(method, path, { base, key: tries[i]!.key, token: tokens[i]!, json });
+          }),
+        );
+        for (const answer of answers) {
+          sent++;
+          statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1);
+          if (refreshed(answer) !== null) renewed++;
+        }
+      }
+    } finally {
+      await owner.query(sql`ALTER TABLE task_reschedule_gone RENAME TO task_reschedule`);
+      await owner.close();
+    }
+    const counted = [...statuses].sort().map(([status, n]) => `${n} × ${status}`);
+    show(`L2: ${sent} requests (${counted.join(', ')}): ${renewed} renewals`);
+    assert.equal(renewed, 0);
+    for (const status of [200, 403, 404, 405, 409, 422, 500])
+      assert.ok(statuses.has(status), `no ${status} among them`);
+    // The controls: the same tokens are renewed by what is authorised, and not when they are young.
+    for (const base of bases) {
+      assert.notEqual(refreshed(await beat(tries[0]!, tokens[0]!, base)), null);
+      assert.equal(refreshed(await beat(tries[1]!, tries[1]!.token, base)), null);
+    }
+  },
+);
+
+test(
+  'L3: renewals on several replicas at once make one successor; what it supersedes is refused everywhere and alarms',
+  LONG,
+  async () => {
+    const tries = await scene.startMany(scaled(1_000, 100), NEEDS);
+    const { db } = cluster.database;
+    const ids = tries.map((ti) => ti.id);
+    const old = await Promise.all(tries.map((ti) => aged(ti, ti.token, DUE_SECONDS)));
+    /** Every try on every replica, all replicas at once. @returns by try, by replica */
+    const everywhere = (tokens: readonly string[]) =>
+      inTurns(tries, (ti, i) => Promise.all(bases.map((base) => beat(ti, tokens[i]!, base))));
+    const statuses = (answers: Answer[][]) => [...new Set(answers.flat().map((answer) => answer.status))];
+    const events = async (event: string) =>
+      (
+        await db.query<{ n: number }>(
+          sql`SELECT count(DISTINCT (run_id, map_index))::integer AS n FROM event_log
+          WHERE event = ${event} AND run_id = ${tries[0]!.run.runId}`,
+        )
+      )[0]!.n;
+
+    const renewals = await everywhere(old);
+    const successors = renewals.map((answers) => {
+      const names = new Set(answers.map(refreshed));
+      assert.equal(names.size, 1, 'three replicas gave several successors');
+      return refreshed(answers[0]!)!;
+    });
+    assert.deepEqual(statuses(await everywhere(successors)), [204]);
+    const youngest = await everywhere(old);
+    assert.deepEqual([statuses(youngest), youngest.flat().filter(refreshed).length], [[204], 0], 'no third token');
+    const confirmed = await db.query<{ n: number }>(
+      sql`SELECT count(*)::integer AS n FROM task_instance WHERE id = ANY(${ids}::uuid[]) AND execution_confirmed
+      AND execution_jti_next IS NULL AND execution_jti_prev IS NOT NULL`,
+    );
+
+    const passSeconds = (seconds: number) =>
+      db.query(
+        sql`UPDATE task_instance SET execution_overlap_until = execution_overlap_until - make_interval(secs => ${seconds})
+        WHERE id = ANY(${ids}::uuid[])`,
+      );
+    await passSeconds(31);
+    assert.deepEqual(statuses(await everywhere(old)), [403]);
+    const refused = await events('token_reuse_refused');
+    assert.deepEqual(statuses(await everywhere(successors)), [204], 'the control: the successor works');
+    await passSeconds(60);
+    assert.deepEqual(statuses(await everywhere(old)), [403]);
+    const ended = await events('token_family_ended');
+    assert.deepEqual(statuses(await everywhere(successors)), [403], 'after the alarm none is left');
+    show(
+      `L3: ${tries.length} tries renewed on 3 replicas at once: ${new Set(successors).size} successors, ${confirmed[0]!.n} confirmed, ` +
+        `at most 2 accepted; ${refused} reuses found, ${ended} alarms`,
+    );
+    assert.deepEqual([confirmed[0]!.n, refused, ended], [tries.length, tries.length, tries.length]);
+  },
+);
+
+test('L4: an execution token lives 300 s, and no longer than its try may', async () => {
+  const lifetimes = await Promise.all(
+    [{}, { executionTimeoutSeconds: 60 }].map(async (task) => {
+      const { exp, iat } = claimsOf((await scene.startTry({ ...NEEDS, ...task })).token);
+      return exp - iat;
+    }),
+  );
+  show(`L4: ${lifetimes[0]} s; ${lifetimes[1]} s for a time limit of 60 s`);
+  assert.deepEqual(lifetimes, [300, 180]);
+});
+
+/** Some at a time, in order. */
+async function inTurns<T, R>(items: readonly T[], work: (item: T, i: number) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (let i = 0; i < items.length; i += 25) {
+    results.push(...(await Promise.all(items.slice(i, i + 25).map((item, n) => work(item, i + n)))));
+  }
+  return results;
+}

@@ -25,10 +25,15 @@ export function callerKey(call: Call): CallerKey {
   return { id: call.identity.claims.sub, jti: call.identity.claims.jti, nowIso: call.nowIso };
 }
 
-/** The token has entered the last fifth of its life, at least 30 s, and has not expired. */
+/**
+ * The token has entered the last fifth of its life, or the last 30 s of it, as on the wire; but never more than its last
+ * third, so that the predecessor of a short-lived token is dead, leeway included, before the next successor is made.
+ * An expired token is never renewed. @see execution API 2.6; promise L3
+ */
 export function refreshDue(claims: { readonly iat: number; readonly exp: number }, nowMs: number): boolean {
   const left = claims.exp - nowMs / 1000;
-  return left > 0 && left <= Math.max(Math.floor((claims.exp - claims.iat) / 5), 30);
+  const life = claims.exp - claims.iat;
+  return left > 0 && left <= Math.min(Math.max(Math.floor(life / 5), 30), Math.floor(life / 3));
 }
 
 /** @returns the name of a successor when this call may renew its token, else null. */
