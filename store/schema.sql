@@ -149,6 +149,8 @@ CREATE TABLE dag_run (
   partition_key text,
   partition_date timestamp with time zone,
   backfill_id bigint,
+  trigger_try uuid,
+  clear_try uuid,
   CONSTRAINT dag_run_pkey PRIMARY KEY (id),
   CONSTRAINT dag_run_created_version_id_fkey FOREIGN KEY (created_version_id) REFERENCES dag_version(id),
   CONSTRAINT dag_run_dag_id_fkey FOREIGN KEY (dag_id) REFERENCES dag(dag_id) ON DELETE CASCADE,

@@ -33,6 +33,7 @@ export function checkRunId(runId: string, type: DagRunType, rules: RunIdRules): 
     refuse(`The run_id provided '${runId}' does not match regex pattern '${rules.pattern}' or '${GENERATED_PATTERN}'`);
   }
   if (runId.length > 250) refuse(`The run_id provided '${runId.slice(0, 50)}…' is longer than 250 characters`);
-  const reserved = DAG_RUN_TYPES.find((other) => other !== type && runId.startsWith(`${other}__`));
+  // `manual__` is what older clients call the runs that an operator triggers.
+  const reserved = DAG_RUN_TYPES.find((other) => ![type, 'manual'].includes(other) && runId.startsWith(`${other}__`));
   if (reserved) refuse(`A ${type} DAG run cannot use ID '${runId}' since it is reserved for ${reserved} runs`);
 }

@@ -21,10 +21,14 @@ export type CreateRunOptions = {
   /** `rest_api`, `ui`, `cli`, `operator`, `timetable`, … */
   readonly triggeredBy: string;
   readonly triggeringUserName: string | null;
+  /** The try whose task asks for it. */
+  readonly triggeredByTry?: string | null;
   /** RFC 3339, or null: a run without identity on the schedule. */
   readonly logicalDate: string | null;
   /** Both or neither; ignored without a logical date; absent = inferred by the timetable. */
   readonly dataInterval?: { readonly start: string; readonly end: string } | null;
+  /** Instant for which an absent interval is inferred; absent = the logical date. */
+  readonly intervalAt?: string;
   /** Earliest start; absent or null = now. */
   readonly runAfter?: string | null;
   readonly conf?: Readonly<Record<string, unknown>> | null;
@@ -87,6 +91,7 @@ export async function createDagRun(tx: Db, options: CreateRunOptions): Promise<C
     runType,
     triggeredBy: options.triggeredBy,
     triggeringUserName: options.triggeringUserName,
+    triggerTry: options.triggeredByTry ?? null,
     logicalDate: options.logicalDate,
     intervalStart: interval?.start ?? null,
     intervalEnd: interval?.end ?? null,
@@ -124,10 +129,11 @@ function checkGivenRunId(runId: string, type: DagRunType, rules: RunIdRules): vo
 function intervalOf(model: DagModel, options: CreateRunOptions): { start: string; end: string } | null {
   if (options.logicalDate === null) return null;
   if (options.dataInterval) return options.dataInterval;
-  // A zero-width interval at the logical date keeps its microseconds, which epoch milliseconds would lose.
-  const ms = Date.parse(options.logicalDate);
+  // A zero-width interval keeps the microseconds, which epoch milliseconds would lose.
+  const from = options.intervalAt ?? options.logicalDate;
+  const ms = Date.parse(from);
   const { startMs, endMs } = model.timetable.manualInterval(ms);
-  const iso = (at: number) => (at === ms ? options.logicalDate! : instantIso(at));
+  const iso = (at: number) => (at === ms ? from : instantIso(at));
   return { start: iso(startMs), end: iso(endMs) };
 }
 

@@ -69,6 +69,7 @@ async function createScheduledRun(tx: Db, dag: DueDag, model: DagModel, nowIso: 
     runType: 'scheduled',
     triggeredBy: 'timetable',
     triggeringUserName: null,
+    triggerTry: null,
     logicalDate: dag.next_logical_date,
     intervalStart: dag.next_interval_start,
     intervalEnd: dag.next_interval_end,

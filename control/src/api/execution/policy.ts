@@ -66,6 +66,11 @@ export const EXECUTION_POLICY: Readonly<Record<string, ExecutionPolicyRow>> = {
   'GET /dag-runs/:dag_id/previous': { ...shared('run', 5), servedIn: { since: '2025-08-10', until: '2025-11-05' } },
   'GET /dag-runs/:dag_id/:run_id': { ...shared('run', 2), servedIn: { since: '2026-04-06' } },
   'GET /dag-runs/:dag_id/:run_id/state': shared('run', 2),
+  'POST /dag-runs/:dag_id/:run_id': {
+    ...shared('dag', 50),
+    body: { type: 'json', maxBytes: 4 * MIB, maxKeys: 100_000 },
+  },
+  'POST /dag-runs/:dag_id/:run_id/clear': shared('dag', 50),
   'GET /dags/:dag_id': { ...shared('dag', 2), servedIn: { since: '2026-04-06' } },
 
   'GET /xcoms/:dag_id/:run_id/:task_id/*': shared('xcom', 2),

@@ -5,6 +5,7 @@ import type { FastifyRequest } from 'fastify';
 import type { Answer, ExecutionContext, Handler } from './context.ts';
 import { bundles, listing, report } from './handlers/bundles.ts';
 import * as dagRuns from './handlers/dag-runs.ts';
+import { clearRun, triggerRun } from './handlers/dag-runs-write.ts';
 import { getDag } from './handlers/dags.ts';
 import { health, ping } from './handlers/health.ts';
 import { heartbeat } from './handlers/heartbeat.ts';
@@ -49,6 +50,8 @@ export const EXECUTION_ROUTES: Readonly<Record<string, Route>> = {
   'GET /dag-runs/:dag_id/previous': withToken(dagRuns.previousRunOfDag),
   'GET /dag-runs/:dag_id/:run_id': withToken(dagRuns.getRun),
   'GET /dag-runs/:dag_id/:run_id/state': withToken(dagRuns.getRunState),
+  'POST /dag-runs/:dag_id/:run_id': withToken(triggerRun),
+  'POST /dag-runs/:dag_id/:run_id/clear': withToken(clearRun),
   'GET /dags/:dag_id': withToken(getDag),
 
   'GET /xcoms/:dag_id/:run_id/:task_id/*': withToken(xcoms.get),

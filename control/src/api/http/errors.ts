@@ -33,7 +33,7 @@ export function errorId(random: () => number = Math.random): string {
 }
 
 /** Airflow's body for what the database refused; reveals no statement. */
-function databaseBody(reason: string, id: string): unknown {
+function databaseBody(reason: string, id: string): { readonly detail: unknown } {
   return {
     detail: {
       reason,
@@ -42,6 +42,18 @@ function databaseBody(reason: string, id: string): unknown {
       message: `Serious error when handling your request. Check logs for more details - you will find it in api server when you look for ID ${id}`,
     },
   };
+}
+
+/** Airflow's answer when a unique key is taken. @param text what our own log and remedy readers see */
+export function uniqueViolation(text: string, cause?: unknown): AppError {
+  const id = errorId();
+  return new AppError('CONFLICT', {
+    public: text,
+    remedy: 'Choose another name, or change what is there.',
+    internal: { errorId: id },
+    cause,
+    detail: databaseBody('Unique constraint violation', id).detail,
+  });
 }
 
 export type Mapped = {

@@ -10,11 +10,11 @@ import {
   updateConnection,
 } from '@airlock/store/queries/connection/write';
 import { CONNECTION_ORDER, listConnections } from '@airlock/store/queries/rest-connection/list';
+import { uniqueViolation } from '../http/errors.ts';
 import { parseBody, parseQuery, wireIssue } from '../http/validation.ts';
 import { wire } from '../http/wire.ts';
 import { openConnection, secretOwner } from '../secrets/stored.ts';
 import { bulkBody, runBulk } from './bulk.ts';
-import { uniqueConflict } from './conflict.ts';
 import { fieldsToUpdate, maskQuery, pageOf, pageQuery, patterns, sortKeys } from './list-query.ts';
 import { HIDDEN } from './mask.ts';
 import { parseKeepingNumbers, pythonJson } from './python-json.ts';
@@ -186,7 +186,7 @@ async function create(context: RestContext): Promise<unknown> {
 /** @throws CONFLICT */
 async function insert(tx: Db, deps: RestDeps, body: ConnectionBody): Promise<ConnectionRow> {
   const row = await insertConnection(tx, sealed(deps, fromBody(body)));
-  if (!row) throw uniqueConflict(`A connection named ${body.connection_id} exists already.`);
+  if (!row) throw uniqueViolation(`A connection named ${body.connection_id} exists already.`);
   return row;
 }
 

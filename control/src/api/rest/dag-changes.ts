@@ -4,7 +4,7 @@ import { addFavorite, removeFavorite } from '@airlock/store/queries/rest-dag/fav
 import { dagExists } from '@airlock/store/queries/rest-dag/list';
 import { findFileByToken, forgetParse } from '@airlock/store/queries/rest-dag/reparse';
 import { deleteDag } from '../../runs/index.ts';
-import { uniqueConflict } from './conflict.ts';
+import { uniqueViolation } from '../http/errors.ts';
 import { DIGEST_BYTES } from './dag-answer.ts';
 import type { RestContext, RestRoute } from './route.ts';
 
@@ -41,7 +41,7 @@ async function reparse(context: RestContext): Promise<null> {
   const mayWrite = file && context.may({ resource: 'dag', method: 'PUT', item: null, team: file.team });
   if (!file || !mayWrite) throw new AppError('NOT_FOUND', { public: 'File not found' });
   await context.mutate('reparse_dag_file', {}, async (tx) => {
-    if (!(await forgetParse(tx, file))) throw uniqueConflict('This file is going to be parsed anyway.');
+    if (!(await forgetParse(tx, file))) throw uniqueViolation('This file is going to be parsed anyway.');
   });
   return null;
 }

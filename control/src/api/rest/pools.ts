@@ -5,10 +5,10 @@ import { type Db, notify } from '@airlock/store';
 import { getPool, type PoolRow } from '@airlock/store/queries/pool/get';
 import { deletePool, insertPool, type PoolValues, updatePool } from '@airlock/store/queries/pool/write';
 import { listPools, POOL_ORDER } from '@airlock/store/queries/rest-pool/list';
+import { uniqueViolation } from '../http/errors.ts';
 import { check, parseBody, parseQuery } from '../http/validation.ts';
 import { wire } from '../http/wire.ts';
 import { bulkBody, runBulk } from './bulk.ts';
-import { uniqueConflict } from './conflict.ts';
 import { fieldsToUpdate, maskQuery, pageOf, pageQuery, patterns, sortKeys } from './list-query.ts';
 import type { RestContext, RestRoute } from './route.ts';
 import { teamName } from './team.ts';
@@ -101,7 +101,7 @@ function fromBody(body: PoolBody): PoolValues {
 async function create(context: RestContext): Promise<unknown> {
   const body = parseBody(poolBody, context.request);
   return context.mutate('post_pool', {}, async (tx) => {
-    if (!(await insertPool(tx, fromBody(body)))) throw uniqueConflict(`A pool named ${body.name} exists already.`);
+    if (!(await insertPool(tx, fromBody(body)))) throw uniqueViolation(`A pool named ${body.name} exists already.`);
     return answer(await reload(tx, body.name));
   });
 }
@@ -183,7 +183,7 @@ async function bulk(context: RestContext): Promise<unknown> {
       },
       create: async (entity) => {
         if (!(await insertPool(tx, fromBody(entity))))
-          throw uniqueConflict(`A pool named ${entity.name} exists already.`);
+          throw uniqueViolation(`A pool named ${entity.name} exists already.`);
       },
       overwrite: (entity) => rewrite(entity, []),
       update: rewrite,

@@ -9,10 +9,10 @@ import { insertTaskInstances } from '@airlock/store/queries/task-instance/insert
 import type { DagModel, TaskModel } from '../../domain/dag-model.ts';
 import { clearTaskInstances, createDagRun, deleteDagRun, setDagRunState } from '../../runs/index.ts';
 import { initialTaskInstances } from '../../runs/new-task-instances.ts';
+import { uniqueViolation } from '../http/errors.ts';
 import { wireInstant } from '../http/instant.ts';
 import { parseBody, parseQuery, wireIssue } from '../http/validation.ts';
 import { wire } from '../http/wire.ts';
-import { uniqueConflict } from './conflict.ts';
 import { fieldsToUpdate, maskQuery } from './list-query.ts';
 import { modelOf } from './models.ts';
 import type { RestContext, RestRoute } from './route.ts';
@@ -70,7 +70,7 @@ async function trigger(context: RestContext): Promise<unknown> {
         });
         return await freshRunAnswer(tx, dagId, run.runId);
       } catch (error) {
-        throw error instanceof AppError && error.code === 'CONFLICT' ? uniqueConflict(error.message, error) : error;
+        throw error instanceof AppError && error.code === 'CONFLICT' ? uniqueViolation(error.message, error) : error;
       }
     },
   );

@@ -7,6 +7,8 @@ export type NewDagRun = {
   readonly runType: string;
   readonly triggeredBy: string;
   readonly triggeringUserName: string | null;
+  /** The try that made it; null = no task did. */
+  readonly triggerTry: string | null;
   readonly logicalDate: string | null;
   readonly intervalStart: string | null;
   readonly intervalEnd: string | null;
@@ -27,11 +29,11 @@ export type NewDagRun = {
  */
 export async function insertDagRun(db: Db, run: NewDagRun): Promise<number | null> {
   const rows = await db.query<{ id: number }>(
-    sql`INSERT INTO dag_run (dag_id, run_id, team, state, run_type, triggered_by, triggering_user_name, logical_date,
+    sql`INSERT INTO dag_run (dag_id, run_id, team, state, run_type, triggered_by, triggering_user_name, trigger_try, logical_date,
         data_interval_start, data_interval_end, run_after, queued_at, updated_at, conf, note, note_user,
         created_version_id, bundle_version, partition_key, partition_date)
       VALUES (${run.dagId}, ${run.runId}, ${run.team}, 'queued', ${run.runType}, ${run.triggeredBy},
-        ${run.triggeringUserName}, ${run.logicalDate}::timestamptz, ${run.intervalStart}::timestamptz,
+        ${run.triggeringUserName}, ${run.triggerTry}::uuid, ${run.logicalDate}::timestamptz, ${run.intervalStart}::timestamptz,
         ${run.intervalEnd}::timestamptz, ${run.runAfter}::timestamptz, ${run.nowIso}::timestamptz,
         ${run.nowIso}::timestamptz, ${JSON.stringify(run.conf)}::json, ${run.note}, ${run.noteUser},
         ${run.createdVersionId}::uuid, ${run.bundleVersion}, ${run.partitionKey}, ${run.partitionDate}::timestamptz)

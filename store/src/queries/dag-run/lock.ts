@@ -8,6 +8,8 @@ export type LockedRun = {
   readonly state: string;
   readonly run_type: string;
   readonly logical_date: string | null;
+  /** The try that cleared it last; null = none did, or a user did since. */
+  readonly clear_try: string | null;
   readonly created_version_id: string | null;
   readonly current_version_id: string | null;
 };
@@ -18,7 +20,7 @@ export type LockedRun = {
  */
 export async function lockRun(db: Db, dagId: string, runId: string): Promise<LockedRun | null> {
   const rows = await db.query<LockedRun>(
-    sql`SELECT r.id, r.dag_id, r.run_id, r.team, r.state, r.run_type, r.logical_date, r.created_version_id,
+    sql`SELECT r.id, r.dag_id, r.run_id, r.team, r.state, r.run_type, r.logical_date, r.clear_try, r.created_version_id,
         (SELECT d.current_version_id FROM dag d WHERE d.dag_id = r.dag_id) AS current_version_id
       FROM dag_run r WHERE r.dag_id = ${dagId} AND r.run_id = ${runId} FOR NO KEY UPDATE OF r`,
     'run_lock',
@@ -29,7 +31,7 @@ export async function lockRun(db: Db, dagId: string, runId: string): Promise<Loc
 /** The same for several, in the order of their ids. Runs that are gone are not in the answer. */
 export async function lockRunsById(db: Db, ids: readonly number[]): Promise<LockedRun[]> {
   return db.query<LockedRun>(
-    sql`SELECT r.id, r.dag_id, r.run_id, r.team, r.state, r.run_type, r.logical_date, r.created_version_id,
+    sql`SELECT r.id, r.dag_id, r.run_id, r.team, r.state, r.run_type, r.logical_date, r.clear_try, r.created_version_id,
         (SELECT d.current_version_id FROM dag d WHERE d.dag_id = r.dag_id) AS current_version_id
       FROM dag_run r WHERE r.id = ANY(${ids}::bigint[]) ORDER BY r.id FOR NO KEY UPDATE OF r`,
     'run_lock_ids',

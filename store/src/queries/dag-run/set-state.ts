@@ -27,7 +27,7 @@ export async function resetClearedRuns(
   o: { ids: readonly number[]; versionId: string | null; bundleVersion: string | null; nowIso: string },
 ): Promise<void> {
   await db.query(
-    sql`UPDATE dag_run SET clear_number = clear_number + 1, queued_at = ${o.nowIso}::timestamptz,
+    sql`UPDATE dag_run SET clear_number = clear_number + 1, clear_try = NULL, queued_at = ${o.nowIso}::timestamptz,
         start_date = CASE WHEN state IN ('success', 'failed') THEN NULL ELSE start_date END,
         end_date = CASE WHEN state IN ('success', 'failed') THEN NULL ELSE end_date END,
         last_scheduling_decision = CASE WHEN state IN ('success', 'failed') THEN NULL ELSE last_scheduling_decision END,
