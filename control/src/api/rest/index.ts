@@ -15,6 +15,7 @@ import { runChangeRoutes } from './run-changes.ts';
 import { runRoutes } from './runs.ts';
 import { sessionRoutes } from './session.ts';
 import { taskChangeRoutes } from './task-changes.ts';
+import { taskFactRoutes } from './task-facts.ts';
 import { taskRoutes } from './tasks.ts';
 import { variableRoutes } from './variables.ts';
 import { xcomRoutes } from './xcoms.ts';
@@ -30,6 +31,7 @@ export const REST_ROUTES: readonly RestRoute[] = [
   ...runChangeRoutes,
   ...taskRoutes,
   ...taskChangeRoutes,
+  ...taskFactRoutes,
   ...logRoutes,
   ...xcomRoutes,
   ...variableRoutes,

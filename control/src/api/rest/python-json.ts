@@ -18,6 +18,15 @@ export function parseKeepingNumbers(text: string): unknown {
   } as (this: unknown, key: string, value: unknown) => unknown);
 }
 
+/**
+ * One member of a JSON body with its numbers as they were sent. @param parsed the member as it was parsed, which is given
+ * back where nothing could have been lost
+ */
+export function exactMember(bodyText: string | null, name: string, parsed: unknown): unknown {
+  if (typeof parsed === 'string' || bodyText === null) return parsed;
+  return (parseKeepingNumbers(bodyText) as Record<string, unknown>)[name] ?? null;
+}
+
 /** `1000.0`, `1e+16`, `1e-05`: the shortest digits, exponents from 1e16 and below 1e-4. */
 function floatRepr(value: number): string {
   if (Number.isNaN(value)) return 'NaN';

@@ -82,3 +82,16 @@ export function taskNotFound(key: Omit<TaskInstanceKey, 'mapIndex'>, mapIndex?: 
       : `The Mapped Task Instance with ${where}, task_id: \`${taskId}\`, and map_index: \`${mapIndex}\` was not found`;
   return new AppError('NOT_FOUND', { public: text });
 }
+
+/** The same text as the reference words it where an index counts. */
+export function indexedNotFound(key: Omit<TaskInstanceKey, 'mapIndex'>, mapIndex: number | undefined): string {
+  const { dagId, runId, taskId } = key;
+  const shown = mapIndex === undefined ? 'None' : String(mapIndex);
+  return `The Task Instance with dag_id: \`${dagId}\`, run_id: \`${runId}\`, task_id: \`${taskId}\` and map_index: \`${shown}\` was not found`;
+}
+
+/** Its `detail` is a list of one text: the reference's slip, which clients know. @param mapIndex undefined = any */
+export function listedNotFound(key: Omit<TaskInstanceKey, 'mapIndex'>, mapIndex: number | undefined): AppError {
+  const text = indexedNotFound(key, mapIndex);
+  return new AppError('NOT_FOUND', { public: text, detail: [text] });
+}

@@ -1,7 +1,8 @@
 /** Task instances: clear, set a state or a note. @see rest-api 5.3, 5.4 */
 import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
-import type { Db } from '@airlock/store';
+import { type Db, notify } from '@airlock/store';
+import { lockRun } from '@airlock/store/queries/dag-run/lock';
 import { getDagRow } from '@airlock/store/queries/rest-dag/list';
 import { type RunSelector, selectRuns } from '@airlock/store/queries/rest-run/select';
 import {
@@ -11,6 +12,7 @@ import {
   setTaskNote,
   type TaskInstanceRow,
 } from '@airlock/store/queries/rest-task/list';
+import { removeTaskInstance } from '@airlock/store/queries/rest-task/remove';
 import type { TaskSelector } from '../../runs/clear.ts';
 import { clearTaskInstances, setTaskInstanceState } from '../../runs/index.ts';
 import { wireInstant } from '../http/instant.ts';
@@ -22,7 +24,7 @@ import { modelOf } from './models.ts';
 import type { RestContext, RestRoute } from './route.ts';
 import { loadRun } from './run-answer.ts';
 import { runsOnLatest } from './run-changes.ts';
-import { taskAnswers } from './task-answer.ts';
+import { indexedNotFound, listedNotFound, taskAnswers } from './task-answer.ts';
 import { keyOf, pathMapIndex } from './tasks.ts';
 
 const NOTE_MAX = 1000;
@@ -167,11 +169,7 @@ async function addressed(context: RestContext, mapIndex: number | undefined): Pr
     const row = await getTaskInstanceRow(db, { dagId, runId, taskId, mapIndex: index });
     if (row) rows.push(row);
   }
-  if (rows.length === 0) {
-    const shown = mapIndex === undefined ? 'None' : String(mapIndex);
-    const text = `The Task Instance with dag_id: \`${dagId}\`, run_id: \`${runId}\`, task_id: \`${taskId}\` and map_index: \`${shown}\` was not found`;
-    throw new AppError('NOT_FOUND', { public: text, detail: [text] });
-  }
+  if (rows.length === 0) throw listedNotFound({ dagId, runId, taskId }, mapIndex);
   return rows;
 }
 
@@ -255,6 +253,20 @@ const preview = (fromPath: boolean) => async (context: RestContext) => {
   return { task_instances: await taskAnswers(db, found), total_entries: found.length };
 };
 
+const removeQuery = z.object({ map_index: one(wire.int()).default(-1) });
+
+async function remove(context: RestContext): Promise<null> {
+  const key = keyOf(context, parseQuery(removeQuery, context.request).map_index);
+  await context.mutate('delete_task_instance', key, async (tx) => {
+    const run = await lockRun(tx, key.dagId, key.runId);
+    if (!run || !(await removeTaskInstance(tx, run.id, key))) {
+      throw new AppError('NOT_FOUND', { public: indexedNotFound(key, key.mapIndex) });
+    }
+    await notify(tx, { kind: 'run', dagRunId: run.id });
+  });
+  return null;
+}
+
 const TI = '/dags/:dag_id/dagRuns/:dag_run_id/taskInstances';
 const event = 'patch_task_instance';
 export const taskChangeRoutes: RestRoute[] = [
@@ -265,6 +277,7 @@ export const taskChangeRoutes: RestRoute[] = [
     event: 'post_clear_task_instances',
   },
   { method: 'PATCH', path: `${TI}/:task_id`, handle: patch(false), event },
+  { method: 'DELETE', path: `${TI}/:task_id`, handle: remove, event: 'delete_task_instance' },
   { method: 'PATCH', path: `${TI}/:task_id/:map_index`, handle: patch(true), event },
   { method: 'PATCH', path: `${TI}/:task_id/dry_run`, handle: preview(false), event },
   { method: 'PATCH', path: `${TI}/:task_id/:map_index/dry_run`, handle: preview(true), event },

@@ -11,7 +11,7 @@ import { openVariable, secretOwner } from '../secrets/stored.ts';
 import { bulkBody, runBulk } from './bulk.ts';
 import { fieldsToUpdate, maskQuery, pageOf, pageQuery, patterns, sortKeys } from './list-query.ts';
 import { HIDDEN } from './mask.ts';
-import { parseKeepingNumbers, pythonJson } from './python-json.ts';
+import { exactMember, parseKeepingNumbers, pythonJson } from './python-json.ts';
 import type { RestContext, RestDeps, RestRoute } from './route.ts';
 import { teamName } from './team.ts';
 
@@ -60,8 +60,7 @@ function notFound(key: string): AppError {
 
 /** The body's value with numbers as they were sent, where it is not a text. */
 function exactValue(context: RestContext, body: VariableBody): unknown {
-  if (typeof body.value === 'string' || context.request.bodyText === null) return body.value;
-  return (parseKeepingNumbers(context.request.bodyText) as { value?: unknown }).value ?? null;
+  return exactMember(context.request.bodyText, 'value', body.value);
 }
 
 async function list(context: RestContext): Promise<unknown> {

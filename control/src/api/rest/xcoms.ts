@@ -1,14 +1,23 @@
-/** XComs, read only here. Values are JSON and stay JSON: nothing turns data into classes. @see rest-api 4.5, 5.11 */
+/** XComs. Values are JSON and stay JSON: nothing turns data into classes. @see rest-api 4.5, 5.11 */
 import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
+import type { Db } from '@airlock/store';
+import { getRunRow } from '@airlock/store/queries/rest-run/list';
 import { getXCom, listXComs, XCOM_ORDER, type XComRow } from '@airlock/store/queries/rest-xcom/read';
+import { insertXCom, removeXCom, updateXCom, type XComPlace } from '@airlock/store/queries/rest-xcom/write';
 import { wireInstant } from '../http/instant.ts';
-import { parseQuery } from '../http/validation.ts';
+import { XCOM_BODY_LIMIT_BYTES } from '../http/server.ts';
+import { parseBody, parseQuery } from '../http/validation.ts';
 import { many, one, wire } from '../http/wire.ts';
+import type { AuditTarget } from './audit.ts';
+import { loadModelOf } from './dags.ts';
 import { instantRange, optionalOne, pageOf, pageQuery, patterns, rangeOf, sortKeys } from './list-query.ts';
-import { parseKeepingNumbers, pythonRepr } from './python-json.ts';
+import { modelOf } from './models.ts';
+import { exactMember, parseKeepingNumbers, pythonJson, pythonRepr } from './python-json.ts';
 import type { RestContext, RestRoute } from './route.ts';
 import { rawJson } from './run-answer.ts';
+import { taskNotFound } from './task-answer.ts';
+import { parsedText, xcomValue } from './xcom-value.ts';
 
 function answer(row: XComRow): Record<string, unknown> {
   return {
@@ -87,28 +96,26 @@ function describe(value: unknown): unknown {
   return `${name}@version=${String(version ?? 0)}(${shown})`;
 }
 
-async function get(context: RestContext): Promise<unknown> {
-  const query = parseQuery(getQuery, context.request);
-  const key = context.param('*');
-  const row = await getXCom(context.deps.db, {
+function placeOf(context: RestContext, key: string, mapIndex: number): XComPlace {
+  return {
     dagId: context.param('dag_id'),
     runId: context.param('dag_run_id'),
     taskId: context.param('task_id'),
-    mapIndex: query.map_index,
+    mapIndex,
     key,
-  });
+  };
+}
+
+async function get(context: RestContext): Promise<unknown> {
+  const query = parseQuery(getQuery, context.request);
+  const key = context.param('*');
+  const row = await getXCom(context.deps.db, placeOf(context, key, query.map_index));
   if (!row) throw new AppError('NOT_FOUND', { public: `XCom entry with key: \`${key}\` not found` });
   const stored = row.value ?? 'null';
   let value: unknown = rawJson(stored);
   if (query.deserialize) {
-    if (typeof JSON.parse(stored) === 'string') {
-      try {
-        value = JSON.parse(JSON.parse(stored) as string);
-      } catch {
-        value = JSON.parse(stored);
-      }
-    }
-    value = describe(value);
+    const own: unknown = JSON.parse(stored);
+    value = describe(typeof own === 'string' ? parsedText(own) : value);
   }
   if (query.stringify && value !== null) {
     const exact = query.deserialize ? value : parseKeepingNumbers(stored);
@@ -117,8 +124,86 @@ async function get(context: RestContext): Promise<unknown> {
   return { ...answer(row), value };
 }
 
+const mapIndex = wire.int({ ge: -1 }).default(-1);
+const createBody = z.strictObject({ key: wire.text({ min: 1, max: 512 }), value: xcomValue, map_index: mapIndex });
+const updateBody = z.strictObject({ value: xcomValue, map_index: mapIndex });
+
+/** The value that was stored, as an answer. */
+async function stored(tx: Db, place: XComPlace): Promise<Record<string, unknown>> {
+  const row = (await getXCom(tx, place))!;
+  return { ...answer(row), value: rawJson(row.value ?? 'null') };
+}
+
+function absent(key: string): AppError {
+  return new AppError('NOT_FOUND', {
+    public: `The XCom with key: \`${key}\` with mentioned task instance doesn't exist.`,
+  });
+}
+
+/** What the body calls its value, as JSON text with the digits that were sent. */
+function valueJson(context: RestContext, value: unknown): string {
+  return pythonJson(exactMember(context.request.bodyText, 'value', value));
+}
+
+async function create(context: RestContext): Promise<unknown> {
+  const body = parseBody(createBody, context.request);
+  const place = placeOf(context, body.key, body.map_index);
+  const { db } = context.deps;
+  const run = await getRunRow(db, place.dagId, place.runId);
+  const model = run ? await modelOf(db, run.version_ids.at(-1) ?? null) : await loadModelOf(context, place.dagId);
+  if (!model?.tasks.has(place.taskId)) {
+    throw new AppError('NOT_FOUND', {
+      public: `Task with ID: \`${place.taskId}\` not found in dag: \`${place.dagId}\``,
+    });
+  }
+  if (!run) {
+    throw new AppError('NOT_FOUND', {
+      public: `Dag Run with ID: \`${place.runId}\` not found for dag: \`${place.dagId}\``,
+    });
+  }
+  return context.mutate('create_xcom_entry', targetOf(place), async (tx) => {
+    if (await getXCom(tx, place)) {
+      throw new AppError('CONFLICT', {
+        public: `The XCom with key: \`${place.key}\` with mentioned task instance already exists.`,
+      });
+    }
+    if (!(await insertXCom(tx, place, valueJson(context, body.value), context.nowIso))) {
+      throw taskNotFound(place, place.mapIndex === -1 ? undefined : place.mapIndex);
+    }
+    return stored(tx, place);
+  });
+}
+
+async function update(context: RestContext): Promise<unknown> {
+  const body = parseBody(updateBody, context.request);
+  const place = placeOf(context, context.param('*'), body.map_index);
+  return context.mutate('update_xcom_entry', targetOf(place), async (tx) => {
+    if (!(await updateXCom(tx, place, valueJson(context, body.value), context.nowIso))) throw absent(place.key);
+    return stored(tx, place);
+  });
+}
+
+const removeQuery = z.object({ map_index: one(wire.int({ ge: -1 })).default(-1) });
+
+async function remove(context: RestContext): Promise<void> {
+  const query = parseQuery(removeQuery, context.request);
+  const place = placeOf(context, context.param('*'), query.map_index);
+  await context.mutate('delete_xcom_entry', targetOf(place), async (tx) => {
+    if (!(await removeXCom(tx, place))) throw absent(place.key);
+  });
+}
+
+function targetOf({ dagId, runId, taskId, mapIndex: index }: XComPlace): AuditTarget {
+  return { dagId, runId, taskId, mapIndex: index };
+}
+
+// A value may be anything that a task computes, a secret too: the audit log keeps what was changed, not into what.
+const write = { audit: { hide: ['value'] }, bodyLimit: XCOM_BODY_LIMIT_BYTES };
 const X = '/dags/:dag_id/dagRuns/:dag_run_id/taskInstances/:task_id/xcomEntries';
 export const xcomRoutes: RestRoute[] = [
   { method: 'GET', path: X, handle: list },
+  { method: 'POST', path: X, handle: create, status: 201, event: 'create_xcom_entry', ...write },
   { method: 'GET', path: `${X}/*`, handle: get },
+  { method: 'PATCH', path: `${X}/*`, handle: update, event: 'update_xcom_entry', ...write },
+  { method: 'DELETE', path: `${X}/*`, handle: remove, status: 204, event: 'delete_xcom_entry' },
 ];

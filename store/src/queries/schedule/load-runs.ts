@@ -28,6 +28,21 @@ export async function lockRunsToDecide(db: Db, ids: readonly number[]): Promise<
   );
 }
 
+/** One run as a decision about it would see it, in whatever state. Locks nothing. */
+export async function findRunToDecide(
+  db: Db,
+  dagId: string,
+  runId: string,
+): Promise<(RunToDecide & { readonly state: string }) | null> {
+  const rows = await db.query<RunToDecide & { state: string }>(
+    sql`SELECT r.id, r.dag_id, r.run_id, r.team, r.run_type, r.logical_date, r.start_date,
+        COALESCE(r.created_version_id, d.current_version_id) AS version_id, d.is_paused, r.state
+      FROM dag_run r JOIN dag d ON d.dag_id = r.dag_id WHERE r.dag_id = ${dagId} AND r.run_id = ${runId}`,
+    'schedule_find_run',
+  );
+  return rows[0] ?? null;
+}
+
 /** Those of the ids that are running although `lockRunsToDecide` did not give them: someone else holds them just now. */
 export async function findHeldRuns(db: Db, ids: readonly number[]): Promise<number[]> {
   const rows = await db.query<{ id: number }>(
