@@ -57,6 +57,8 @@ function scopeEnded(model: DagModel, board: Board, task: TaskModel): boolean {
 
 /** The trigger rule with setups and teardowns; the same for all indexes of a task outside mapped groups. */
 export function ruleVerdict(model: DagModel, board: Board, task: TaskModel, mapIndex: number): Verdict {
+  // Airflow asks nothing else about such a task, not even its setups.
+  if (task.triggerRule === 'always') return 'ready';
   const setups = task.isTeardown ? 'ready' : setupVerdict(model, board, task, mapIndex);
   if (setups === 'upstream_failed' || setups === 'skipped') return setups;
   const rule: RuleDecision = decideTriggerRule(
