@@ -20,9 +20,9 @@ import { prepareBundles } from './bundles.ts';
 import type { ControlDeps } from './deps.ts';
 import { createEventHub } from './events.ts';
 import { type Admission, admitTicket } from './executors/join-ticket.ts';
-import { createRotatingVerifier } from './rotating-verifier.ts';
 import { startScheduler } from './scheduler/index.ts';
 import { createTokenMinter } from './tokens/minter.ts';
+import { createRotatingVerifier } from './tokens/rotating-verifier.ts';
 
 /** Everything must be down by then; what is not goes with the process. */
 const STOP_MS = 4_000;

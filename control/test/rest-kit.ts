@@ -52,6 +52,11 @@ export type RestKit = AsyncDisposable & {
 
 const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
 
+const notHere = async () => {
+  throw new Error('this server has one key and no signer');
+};
+const noKeyChanges = { checkSecret: notHere, listKeys: notHere, rotateKey: notHere, retireKey: notHere };
+
 export const PASSWORD = 'correct horse battery';
 
 export async function restKit(options: { config?: Record<string, string> } = {}): Promise<RestKit> {
@@ -87,7 +92,7 @@ export async function restKit(options: { config?: Record<string, string> } = {})
     clock,
     log,
     config,
-    minter: { mint, jwks: async () => keys, close: () => undefined },
+    minter: { mint, keys: async () => ({ jwks: keys, secret: null }), ...noKeyChanges, close: () => undefined },
     verifier: createVerifier({ keys, userAudience: 'apache-airflow', leewaySeconds: 10, cacheSize: 1000 }),
     events,
     secrets: createSecretBox(Buffer.alloc(32, 7).toString('base64url')),

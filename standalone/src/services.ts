@@ -1,5 +1,6 @@
 /** The three Node processes: what each is given, and how they learn of each other. */
 import { randomBytes } from 'node:crypto';
+import { statSync } from 'node:fs';
 import {
   type ControlValues,
   configFor,
@@ -128,7 +129,7 @@ function common(
   name: 'token-service' | 'control' | 'supervisor',
   account: Account | null,
 ): Omit<NodeServiceSpec, 'values'> {
-  const { layout, log, entries } = context;
+  const { config, layout, log, entries } = context;
   const entry = { 'token-service': entries.tokenService, control: entries.control, supervisor: entries.supervisor }[
     name
   ];
@@ -150,6 +151,7 @@ function common(
           ...programPaths(),
           { path: layout.home, writable: true },
           { path: layout.cacheDir(name), writable: true },
+          ...(name === 'token-service' ? ownKeyFile(config.api_auth.jwt_private_key_path, account) : []),
         ],
       },
       execArgv: [
@@ -160,4 +162,10 @@ function common(
       onLine: (line) => log.line(name, line),
     }),
   };
+}
+
+/** The operator's key file, also below a folder that the signer can't enter. One that is not its own it will refuse itself. */
+function ownKeyFile(path: string | null, account: Account) {
+  const isOwn = path !== null && statSync(path, { throwIfNoEntry: false })?.uid === account.uid;
+  return isOwn ? [{ path, writable: false }] : [];
 }

@@ -1,12 +1,11 @@
 /** What isolation costs a task: the start of a sandboxed child against a plain one, and the tokens that a try needs. */
-import { randomBytes } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { SandboxTier } from '@airlock/contract/supervisor-api';
 import { createVerifier } from '@airlock/token-verify';
 import { detectTier, launchSandboxed } from '../../proc/src/sandbox/index.ts';
-import { createSigner, loadSigningKey } from '../../token-sign/src/index.ts';
+import { createSigner, keyPair, oneKeyPair } from '../../token-sign/src/index.ts';
 import { repositoryRoot } from '../kit/standalone.ts';
-import { tempHome } from '../kit/temp-home.ts';
 import { quantile } from './drive.ts';
 
 export type StartCost = { readonly tier: SandboxTier; readonly medianMs: number };
@@ -55,14 +54,12 @@ export type TokenCost = { readonly mintMs: number; readonly verifyMs: number };
 
 /** Time to make (and check once) one execution token, and to verify one, in one process. */
 export async function measureTokens(repeat: number): Promise<TokenCost> {
-  using folder = tempHome();
-  const key = await loadSigningKey(join(folder.path, 'signing'), true);
   const nowMs = Date.now();
-  const signer = createSigner({ key, issuer: null, userAudience: 'apache-airflow', nowMs: () => nowMs });
+  const keys = oneKeyPair(keyPair(generateKeyPairSync('ed25519').privateKey, 'EdDSA', null));
+  const signer = createSigner({ keys, issuer: null, userAudience: 'apache-airflow', nowMs: () => nowMs });
   const verifier = createVerifier({
-    keys: signer.jwks(),
+    keys: keys.verificationKeys().jwks,
     userAudience: 'apache-airflow',
-    issuer: null,
     leewaySeconds: 10,
     cacheSize: 0,
   });

@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadSigningKey } from '../../token-sign/src/index.ts';
+import { openKeyFolder } from '../../token-sign/src/index.ts';
 import { type TestDatabase, testDatabase } from './database.ts';
 import { repositoryRoot } from './standalone.ts';
 import { tempHome } from './temp-home.ts';
@@ -52,7 +52,7 @@ export async function startReplicas(options: ReplicasOptions = {}): Promise<Repl
   };
   try {
     const common = { PATH: process.env.PATH ?? '/usr/bin:/bin', HOME: home.path, ...options.env };
-    loadSigningKey(join(home.path, 'keys/signing'), true);
+    openKeyFolder({ folder: join(home.path, 'keys/signing'), generate: true, nowMs: Date.now, warn: console.error });
     const signer = service('token-sign/bin/token-service.ts', [], /^token-service is ready/m, {
       ...common,
       AIRLOCK_HOME: home.path,

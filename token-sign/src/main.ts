@@ -4,7 +4,7 @@ import { AppError, isAppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
 import { FATAL_STATUS, handedOver, receiveHandover } from '@airlock/proc/handover';
 import { peerCredentials } from '@airlock/proc/peer-credentials';
-import { loadSigningKey } from './key-file.ts';
+import { configuredKeys } from './configured-keys.ts';
 import { createSigner } from './mint.ts';
 import { startTokenServer, type TokenServer } from './server.ts';
 import { valuesByHand } from './values-by-hand.ts';
@@ -58,22 +58,27 @@ async function start(untrusted: unknown): Promise<{ kid: string; server: TokenSe
   }
   const values = given.data;
   const options = adoptConfig(values.config);
-  const key = loadSigningKey(values.keys_dir, values.generate);
+  const { keys, folder } = configuredKeys(options.api_auth, {
+    folder: values.keys_dir,
+    generate: values.generate,
+    nowMs: Date.now,
+    warn: (text) => process.stderr.write(`token-service: ${text}\n`),
+  });
   const signer = createSigner({
-    key,
-    issuer: options.api_auth.jwt_issuer,
+    keys,
+    issuer: options.api_auth.jwt_issuer[0] ?? null,
     userAudience: options.api_auth.jwt_audience,
     taskAudience: taskAudiences(options.execution_api.jwt_audience)[0],
     nowMs: Date.now,
   });
   const server = await startTokenServer({
     socketPath: values.socket_path,
-    signer,
+    service: { signer, keys, folder },
     credentialsOf: peerCredentials,
     peerUids: values.peer_uids ?? [],
     onRefused: ({ uid, pid }) => {
       process.stderr.write(`token-service refused process ${pid} of user ${uid}, which asked for tokens\n`);
     },
   });
-  return { kid: key.kid, server };
+  return { kid: keys.current().kid, server };
 }

@@ -2,18 +2,17 @@ import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import test from 'node:test';
 import { TOKEN_PROFILES, type TokenKind } from '@airlock/contract/claims';
-import { createVerifier, thumbprint } from '@airlock/token-verify';
+import { createVerifier } from '@airlock/token-verify';
 import { createSigner } from './mint.ts';
+import { keyPair, oneKeyPair } from './signing-keys.ts';
 
 const NOW_MS = 1_782_864_000_500;
-const pair = generateKeyPairSync('ed25519');
-const jwk = { kty: 'OKP', crv: 'Ed25519', x: pair.publicKey.export({ format: 'jwk' }).x! } as const;
-const key = { kid: thumbprint(jwk), privateKey: pair.privateKey, jwk };
-const signer = createSigner({ key, issuer: 'https://airlock.example', userAudience: 'rest', nowMs: () => NOW_MS });
+const keys = oneKeyPair(keyPair(generateKeyPairSync('ed25519').privateKey, 'EdDSA', null));
+const signer = createSigner({ keys, issuer: 'https://airlock.example', userAudience: 'rest', nowMs: () => NOW_MS });
 const verifier = createVerifier({
-  keys: signer.jwks(),
+  keys: keys.verificationKeys().jwks,
   userAudience: 'rest',
-  issuer: 'https://airlock.example',
+  issuers: ['https://airlock.example'],
   leewaySeconds: 0,
 });
 const ID = '019bc1a2-7b3c-7d10-9a52-3f0c5b7e1d01';

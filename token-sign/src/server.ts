@@ -2,13 +2,16 @@
 import { chmodSync, mkdirSync, unlinkSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
-import { isAppError } from '@airlock/contract/errors';
+import { AppError, isAppError } from '@airlock/contract/errors';
 import {
   MAX_TOKEN_SERVICE_LINE_BYTES,
   type TokenServiceAnswer,
+  type TokenServiceRequest,
   tokenServiceRequest,
 } from '@airlock/contract/ipc/token-service';
+import type { KeyFolder } from './key-folder.ts';
 import type { Signer } from './mint.ts';
+import type { SigningKeys } from './signing-keys.ts';
 
 export type Peer = { readonly uid: number; readonly pid: number };
 export type TokenServer = {
@@ -16,9 +19,16 @@ export type TokenServer = {
   readonly setPeer: (peer: Peer) => void;
   readonly close: () => Promise<void>;
 };
+/** What is asked for over the socket. */
+export type TokenService = {
+  readonly signer: Signer;
+  readonly keys: SigningKeys;
+  /** Null when the configuration names the one key. */
+  readonly folder: KeyFolder | null;
+};
 export type TokenServerOptions = {
   readonly socketPath: string;
-  readonly signer: Signer;
+  readonly service: TokenService;
   /** Kernel's word on who is connected; from @airlock/proc. */
   readonly credentialsOf: (socket: Socket) => Peer;
   /** User ids every process of which may ask; empty = only the named peer. */
@@ -53,7 +63,7 @@ export async function startTokenServer(options: TokenServerOptions): Promise<Tok
     }
     open.set(socket, peer);
     socket.on('close', () => open.delete(socket));
-    serve(socket, options.signer);
+    serve(socket, options.service);
   });
   server.maxConnections = MAX_CONNECTIONS;
 
@@ -78,7 +88,7 @@ export async function startTokenServer(options: TokenServerOptions): Promise<Tok
   };
 }
 
-function serve(socket: Socket, signer: Signer): void {
+function serve(socket: Socket, service: TokenService): void {
   let rest = '';
   let inWork = 0;
   socket.setEncoding('utf8');
@@ -94,7 +104,7 @@ function serve(socket: Socket, signer: Signer): void {
     }
     for (const line of lines) {
       if (++inWork >= MAX_IN_WORK) socket.pause();
-      void answer(line, signer).then((text) => {
+      void answer(line, service).then((text) => {
         if (--inWork < MAX_IN_WORK) socket.resume();
         if (text === null) socket.destroy();
         else if (!socket.destroyed) socket.write(text);
@@ -104,7 +114,7 @@ function serve(socket: Socket, signer: Signer): void {
 }
 
 /** Null = not a request of ours: the connection ends. */
-async function answer(line: string, signer: Signer): Promise<string | null> {
+async function answer(line: string, service: TokenService): Promise<string | null> {
   let raw: unknown;
   try {
     raw = JSON.parse(line);
@@ -118,15 +128,44 @@ async function answer(line: string, signer: Signer): Promise<string | null> {
       ? reply(id as number, { error: { code: 'BAD_REQUEST', message: 'Unknown request.' } })
       : null;
   }
-  if (request.data.op === 'jwks') return reply(request.data.id, { jwks: signer.jwks() });
   try {
-    const { id: requestId, op: _op, ...wanted } = request.data;
-    return reply(requestId, { token: await signer.mint(wanted) });
+    return reply(request.data.id, await perform(request.data, service));
   } catch (error) {
-    const code = isAppError(error) ? error.code : 'INTERNAL';
-    const message = isAppError(error) ? error.message : 'The token could not be made.';
-    return reply(request.data.id, { error: { code, message } });
+    if (!isAppError(error)) {
+      return reply(request.data.id, { error: { code: 'INTERNAL', message: 'The token service has failed.' } });
+    }
+    const { code, message, remedy } = error;
+    return reply(request.data.id, { error: { code, message, remedy } });
   }
+}
+
+async function perform(request: TokenServiceRequest, service: TokenService): Promise<WithoutId<TokenServiceAnswer>> {
+  switch (request.op) {
+    case 'mint': {
+      const { id: _id, op: _op, ...wanted } = request;
+      return { token: await service.signer.mint(wanted) };
+    }
+    case 'keys':
+      return { keys: service.keys.verificationKeys() };
+    case 'check':
+      if (service.keys.secret === null) throw new AppError('BAD_REQUEST', { public: 'No secret signs here.' });
+      return { valid: await service.keys.secret.check(request.token) };
+    default: {
+      const folder = folderOf(service);
+      if (request.op === 'rotate_key') folder.rotate();
+      if (request.op === 'retire_key') folder.retire(request.kid);
+      return { listed: folder.list() };
+    }
+  }
+}
+
+function folderOf({ folder }: TokenService): KeyFolder {
+  if (folder) return folder;
+  throw new AppError('CONFLICT', {
+    public: 'The signing key is named by the configuration, so it is not Airlock that changes it.',
+    remedy:
+      'Change [api_auth] jwt_private_key_path or jwt_secret; see docs/security/jwt_token_authentication.md, Signing.',
+  });
 }
 
 type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;

@@ -169,6 +169,34 @@ test('started by hand without a key it refuses to start within 2 s and says what
   assert.ok(performance.now() - before < 2000);
 });
 
+for (const [name, options, said] of [
+  ['a secret that is too short', { jwt_secret: 'SHORT-CANARY' }, /12 bytes; HS512 needs 64/],
+  ['a secret and a key', { jwt_secret: 'S'.repeat(64), jwt_private_key_path: '/k.pem' }, /at most one/],
+  ['a key file that is not there', { jwt_private_key_path: '/nonexistent/k.pem' }, /no file \/nonexistent\/k.pem/],
+  ['an algorithm that its keys do not serve', { jwt_algorithm: 'RS256' }, /jwt_private_key_path is not set/],
+] as const) {
+  test(`with ${name} it refuses to start within 2 s, and says why without the secret`, async (t) => {
+    const before = performance.now();
+    const home = mkdtempSync(join(tmpdir(), 'airlock-signer-'));
+    const service = start(t, {
+      home,
+      values: {
+        config: { ...config, api_auth: { ...config.api_auth, ...options } },
+        keys_dir: join(home, 'keys'),
+        socket_path: join(home, 'token', 'token.sock'),
+        generate: true,
+      },
+    });
+    const message = await service.first();
+    assert.equal(message.type, 'fatal');
+    assert.match(message.message, said);
+    assert.doesNotMatch(JSON.stringify(message), /CANARY|SSSS/);
+    assert.equal((await service.child.exited).code, 2);
+    assert.ok(performance.now() - before < 2000);
+    assert.equal(existsSync(join(home, 'keys')), false, 'and no key was made');
+  });
+}
+
 test('values with a field that it does not know are refused: it is handed its own and nothing else', async (t) => {
   const message = await start(t, { values: { config, database_url: 'postgresql://x' } }).first();
   assert.equal(message.type === 'fatal' && message.code, 'CONFIG_INVALID');

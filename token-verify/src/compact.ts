@@ -9,11 +9,11 @@ export type UnverifiedJws = {
   readonly signingInput: string;
 };
 
-const COMPACT = /^([A-Za-z0-9_-]{2,})\.([A-Za-z0-9_-]{2,})\.([A-Za-z0-9_-]{86})$/;
+const COMPACT = /^([A-Za-z0-9_-]{2,})\.([A-Za-z0-9_-]*)\.([A-Za-z0-9_-]{2,})$/;
 
 /**
- * Splits a compact JWS with an Ed25519 signature. Only canonical base64url passes, so that one token has one text.
- * @returns null for anything else: too long, other part counts, padding, a header that is no JSON object.
+ * Splits a compact JWS. Only canonical base64url passes, so that one signed statement has one text.
+ * @returns null for anything else: too long, other part counts, padding, no signature, a header that is no JSON object.
  * @see RFC 7515 3.1, RFC 4648 3.5 (canonical encoding)
  */
 export function splitCompact(compact: string): UnverifiedJws | null {

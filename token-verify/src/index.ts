@@ -1,3 +1,5 @@
+export { checkSignature, isUnknownKey, readCompact, type SecretChecker } from './jws.ts';
+export { type KeySet, publicKeyOf, readKeySet, type VerificationKey } from './key-set.ts';
 export { createProofVerifier, type ProofRequest, type ProofVerifier, type ProvenKey } from './proof.ts';
 export { thumbprint } from './thumbprint.ts';
 export { createVerifier, peekUnverifiedKind, type TokenVerifier, type VerifierOptions } from './verifier.ts';

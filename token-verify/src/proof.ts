@@ -54,7 +54,7 @@ export function createProofVerifier(options: { readonly maxRemembered?: number }
   return {
     verify: ({ proof, method, urls, accessToken, jkt, nowMs }) => {
       const jws = splitCompact(proof);
-      if (!jws) throw refused('not a compact Ed25519 proof of at most 4 KiB');
+      if (jws?.signature.length !== 64) throw refused('not a compact Ed25519 proof of at most 4 KiB');
       const header = proofHeader.safeParse(jws.header);
       if (!header.success) throw refused('header', header.error);
       const claims = proofClaims.safeParse(parseObject(jws.payloadText));

@@ -61,9 +61,10 @@ test('memory is bounded: the oldest goes', async () => {
 
 test('an issuer is demanded where one is configured and refused where none is', async () => {
   const issuer = 'https://airlock.example';
-  assert.ok(await verify(make(claims({ iss: issuer })), NOW, { issuer }));
-  await assert.rejects(verify(make(claims()), NOW, { issuer }), INVALID);
-  await assert.rejects(verify(make(claims({ iss: 'https://other.example' })), NOW, { issuer }), INVALID);
+  const issuers = [issuer, 'https://second.example'];
+  for (const iss of issuers) assert.ok(await verify(make(claims({ iss })), NOW, { issuers }));
+  await assert.rejects(verify(make(claims()), NOW, { issuers }), INVALID);
+  await assert.rejects(verify(make(claims({ iss: 'https://other.example' })), NOW, { issuers }), INVALID);
   await assert.rejects(verify(make(claims({ iss: issuer }))), INVALID);
 });
 
@@ -86,6 +87,9 @@ for (const [name, token] of Object.entries({
   'a short signature': make(claims()).slice(0, -2),
   'a kid that names a property of every object': make(claims(), { kid: '__proto__' }),
   'a typ in other case': make(claims(), { typ: 'AIRLOCK-EXECUTION+JWT' }),
+  'an algorithm that the key does not serve': make(claims(), { alg: 'RS256' }),
+  'no algorithm': make(claims(), { alg: 'none' }),
+  'an empty payload': make(''),
   'a header with x5u': make(claims(), { x5u: 'https://evil.example' }),
 })) {
   test(`${name}: refused`, async () => {

@@ -1,9 +1,9 @@
-import { createPublicKey, type KeyObject } from 'node:crypto';
 import { type ClaimsOf, TASK_AUDIENCE, TOKEN_PROFILES, type TokenKind } from '@airlock/contract/claims';
 import { AppError } from '@airlock/contract/errors';
-import type { JwksDocument } from '@airlock/contract/ipc/token-service';
-import { compactVerify } from 'jose';
+import type { JwksDocument } from '@airlock/contract/jwks';
 import { parseObject, splitCompact } from './compact.ts';
+import { checkSignature, invalid, readCompact, type SecretChecker } from './jws.ts';
+import { publicKeyOf } from './key-set.ts';
 
 export type VerifierOptions = {
   /** Public keys whose tokens count; each is named by its `kid`. */
@@ -12,8 +12,10 @@ export type VerifierOptions = {
   readonly userAudience: string;
   /** `aud` values accepted in workload and execution tokens; the wire's own by default. */
   readonly taskAudiences?: readonly string[];
-  /** `iss` that every token must carry; absent or null = no token may carry one. */
-  readonly issuer?: string | null;
+  /** Where tokens are signed with a secret: who checks that. It must answer false for anything which is not signed by it. */
+  readonly secret?: SecretChecker | null;
+  /** `iss` values of which every token must carry one; absent or empty = no token may carry one. */
+  readonly issuers?: readonly string[];
   /** Accepted clock difference for exp, nbf and iat, seconds. */
   readonly leewaySeconds: number;
   /** Verified tokens that are remembered, by their whole text; 0 = none. */
@@ -22,8 +24,8 @@ export type VerifierOptions = {
 
 export type TokenVerifier = {
   /**
-   * The claims of a token of exactly this kind: EdDSA by a known `kid`, the kind's own `typ`, audience, closed claims, and
-   * a lifetime that the kind allows. Nothing is negotiated, and nothing about revocation or state is known here.
+   * The claims of a token of exactly this kind: signed by a known `kid` with that key's algorithm, the kind's own `typ`,
+   * audience, closed claims, and a lifetime that the kind allows. Nothing is negotiated, and nothing about revocation or state is known here.
    * @param nowMs epoch ms.
    * @throws TOKEN_EXPIRED only the time has run out · TOKEN_INVALID everything else, without saying what
    */
@@ -46,14 +48,10 @@ export function peekUnverifiedKind(compact: string): TokenKind | null {
   return KIND_BY_TYP.get(splitCompact(compact)?.header.typ) ?? null;
 }
 
-/** Builds the one verification function of a process. @throws TypeError a key that is no Ed25519 key */
+/** Builds the one verification function of a process. @throws CONFIG_INVALID a key that is none */
 export function createVerifier(options: VerifierOptions): TokenVerifier {
-  const keys = new Map<string, KeyObject>(
-    options.keys.keys.map((jwk) => [
-      jwk.kid,
-      createPublicKey({ key: { kty: jwk.kty, crv: jwk.crv, x: jwk.x }, format: 'jwk' }),
-    ]),
-  );
+  const keys = new Map(options.keys.keys.map((jwk) => [jwk.kid, publicKeyOf(jwk)]));
+  const issuers = options.issuers ?? [];
   const taskAudiences = options.taskAudiences ?? [TASK_AUDIENCE];
   const audiencesOf = (kind: TokenKind): readonly string[] | null => {
     if (kind === 'user') return [options.userAudience];
@@ -63,24 +61,15 @@ export function createVerifier(options: VerifierOptions): TokenVerifier {
 
   const prove = async (kind: TokenKind, compact: string): Promise<Times> => {
     const profile = TOKEN_PROFILES[kind];
-    const jws = splitCompact(compact);
-    if (!jws) throw invalid('not a compact Ed25519 token of at most 4 KiB');
-    const { header } = jws;
-    if (Object.keys(header).sort().join() !== HEADER_FIELDS) throw invalid('other header fields');
-    if (header.alg !== 'EdDSA') throw invalid('other algorithm');
-    if (header.typ !== profile.typ) throw invalid('other typ');
-    const key = typeof header.kid === 'string' ? keys.get(header.kid) : undefined;
-    if (!key) throw invalid('unknown key');
-    try {
-      await compactVerify(compact, key, { algorithms: ['EdDSA'] });
-    } catch (cause) {
-      throw invalid('signature', cause);
-    }
+    const jws = readCompact(compact);
+    if (Object.keys(jws.header).sort().join() !== HEADER_FIELDS) throw invalid('other header fields');
+    if (jws.header.typ !== profile.typ) throw invalid('other typ');
+    await checkSignature(compact, jws, keys, options.secret);
     const parsed = profile.claims.safeParse(parseObject(jws.payloadText));
     if (!parsed.success) throw invalid('claims', parsed.error);
     const claims = parsed.data;
     if (audiencesOf(kind)?.includes(claims.aud) === false) throw invalid('audience');
-    if (claims.iss !== (options.issuer ?? undefined)) throw invalid('issuer');
+    if (issuers.length === 0 ? claims.iss !== undefined : !issuers.includes(claims.iss ?? '')) throw invalid('issuer');
     const ttl = claims.exp - claims.iat;
     if (ttl <= 0 || ttl > profile.maxTtlSeconds) throw invalid('lifetime');
     return claims;
@@ -106,10 +95,6 @@ function checkTimes(claims: Times, nowSeconds: number, leewaySeconds: number): v
   if (claims.exp <= nowSeconds - leewaySeconds) {
     throw new AppError('TOKEN_EXPIRED', { public: 'The token has expired.', internal: { exp: claims.exp } });
   }
-}
-
-function invalid(why: string, cause?: unknown): AppError {
-  return new AppError('TOKEN_INVALID', { public: 'The token is not valid.', internal: { why }, cause });
 }
 
 /** Oldest out first. The key is the whole token text, so a hit says no more than a second verification would. */

@@ -1,5 +1,5 @@
-import { int, optionalText, text } from './options.ts';
-import { NOT_EMPTY } from './rules.ts';
+import { choice, int, list, optionalText, text } from './options.ts';
+import { NOT_EMPTY, PATH } from './rules.ts';
 
 export const API_AUTH_OPTIONS = {
   jwt_audience: text('apache-airflow', {
@@ -22,9 +22,37 @@ export const API_AUTH_OPTIONS = {
     max: 86_400,
     advice: 'Lifetime of a token from the log-in route of the command line.',
   }),
-  jwt_issuer: optionalText({
+  jwt_secret: optionalText({
+    readers: ['token-service'],
+    sensitive: true,
+    advice:
+      'Signs tokens with a secret instead of a key pair; for moving from Airflow. At least 64 bytes (HS384: 48, HS256: 32). ' +
+      'Only token-service holds it, which then also verifies. Leave it unset: a key pair is made at the first start.',
+  }),
+  jwt_private_key_path: optionalText({
+    readers: ['token-service'],
+    rule: PATH,
+    unit: 'path',
+    advice:
+      'Private key in PEM that signs tokens: Ed25519, RSA of 2048 bits or more, or EC P-256; readable by token-service alone. ' +
+      'Unset: Ed25519 keys in $AIRLOCK_HOME/keys/signing, which only standalone makes.',
+  }),
+  jwt_algorithm: choice(['GUESS', 'EdDSA', 'RS256', 'RS512', 'ES256', 'HS256', 'HS384', 'HS512'], 'GUESS', {
     readers: ['control', 'token-service'],
-    advice: 'Issuer that is written into every token and demanded from every token. Unset: neither.',
+    advice:
+      'GUESS: EdDSA, RS256 or ES256 by the kind of the key, HS512 for a secret. Another value must fit the key; RS512 must be named.',
+  }),
+  jwt_kid: optionalText({
+    readers: ['token-service'],
+    advice:
+      'Name of the key in the header of tokens, with jwt_private_key_path or jwt_secret. Unset: the thumbprint of RFC 7638, ' +
+      'and not-used with a secret.',
+  }),
+  jwt_issuer: list([], {
+    readers: ['control', 'token-service'],
+    advice:
+      'Issuer that is written into every token and demanded from every token. Of a comma list the first is written, any is ' +
+      'accepted. Unset: neither.',
   }),
   jwt_leeway: int(10, {
     readers: ['control'],

@@ -1,7 +1,7 @@
 /** The API server of a control process: one TCP listener for everybody, one socket for operators. */
 
 import { AppError } from '@airlock/contract/errors';
-import type { JwksDocument } from '@airlock/contract/ipc/token-service';
+import type { JwksDocument } from '@airlock/contract/jwks';
 import type { FastifyInstance } from 'fastify';
 import type { ControlDeps } from '../deps.ts';
 import { registerAuthApi } from './auth/index.ts';

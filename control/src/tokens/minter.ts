@@ -4,11 +4,11 @@ import type { TokenKind } from '@airlock/contract/claims';
 import type { Clock } from '@airlock/contract/clock';
 import { AppError } from '@airlock/contract/errors';
 import {
-  type JwksDocument,
-  jwksDocument,
+  type ListedKey,
   MAX_TOKEN_SERVICE_LINE_BYTES,
   type TokenServiceRequest,
   tokenServiceAnswer,
+  type VerificationKeys,
 } from '@airlock/contract/ipc/token-service';
 
 export type MintOptions = {
@@ -27,8 +27,16 @@ export type MintOptions = {
 export type TokenMinter = {
   /** @throws KEY_UNAVAILABLE the signer can't be reached or refuses us · BAD_REQUEST it refuses this token */
   readonly mint: (kind: TokenKind, options: MintOptions) => Promise<string>;
-  /** The public keys by which everybody verifies. @throws KEY_UNAVAILABLE */
-  readonly jwks: () => Promise<JwksDocument>;
+  /** The keys by which tokens are verified. @throws KEY_UNAVAILABLE */
+  readonly keys: () => Promise<VerificationKeys>;
+  /** Whether the signer's secret signed this token. @throws KEY_UNAVAILABLE */
+  readonly checkSecret: (compact: string) => Promise<boolean>;
+  /** Keys that Airlock made, newest first. @throws KEY_UNAVAILABLE · CONFLICT the configuration names the one key */
+  readonly listKeys: () => Promise<readonly ListedKey[]>;
+  /** Makes the next key. @throws as listKeys · CONFLICT one waits already */
+  readonly rotateKey: () => Promise<readonly ListedKey[]>;
+  /** Forgets a key for good. @throws as listKeys · NOT_FOUND · CONFLICT it signs */
+  readonly retireKey: (kid: string) => Promise<readonly ListedKey[]>;
   readonly close: () => void;
 };
 
@@ -43,12 +51,20 @@ export type MinterOptions = {
 
 type Waiting = {
   readonly line: string;
-  readonly resolve: (answer: { token?: string; jwks?: JwksDocument }) => void;
+  readonly resolve: (answer: Answer) => void;
   readonly reject: (error: AppError) => void;
   readonly timer: NodeJS.Timeout;
 };
+type Answer = {
+  readonly token?: string;
+  readonly keys?: VerificationKeys;
+  readonly valid?: boolean;
+  readonly listed?: readonly ListedKey[];
+};
 type Ask = TokenServiceRequest extends infer R ? (R extends unknown ? Omit<R, 'id'> : never) : never;
 
+/** What the signer may say about a request; anything else is a signer that does not work. */
+const REFUSALS = ['BAD_REQUEST', 'CONFLICT', 'NOT_FOUND'] as const;
 const RECONNECT_MIN_MS = 10;
 const RECONNECT_MAX_MS = 500;
 
@@ -80,8 +96,11 @@ export function createTokenMinter(options: MinterOptions): TokenMinter {
     const entry = settle(answer.id);
     if (!entry) return; // its time had run out
     if ('error' in answer) {
-      const code = answer.error.code === 'BAD_REQUEST' ? 'BAD_REQUEST' : 'KEY_UNAVAILABLE';
-      entry.reject(new AppError(code, { public: answer.error.message, internal: { code: answer.error.code } }));
+      const { code, message, remedy } = answer.error;
+      const known = REFUSALS.find((each) => each === code);
+      entry.reject(
+        new AppError(known ?? 'KEY_UNAVAILABLE', { public: message, internal: { code }, ...(known ? { remedy } : {}) }),
+      );
     } else entry.resolve(answer);
   };
 
@@ -120,7 +139,7 @@ export function createTokenMinter(options: MinterOptions): TokenMinter {
     reconnectMs = Math.min(reconnectMs * 2, RECONNECT_MAX_MS);
   };
 
-  const ask = (request: Ask): Promise<{ token?: string; jwks?: JwksDocument }> =>
+  const ask = (request: Ask): Promise<Answer> =>
     new Promise((resolve, reject) => {
       if (closed || waiting.size >= maxWaiting) return reject(unavailable(closed ? 'closed' : 'too many waiting'));
       const id = nextId++;
@@ -135,11 +154,13 @@ export function createTokenMinter(options: MinterOptions): TokenMinter {
   return {
     mint: async (kind, { sub, ttlSeconds, jti, jkt, issuedAtMs }) => {
       const now_ms = issuedAtMs ?? options.clock.nowMs();
-      const answer = await ask({ op: 'mint', kind, sub, ttl_seconds: ttlSeconds, jti, jkt, now_ms });
-      if (answer.token === undefined) throw unavailable('no token in the answer');
-      return answer.token;
+      return expected((await ask({ op: 'mint', kind, sub, ttl_seconds: ttlSeconds, jti, jkt, now_ms })).token);
     },
-    jwks: async () => jwksDocument.parse((await ask({ op: 'jwks' })).jwks),
+    keys: async () => expected((await ask({ op: 'keys' })).keys),
+    checkSecret: async (token) => expected((await ask({ op: 'check', token })).valid),
+    listKeys: async () => expected((await ask({ op: 'list_keys' })).listed),
+    rotateKey: async () => expected((await ask({ op: 'rotate_key' })).listed),
+    retireKey: async (kid) => expected((await ask({ op: 'retire_key', kid })).listed),
     close: () => {
       closed = true;
       clearTimeout(reconnectTimer);
@@ -147,6 +168,11 @@ export function createTokenMinter(options: MinterOptions): TokenMinter {
       socket?.destroy();
     },
   };
+}
+
+function expected<T>(value: T | undefined): T {
+  if (value === undefined) throw unavailable('an answer to something else');
+  return value;
 }
 
 function unavailable(why: string): AppError {

@@ -1,5 +1,5 @@
 /** A real server with the Execution API on port 0: own database clone, own signer on a Unix socket, own clock. */
-import { createPrivateKey, randomBytes, randomUUID } from 'node:crypto';
+import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import { createVerifier } from '@airlock/token-verify';
 import type { FastifyInstance } from 'fastify';
 import pino from 'pino';
 import { testDatabase } from '../../../tests/kit/database.ts';
-import { createSigner, loadSigningKey, startTokenServer } from '../../../token-sign/src/index.ts';
+import { createSigner, keyPair, oneKeyPair, startTokenServer } from '../../../token-sign/src/index.ts';
 import { registerExecutionApi } from '../../src/api/execution/index.ts';
 import { createHttpServer } from '../../src/api/http/server.ts';
 import { createSecretBox } from '../../src/api/secrets/index.ts';
@@ -40,9 +40,12 @@ export async function startExecutionApi(
   // A whole second, so that a lifetime computed from it is exact.
   const startedMs = Math.floor(Date.now() / 1000) * 1000;
   const clock = { nowMs: () => (options.realTime ? Date.now() : startedMs) + offsetMs };
-  const signingKey = loadSigningKey(join(home, 'keys'), true);
+  const { privateKey } = generateKeyPairSync('ed25519');
+  const pair = keyPair(privateKey, 'EdDSA', null);
+  const signingKey = { ...pair, privateKey };
+  const signingKeys = oneKeyPair(pair);
   const signer = createSigner({
-    key: signingKey,
+    keys: signingKeys,
     issuer: null,
     userAudience: config.api_auth.jwt_audience,
     nowMs: clock.nowMs,
@@ -50,14 +53,14 @@ export async function startExecutionApi(
   const socketPath = join(home, 'token', 'token.sock');
   const tokenServer = await startTokenServer({
     socketPath,
-    signer,
+    service: { signer, keys: signingKeys, folder: null },
     credentialsOf: () => ({ uid: 0, pid: process.pid }),
     peerUids: [],
     onRefused: () => undefined,
   });
   tokenServer.setPeer({ uid: 0, pid: process.pid });
   const minter = createTokenMinter({ socketPath, clock });
-  const keys = await minter.jwks();
+  const { jwks: keys } = await minter.keys();
   const listeners = new Set<(event: StoreEvent) => void>();
   const stopListening = await db.listen(
     EVENT_CHANNEL,
@@ -130,7 +133,6 @@ export async function startExecutionApi(
     advance: (seconds: number) => {
       offsetMs += seconds * 1000;
     },
-    publicKeyAsSecret: () => createPrivateKey(signingKey.privateKey.export({ format: 'pem', type: 'pkcs8' }) as string),
     [Symbol.asyncDispose]: close,
   };
 }

@@ -50,7 +50,7 @@ for (const [name, make] of Object.entries<() => string>({
       server.signingKey.privateKey,
     ).split('.');
     const text = `${input[0]}.${input[1]}`;
-    return `${text}.${createHmac('sha256', server.signingKey.jwk.x).update(text).digest('base64url')}`;
+    return `${text}.${createHmac('sha256', JSON.stringify(server.signingKey.jwk)).update(text).digest('base64url')}`;
   },
   'with alg Ed25519 instead of EdDSA': () => resigned({ alg: 'Ed25519' }, {}),
   'without a kid': () => resigned({ kid: undefined }, {}),

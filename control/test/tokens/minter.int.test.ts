@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { systemClock } from '@airlock/contract/clock';
 import { createVerifier } from '@airlock/token-verify';
-import { createSigner, loadSigningKey, startTokenServer } from '../../../token-sign/src/index.ts';
+import { createSigner, openKeyFolder, secretKey, startTokenServer } from '../../../token-sign/src/index.ts';
 import { createTokenMinter } from '../../src/tokens/minter.ts';
 
 const ID = '019bc1a2-7b3c-7d10-9a52-3f0c5b7e1d01';
@@ -17,8 +17,14 @@ const UNAVAILABLE = { code: 'KEY_UNAVAILABLE' };
 function kit(t: TestContext, options: { timeoutMs?: number; maxWaiting?: number } = {}) {
   const home = mkdtempSync(join(tmpdir(), 'airlock-minter-'));
   const socketPath = join(home, 'token', 'token.sock');
+  const folder = openKeyFolder({
+    folder: join(home, 'keys'),
+    generate: true,
+    nowMs: Date.now,
+    warn: () => undefined,
+  });
   const signer = createSigner({
-    key: loadSigningKey(join(home, 'keys'), true),
+    keys: folder.keys,
     issuer: null,
     userAudience: 'rest',
     nowMs: Date.now,
@@ -26,7 +32,7 @@ function kit(t: TestContext, options: { timeoutMs?: number; maxWaiting?: number 
   const start = async (peer = me) => {
     const server = await startTokenServer({
       socketPath,
-      signer,
+      service: { signer, keys: folder.keys, folder },
       credentialsOf: () => me,
       peerUids: [],
       onRefused: () => undefined,
@@ -46,7 +52,7 @@ test('a thousand tokens asked for at once come back each to its asker', async (t
   const { start, minter } = kit(t);
   const server = await start();
   t.after(() => server.close());
-  const verifier = createVerifier({ keys: await minter.jwks(), userAudience: 'rest', leewaySeconds: 10 });
+  const verifier = createVerifier({ keys: (await minter.keys()).jwks, userAudience: 'rest', leewaySeconds: 10 });
   const tokens = await Promise.all(Array.from({ length: 1000 }, (_, n) => minter.mint('execution', wanted(n))));
   for (const [n, token] of tokens.entries()) {
     assert.equal((await verifier.verify('execution', token, Date.now())).jti, wanted(n).jti);
@@ -108,12 +114,59 @@ test('what the signer refuses is told as a bad request, and the next one is serv
   assert.ok(await minter.mint('execution', wanted()));
 });
 
+test('where a secret signs, only the signer can tell what it signed; control holds nothing that could', async (t) => {
+  const home = mkdtempSync(join(tmpdir(), 'airlock-minter-'));
+  const socketPath = join(home, 'token', 'token.sock');
+  const keys = secretKey('S'.repeat(64), 'HS512', 'not-used');
+  const signer = createSigner({ keys, issuer: null, userAudience: 'rest', nowMs: Date.now });
+  const server = await startTokenServer({
+    socketPath,
+    service: { signer, keys, folder: null },
+    credentialsOf: () => me,
+    peerUids: [],
+    onRefused: () => undefined,
+  });
+  server.setPeer(me);
+  const minter = createTokenMinter({ socketPath, clock: systemClock });
+  t.after(async () => {
+    minter.close();
+    await server.close();
+    rmSync(home, { recursive: true });
+  });
+  const known = await minter.keys();
+  assert.deepEqual(known, { jwks: { keys: [] }, secret: { kid: 'not-used', alg: 'HS512' } });
+  const options = { keys: known.jwks, userAudience: 'rest', leewaySeconds: 10 };
+  const token = await minter.mint('execution', wanted());
+  const verifier = createVerifier({ ...options, secret: { ...known.secret!, check: minter.checkSecret } });
+  assert.equal((await verifier.verify('execution', token, Date.now())).sub, ID);
+  await assert.rejects(createVerifier(options).verify('execution', token, Date.now()), { code: 'TOKEN_INVALID' });
+  const changed = `${token.slice(0, -6)}AAAAAA`;
+  await assert.rejects(verifier.verify('execution', changed, Date.now()), { code: 'TOKEN_INVALID' });
+  await assert.rejects(minter.rotateKey(), { code: 'CONFLICT' });
+});
+
+test('operators see and change the keys of the folder through the same socket', async (t) => {
+  const { start, minter } = kit(t);
+  const server = await start();
+  t.after(() => server.close());
+  const [first] = await minter.listKeys();
+  assert.deepEqual([first!.state, first!.alg, first!.signs_from], ['signing', 'EdDSA', null]);
+  assert.deepEqual(
+    (await minter.rotateKey()).map(({ state }) => state),
+    ['next', 'signing'],
+  );
+  assert.equal((await minter.keys()).jwks.keys.length, 2);
+  await assert.rejects(minter.rotateKey(), { code: 'CONFLICT' });
+  await assert.rejects(minter.retireKey(first!.kid), { code: 'CONFLICT' });
+  await assert.rejects(minter.retireKey('no-such-key'), { code: 'NOT_FOUND' });
+});
+
 test('closing ends what waits, and later requests too', async (t) => {
   const { minter } = kit(t);
   const waiting = minter.mint('execution', wanted());
   minter.close();
   await assert.rejects(waiting, UNAVAILABLE);
-  await assert.rejects(minter.jwks(), UNAVAILABLE);
+  await assert.rejects(minter.keys(), UNAVAILABLE);
 });
 
 for (const [name, said] of Object.entries({
