@@ -43,6 +43,18 @@ export type ImportError = {
   readonly timestamp: string;
   readonly stack_trace: string;
 };
+export type NextRuns = {
+  readonly dag_id: string;
+  readonly timetable: string;
+  readonly next_runs: ReadonlyArray<{
+    readonly logical_date: string | null;
+    readonly data_interval_start: string | null;
+    readonly data_interval_end: string | null;
+    readonly run_after: string;
+    readonly partition_key: string | null;
+  }>;
+  readonly total_entries: number;
+};
 export type Page<K extends string, T> = { readonly [key in K]: readonly T[] } & { readonly total_entries?: number };
 
 /** `/api/v2/…` with every part escaped. */

@@ -4,8 +4,8 @@ import { CliError, EXIT_CODES } from '../exit-codes.ts';
 import { followRun, taskLine } from '../follow-run.ts';
 import { paintState, shortInstant, shortSeconds } from '../output.ts';
 import { allRows } from '../pages.ts';
-import { apiPath, type Dag, type DagRun, type ImportError } from '../wire.ts';
-import { parseJsonObject, parseSeconds } from './options.ts';
+import { apiPath, type Dag, type DagRun, type ImportError, type NextRuns } from '../wire.ts';
+import { parseCount, parseJsonObject, parseSeconds } from './options.ts';
 import { runFileCommand, withRunFileOptions } from './run-file.ts';
 
 const MOST_DAGS = 100_000;
@@ -96,6 +96,29 @@ export function dagsCommand(context: Context): Command {
           shortSeconds(run.duration),
         ]),
       );
+    });
+
+  dags
+    .command('next <dag>')
+    .description("the runs that a Dag's schedule will make")
+    .option('--count <number>', 'how many, at most 1000', parseCount, 10)
+    .option('--json', "the server's own answer, as JSON")
+    .action(async (id: string, options: { count: number; json?: boolean }) => {
+      const answer = await context
+        .client()
+        .json<NextRuns>('GET', `${apiPath('dags', id, 'nextRuns')}?count=${options.count}`);
+      if (options.json) return context.output.json(answer);
+      const covers = ({ data_interval_start: from, data_interval_end: to }: NextRuns['next_runs'][number]) =>
+        from === to || from === null ? '-' : `${shortInstant(from)} to ${shortInstant(to)}`;
+      context.output.table(
+        ['RUN AFTER', 'LOGICAL DATE', 'COVERS'],
+        answer.next_runs.map((run) => [
+          context.output.paint('bold', shortInstant(run.run_after)),
+          run.partition_key ?? shortInstant(run.logical_date),
+          covers(run),
+        ]),
+      );
+      if (answer.total_entries === 0) context.output.note(`the schedule (${answer.timetable}) makes no run`);
     });
 
   dags

@@ -41,6 +41,32 @@ export async function refreshNextRun(tx: Db, model: DagModel, nowIso: string, ta
   });
 }
 
+/**
+ * The automatic runs that a Dag will make, as its schedule stands now: what is due comes first, then each after the one
+ * before, as if nothing were late. Nothing is written.
+ * @param count at most so many
+ */
+export async function upcomingRuns(db: Db, model: DagModel, nowMs: number, count: number): Promise<NextRun[]> {
+  const row = await findLastAutomaticRun(db, model.dagId);
+  let last = row
+    ? lastRun({
+        next_create_after: row.run_after,
+        next_interval_start: row.data_interval_start,
+        next_interval_end: row.data_interval_end,
+      })
+    : null;
+  const runs: NextRun[] = [];
+  let atMs = nowMs;
+  while (runs.length < count) {
+    const next = nextRun(model, last, atMs);
+    if (!next || (last && next.runAfterMs <= last.runAfterMs)) break;
+    runs.push(next);
+    last = next;
+    atMs = Math.max(atMs, next.runAfterMs);
+  }
+  return runs;
+}
+
 /** A tick as the run that it makes, or would have made. */
 export function lastRun(tick: Tick): LastRun {
   const { next_interval_start: start, next_interval_end: end } = tick;

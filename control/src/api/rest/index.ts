@@ -8,6 +8,7 @@ import { dagChangeRoutes } from './dag-changes.ts';
 import { dagRoutes } from './dags.ts';
 import { logRoutes } from './logs.ts';
 import { metaRoutes } from './meta.ts';
+import { nextRunRoutes } from './next-runs.ts';
 import { REST_POLICY } from './policy.ts';
 import { poolRoutes } from './pools.ts';
 import { makeDeps, mountRoutes, type RestDeps, type RestRoute } from './route.ts';
@@ -27,6 +28,7 @@ export const REST_ROUTES: readonly RestRoute[] = [
   ...sessionRoutes,
   ...dagRoutes,
   ...dagChangeRoutes,
+  ...nextRunRoutes,
   ...runRoutes,
   ...runChangeRoutes,
   ...taskRoutes,

@@ -24,6 +24,7 @@ export const REST_POLICY: Readonly<Record<string, PolicyRow>> = {
   'PATCH /dags': of('dag', 'PUT'),
   'GET /dags/:dag_id': of('dag', 'GET', 'dag_id'),
   'GET /dags/:dag_id/details': of('dag', 'GET', 'dag_id'),
+  'GET /dags/:dag_id/nextRuns': of('dag', 'GET', 'dag_id'),
   'PATCH /dags/:dag_id': of('dag', 'PUT', 'dag_id'),
   'DELETE /dags/:dag_id': of('dag', 'DELETE', 'dag_id'),
   // A star is the caller's own, and changes nothing of the Dag.
