@@ -1,5 +1,6 @@
 /** What the parts of a control process are given at start; `bin/` builds it once and passes it down. */
 import type { Clock } from '@airlock/contract/clock';
+import type { ShownConfig } from '@airlock/contract/config/handed';
 import type { Config } from '@airlock/contract/config/index';
 import type { Database, StoreEvent } from '@airlock/store';
 import type { TokenVerifier } from '@airlock/token-verify';
@@ -20,6 +21,8 @@ export type ControlDeps = {
   readonly clock: Clock;
   readonly log: Logger;
   readonly config: Config;
+  /** All options as text, secrets hidden; for showing and nothing else. */
+  readonly shownConfig: ShownConfig;
   readonly minter: TokenMinter;
   readonly verifier: TokenVerifier;
   readonly events: EventHub;

@@ -5,7 +5,13 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { systemClock } from '@airlock/contract/clock';
-import { adoptConfig, type ControlReadyInfo, type ControlValues, configFor } from '@airlock/contract/config/handed';
+import {
+  adoptConfig,
+  type ControlReadyInfo,
+  type ControlValues,
+  configFor,
+  shownConfig,
+} from '@airlock/contract/config/handed';
 import { databaseAddress } from '@airlock/contract/database-address';
 import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
@@ -88,6 +94,7 @@ export async function startControl(values: ControlValues, options: ControlOption
     down.push(() => events.close());
     down.push(() => verifier.close());
     const deps: ControlDeps = {
+      shownConfig: values.shown_config,
       db,
       clock: systemClock,
       log,
@@ -135,6 +142,7 @@ function valuesFromFile(roles: ControlValues['roles']): ControlValues {
   }
   return {
     config: configFor(config, 'control'),
+    shown_config: shownConfig(config),
     database_url: config.database.sql_alchemy_conn,
     token_socket: join(home, 'run', 'token', 'token.sock'),
     fernet_key: config.core.fernet_key ?? '',

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TASK_AUDIENCE, TOKEN_PROFILES } from '@airlock/contract/claims';
 import type { Clock } from '@airlock/contract/clock';
+import { shownConfig } from '@airlock/contract/config/handed';
 import { resolveConfig } from '@airlock/contract/config/index';
 import { createVerifier, thumbprint } from '@airlock/token-verify';
 import type { FastifyInstance } from 'fastify';
@@ -93,6 +94,7 @@ export async function restKit(options: { config?: Record<string, string> } = {})
     log,
     config,
     minter: { mint, keys: async () => ({ jwks: keys, secret: null }), ...noKeyChanges, close: () => undefined },
+    shownConfig: shownConfig(config),
     verifier: createVerifier({ keys, userAudience: 'apache-airflow', leewaySeconds: 10, cacheSize: 1000 }),
     events,
     secrets: createSecretBox(Buffer.alloc(32, 7).toString('base64url')),

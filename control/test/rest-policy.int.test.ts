@@ -12,7 +12,7 @@ import { type RestKit, restKit } from './rest-kit.ts';
 
 let kit: RestKit;
 before(async () => {
-  kit = await restKit();
+  kit = await restKit({ config: { AIRLOCK__API__EXPOSE_CONFIG: 'True' } });
 });
 after(() => kit[Symbol.asyncDispose]());
 
@@ -24,7 +24,7 @@ const LEAST: Array<[pattern: RegExp, least: Role | null]> = [
   [/^GET \/(version|monitor\/health|auth\/login|auth\/logout)$/, null],
   [/^GET \/(variables|connections)(\/|$)/, 'op'],
   [/^(POST|PATCH|DELETE) \/(variables|connections|pools)(\/|$)/, 'op'],
-  [/^GET \/(pools|importErrors|eventLogs|jobs)(\/|$)/, 'viewer'],
+  [/^GET \/(pools|importErrors|eventLogs|jobs|config)(\/|$)/, 'viewer'],
   [/^GET \/(dagTags|dagSources|dagStats|dagWarnings)(\/|$)/, 'viewer'],
   // Lists that are asked for with a body only read.
   [/^POST \/dags\/:dag_id\/dagRuns(\/:dag_run_id\/taskInstances)?\/list$/, 'viewer'],

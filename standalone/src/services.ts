@@ -5,6 +5,7 @@ import {
   type ControlValues,
   configFor,
   type SupervisorValues,
+  shownConfig,
   type TokenServiceValues,
 } from '@airlock/contract/config/handed';
 import type { Config } from '@airlock/contract/config/index';
@@ -86,6 +87,7 @@ export function startServices(context: ServiceContext): Services {
       introduce(pid);
       return {
         config: configFor({ ...config, api: { ...config.api, port } }, 'control'),
+        shown_config: shownConfig(config),
         database_url: databaseUrl,
         token_socket: layout.tokenSocket,
         fernet_key: context.fernetKey,

@@ -4,9 +4,13 @@
  */
 import { type Config, SECTIONS } from './index.ts';
 import type { OptionRow, ProcessKind } from './options.ts';
+import { HIDDEN } from './resolve.ts';
 
 /** Options by section and key, as JSON. */
 export type HandedConfig = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+/** Options by section and key, as text; a secret that is set is hidden, and one that is not is empty. */
+export type ShownConfig = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
 /** Values of `token-service`. It reads and writes below `keys_dir` and listens on `socket_path`, nothing else. */
 export type TokenServiceValues = {
@@ -24,6 +28,8 @@ export type TokenServiceValues = {
 /** Values of `control`. */
 export type ControlValues = {
   readonly config: HandedConfig;
+  /** What the API shows of every option, whoever reads it. */
+  readonly shown_config: ShownConfig;
   /** As the role `airlock_control`, or whatever role the operator's own address names. */
   readonly database_url: string;
   readonly token_socket: string;
@@ -68,6 +74,25 @@ export type MigrateValues = {
   /** Roles to make, or to give this password. */
   readonly role_passwords: Readonly<Record<string, string>>;
 };
+
+/** The value of an option as people read it. Pure. */
+export function shownValue(value: unknown, row: OptionRow<unknown>): string {
+  if (value === null || value === '') return '';
+  if (row.sensitive) return HIDDEN;
+  return Array.isArray(value) ? value.join(', ') : row.kind === 'bool' ? (value ? 'True' : 'False') : String(value);
+}
+
+/** Everything that may be shown of `config`. Pure. */
+export function shownConfig(config: Config): ShownConfig {
+  const shown: Record<string, Record<string, string>> = {};
+  for (const [section, table] of Object.entries(SECTIONS)) {
+    const values = (config as unknown as HandedConfig)[section]!;
+    shown[section] = {};
+    for (const [key, row] of Object.entries(table) as Array<[string, OptionRow<unknown>]>)
+      shown[section][key] = shownValue(values[key], row);
+  }
+  return shown;
+}
 
 /** The part of `config` that a process of `kind` may read. */
 export function configFor(config: Config, kind: ProcessKind): HandedConfig {

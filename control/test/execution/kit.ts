@@ -3,6 +3,7 @@ import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { shownConfig } from '@airlock/contract/config/handed';
 import { resolveConfig } from '@airlock/contract/config/index';
 import { z } from '@airlock/contract/schema';
 import { decodeEvent, EVENT_CHANNEL, type StoreEvent } from '@airlock/store';
@@ -81,6 +82,7 @@ export async function startExecutionApi(
     clock,
     log: pino({ level: process.env.TEST_LOG ?? 'silent' }),
     config,
+    shownConfig: shownConfig(config),
     minter,
     verifier: newVerifier(),
     events: {

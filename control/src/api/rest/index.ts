@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { User } from '../../auth-managers/auth-manager.ts';
 import type { ControlDeps } from '../../deps.ts';
 import { createAuthenticator } from '../auth/identity.ts';
+import { configurationRoutes } from './configuration.ts';
 import { connectionRoutes } from './connections.ts';
 import { dagChangeRoutes } from './dag-changes.ts';
 import { dagRoutes } from './dags.ts';
@@ -25,6 +26,7 @@ export const REST_PREFIX = '/api/v2';
 
 export const REST_ROUTES: readonly RestRoute[] = [
   ...metaRoutes,
+  ...configurationRoutes,
   ...sessionRoutes,
   ...dagRoutes,
   ...dagChangeRoutes,

@@ -99,4 +99,6 @@ export const REST_POLICY: Readonly<Record<string, PolicyRow>> = {
   'GET /eventLogs': of('audit_log', 'GET'),
   'GET /eventLogs/:event_log_id': of('audit_log', 'GET', 'event_log_id'),
   'GET /jobs': of('jobs', 'GET'),
+  'GET /config': of('configuration', 'GET'),
+  'GET /config/section/:section/option/:option': of('configuration', 'GET'),
 };
