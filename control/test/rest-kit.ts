@@ -117,7 +117,7 @@ export async function restKit(options: { config?: Record<string, string> } = {})
       };
       const isText = typeof body === 'string';
       if (body !== undefined && sent['content-type'] === undefined) sent['content-type'] = 'application/json';
-      const response = await fetch(base + (path.startsWith('/auth') ? path : `/api/v2${path}`), {
+      const response = await fetch(base + (/^\/(auth|api)\//.test(path) ? path : `/api/v2${path}`), {
         method,
         headers: sent,
         body: body === undefined ? undefined : isText ? (body as string) : JSON.stringify(body),

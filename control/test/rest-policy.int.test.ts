@@ -21,7 +21,8 @@ type Role = (typeof ROLES)[number];
 
 /** Least role per route; null = no credential needed. First match counts. */
 const LEAST: Array<[pattern: RegExp, least: Role | null]> = [
-  [/^GET \/(version|monitor\/health|auth\/login|auth\/logout)$/, null],
+  [/^GET \/(version|monitor\/health|auth\/login)$/, null],
+  [/^(GET|POST) \/auth\/logout$/, null],
   [/^GET \/(variables|connections)(\/|$)/, 'op'],
   [/^(POST|PATCH|DELETE) \/(variables|connections|pools)(\/|$)/, 'op'],
   [/^GET \/(pools|importErrors|eventLogs|jobs|config)(\/|$)/, 'viewer'],
@@ -58,7 +59,7 @@ for (const name of names) {
     const least = LEAST.find(([pattern]) => pattern.test(name))![1];
     const [method, path] = name.split(' ') as [string, string];
     // Nothing of these names exists: who may pass gets 200, 404, 400 or 422, but never a refusal.
-    const url = path
+    const url = `/api/v2${path}`
       .replace('/*', '/absent')
       .replace(/:(map_index|try_number|task_try_number|version_number|\w+_id)/g, (_, key) =>
         /index|number|(import_error|event_log)_id/.test(key) ? '1' : 'absent',

@@ -12,9 +12,7 @@ export type StoreEvent =
   /** Task instances were queued: hand them out. */
   | { readonly kind: 'queue' }
   /** A Dag was parsed, paused, unpaused or deleted; or a pool or slot count changed: look at what is due. */
-  | { readonly kind: 'schedule' }
-  /** An account, or what its tokens may do, changed: forget what is cached of it. */
-  | { readonly kind: 'account' };
+  | { readonly kind: 'schedule' };
 
 /** Sends `event` when the surrounding transaction commits. Equal events of one transaction arrive once. */
 export async function notify(db: Db, event: StoreEvent): Promise<void> {
@@ -28,7 +26,7 @@ export function encodeEvent(event: StoreEvent): string {
 
 /** @returns null for a payload of a newer release. */
 export function decodeEvent(payload: string): StoreEvent | null {
-  if (payload === 'queue' || payload === 'schedule' || payload === 'account') return { kind: payload };
+  if (payload === 'queue' || payload === 'schedule') return { kind: payload };
   const run = /^run (\d+)$/.exec(payload);
   return run ? { kind: 'run', dagRunId: Number(run[1]) } : null;
 }

@@ -1,6 +1,6 @@
-/** What operators do to accounts. Each change has its audit row in the same transaction, and tells every replica to forget. */
+/** What operators do to accounts. Each change has its audit row in the same transaction; every replica reads it at the next request. */
 import { AppError } from '@airlock/contract/errors';
-import { type Db, notify } from '@airlock/store';
+import type { Db } from '@airlock/store';
 import { type AccountRole, type AccountRow, hasAccounts } from '@airlock/store/queries/account/get';
 import { lockAdmins } from '@airlock/store/queries/account/lock-admins';
 import { deleteAccount, insertAccount, insertFirstAccount, updateAccount } from '@airlock/store/queries/account/write';
@@ -35,7 +35,6 @@ function unknown(name: string): AppError {
 
 async function audit(tx: Db, nowIso: string, by: string, event: string, extra: Record<string, unknown>): Promise<void> {
   await insertEventLog(tx, { nowIso, event, owner: by, extra: JSON.stringify(extra) });
-  await notify(tx, { kind: 'account' });
 }
 
 /** @throws VALIDATION name, role or password · CONFLICT the name is taken */

@@ -1,18 +1,16 @@
 /**
- * Who sent a request. The token says the name and nothing more: role, disabling and revocation are looked up, and what was
- * looked up is believed for at most a second, or until the store says that an account changed.
+ * Who sent a request. The token says the name and nothing more: role, disabling and revocation are looked up for each request,
+ * so that a change counts on every replica from its commit on. Requests with the same token that arrive together share one
+ * look-up, and never one that had begun before they came.
  * @see rest-api 2.1; promises L18, L19, L20
  */
 import type { UserClaims } from '@airlock/contract/claims';
 import { AppError } from '@airlock/contract/errors';
-import { getStanding, type Standing } from '@airlock/store/queries/account/get';
+import { getStanding } from '@airlock/store/queries/account/get';
 import type { FastifyRequest } from 'fastify';
 import type { User } from '../../auth-managers/auth-manager.ts';
 import type { ControlDeps } from '../../deps.ts';
-
-/** Longest time that a standing is believed without asking again, ms. */
-export const STANDING_TTL_MS = 1_000;
-const MAX_CACHED = 5_000;
+import { createSharedReads } from '../http/share.ts';
 
 const SCHEME = /^bearer +([^ ]+) *$/i;
 
@@ -51,32 +49,14 @@ export type Authenticator = {
   readonly authenticate: (request: FastifyRequest) => Promise<User>;
   /** The claims of a user token whose signature and profile hold, whatever became of its holder. */
   readonly claimsOf: (token: string) => Promise<UserClaims>;
-  /** Forgets every cached standing, here and now. */
-  readonly forget: () => void;
 };
 
 const invalid = (internal: Record<string, unknown>) =>
   new AppError('TOKEN_INVALID', { public: 'Invalid JWT token', internal });
 const expired = () => new AppError('TOKEN_EXPIRED', { public: 'Token Expired' });
 
-function remember<V>(map: Map<string, V>, key: string, value: V): void {
-  if (map.size >= MAX_CACHED) map.delete(map.keys().next().value!);
-  map.set(key, value);
-}
-
-export function createAuthenticator(
-  deps: Pick<ControlDeps, 'db' | 'clock' | 'verifier' | 'events' | 'config'>,
-): Authenticator {
-  const standings = new Map<string, { standing: Standing | null; atMs: number }>();
-  let generation = 0;
-  const forget = () => {
-    generation++;
-    standings.clear();
-  };
-  deps.events.on((event) => {
-    if (event.kind === 'account') forget();
-  });
-  deps.events.onGap(forget);
+export function createAuthenticator(deps: Pick<ControlDeps, 'db' | 'clock' | 'verifier'>): Authenticator {
+  const shared = createSharedReads();
 
   // The verifier remembers tokens by their whole text, so that a repeat costs no signature check; a rotation of keys renews it.
   const claimsOf = async (token: string): Promise<UserClaims> => {
@@ -89,51 +69,19 @@ export function createAuthenticator(
     }
   };
 
-  const standingOf = async (token: string, claims: UserClaims): Promise<Standing | null> => {
-    const nowMs = deps.clock.nowMs();
-    const known = standings.get(token);
-    if (known && nowMs - known.atMs < STANDING_TTL_MS && nowMs >= known.atMs) return known.standing;
-    const before = generation;
-    const standing = await getStanding(deps.db, { name: claims.sub, jti: claims.jti });
-    standings.delete(token);
-    // What was asked before a change became known may be from before that change: good for this request only.
-    if (before === generation) remember(standings, token, { standing, atMs: nowMs });
-    return standing;
-  };
-
   return {
     claimsOf,
-    forget,
     authenticate: async (request) => {
       const presented = presentedTokens(request)[0];
       if (!presented) throw new AppError('TOKEN_MISSING', { public: 'Not authenticated' });
       const claims = await claimsOf(presented.token);
-      const standing = await standingOf(presented.token, claims);
-      if (!standing) throw invalid({ reason: 'no such account', name: claims.sub });
-      if (standing.disabled) throw invalid({ reason: 'account is disabled', name: claims.sub });
-      if (standing.revoked) throw invalid({ reason: 'token is revoked', name: claims.sub });
-      if (claims.iat < standing.valid_from)
-        throw invalid({ reason: 'token is older than the account allows', name: claims.sub });
-      return { name: claims.sub, role: standing.role, teams: standing.teams, via: presented.via };
+      const { sub: name, jti } = claims;
+      const standing = await shared(`${jti} ${name}`, () => getStanding(deps.db, { name, jti }));
+      if (!standing) throw invalid({ reason: 'no such account', name });
+      if (standing.disabled) throw invalid({ reason: 'account is disabled', name });
+      if (standing.revoked) throw invalid({ reason: 'token is revoked', name });
+      if (claims.iat < standing.valid_from) throw invalid({ reason: 'token is older than the account allows', name });
+      return { name, role: standing.role, teams: standing.teams, via: presented.via };
     },
   };
-}
-
-/**
- * Refuses a write that a browser may have been led into by another site: cookies ride along, an Origin header does too.
- * @throws FORBIDDEN
- */
-export function checkSameSite(request: FastifyRequest, user: User, publicOrigin: string | null): void {
-  if (user.via !== 'cookie' || request.method === 'GET') return;
-  const site = request.headers['sec-fetch-site'];
-  const origin = request.headers.origin;
-  const own = `${request.protocol}://${request.headers.host ?? ''}`;
-  const foreignSite = site !== undefined && site !== 'same-origin' && site !== 'none';
-  const foreignOrigin = origin !== undefined && origin !== own && origin !== publicOrigin;
-  if (foreignSite || foreignOrigin) {
-    throw new AppError('FORBIDDEN', {
-      public: 'Forbidden',
-      remedy: 'Send the request from the page of this server, or with a bearer token.',
-    });
-  }
 }

@@ -19,6 +19,7 @@ export const REST_POLICY: Readonly<Record<string, PolicyRow>> = {
   'GET /monitor/health': { public: true },
   'GET /auth/login': { public: true },
   'GET /auth/logout': { public: true },
+  'POST /auth/logout': { public: true },
 
   'GET /dags': of('dag', 'GET'),
   'PATCH /dags': of('dag', 'PUT'),

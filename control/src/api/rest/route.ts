@@ -9,14 +9,15 @@ import type { AuthManager, Question, User } from '../../auth-managers/auth-manag
 import { createAuthManager } from '../../auth-managers/index.ts';
 import type { ControlDeps } from '../../deps.ts';
 import { createLogStore, type LogStore } from '../../logs/log-store.ts';
-import { type Authenticator, checkSameSite, deletionCookie, readCookie } from '../auth/identity.ts';
+import { type Authenticator, deletionCookie, readCookie } from '../auth/identity.ts';
+import { requireOwnPage } from '../auth/same-site.ts';
 import { sendJson } from '../http/errors.ts';
 import { nowIso } from '../http/instant.ts';
+import { createSharedReads, type SharedReads } from '../http/share.ts';
 import { type AuditOptions, type AuditTarget, auditExtra } from './audit.ts';
 import { authorize } from './authorize.ts';
 import { createMasker, type Masker } from './mask.ts';
 import type { PolicyRow } from './policy.ts';
-import { createSharedReads, type SharedReads } from './share.ts';
 
 export type RestDeps = ControlDeps & {
   readonly authenticator: Authenticator;
@@ -149,7 +150,7 @@ export function mountRoutes(
           if (error instanceof AppError) await recordRefusal(deps, user, request, route, at);
           throw error;
         });
-        checkSameSite(request, user, deps.config.api.base_url);
+        if (user.via === 'cookie' && route.method !== 'GET') requireOwnPage(request, deps.config.api);
       }
       const context: RestContext = {
         deps,

@@ -1,9 +1,11 @@
 /** `/api/v2/auth/login` and `/api/v2/auth/logout`. @see rest-api 2.4; promise L20 */
+import type { UserClaims } from '@airlock/contract/claims';
 import { AppError } from '@airlock/contract/errors';
-import { notify } from '@airlock/store';
 import { revokeToken } from '@airlock/store/queries/account/revoke-token';
 import { insertEventLog } from '@airlock/store/queries/event-log/insert';
-import { deletionCookie, presentedTokens } from '../auth/identity.ts';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { deletionCookie, presentedTokens, readCookie } from '../auth/identity.ts';
+import { requestProvenance, requireOwnPage } from '../auth/same-site.ts';
 import type { RestContext, RestRoute } from './route.ts';
 
 const LOGIN_PAGE = '/auth/login';
@@ -29,7 +31,7 @@ async function login(context: RestContext): Promise<unknown> {
   const { request, reply } = context;
   const given = (request.query as { next?: string | string[] }).next;
   const next = Array.isArray(given) ? given.at(-1) : given;
-  if (next === undefined || next === '') return reply.code(307).header('location', LOGIN_PAGE).send();
+  if (next === undefined || next === '') return toLogin(reply).send();
   if (!isSafeNext(next, `${request.protocol}://${request.headers.host ?? 'localhost'}`)) {
     throw new AppError('BAD_REQUEST', { public: 'Invalid or unsafe next URL' });
   }
@@ -39,31 +41,49 @@ async function login(context: RestContext): Promise<unknown> {
     .send();
 }
 
-/** Ends every credential that was presented, then deletes the cookie. One that is no valid token needs no ending. */
-async function logout(context: RestContext): Promise<unknown> {
-  const { deps, request, reply } = context;
-  // A page of another site may lead a browser here; its cookie is then not what the person meant to end.
-  const foreign = request.headers['sec-fetch-site'] === 'cross-site';
-  for (const { via, token } of presentedTokens(request)) {
-    if (foreign && via === 'cookie') continue;
+/** Ends every valid token in the list, all or none. One that is no valid token needs no ending. */
+async function revokeAll(context: RestContext, tokens: readonly string[]): Promise<void> {
+  const { deps, request, nowIso } = context;
+  const leewayMs = deps.config.api_auth.jwt_leeway * 1000;
+  const valid: UserClaims[] = [];
+  for (const token of tokens) {
     const claims = await deps.authenticator.claimsOf(token).catch((error: unknown) => {
       if (error instanceof AppError && error.code !== 'KEY_UNAVAILABLE') return null;
       throw error;
     });
-    if (!claims) continue;
-    const leewayMs = deps.config.api_auth.jwt_leeway * 1000;
-    await deps.db.transaction(async (tx) => {
-      await revokeToken(tx, { jti: claims.jti, expiresIso: new Date(claims.exp * 1000 + leewayMs).toISOString() });
-      const extra = JSON.stringify({ jti: claims.jti, method: 'GET' });
-      await insertEventLog(tx, { nowIso: context.nowIso, event: 'logout', owner: claims.sub, extra });
-      await notify(tx, { kind: 'account' });
-    });
+    if (claims) valid.push(claims);
   }
-  deps.authenticator.forget();
-  return reply.code(307).header('location', LOGIN_PAGE).header('set-cookie', deletionCookie(request)).send();
+  if (valid.length === 0) return;
+  await deps.db.transaction(async (tx) => {
+    for (const { jti, exp, sub } of valid) {
+      await revokeToken(tx, { jti, expiresIso: new Date(exp * 1000 + leewayMs).toISOString() });
+      const extra = JSON.stringify({ jti, method: request.method });
+      await insertEventLog(tx, { nowIso, event: 'logout', owner: sub, extra });
+    }
+  });
+}
+
+const tokensOf = (request: FastifyRequest) => presentedTokens(request).map(({ token }) => token);
+const toLogin = (reply: FastifyReply) => reply.code(307).header('location', LOGIN_PAGE);
+
+/** Ends every credential that was presented, on every replica, before it answers. A cookie must come from a page of ours. */
+async function logout(context: RestContext): Promise<unknown> {
+  const { deps, request, reply } = context;
+  if (readCookie(request.headers.cookie, '_token') !== null) requireOwnPage(request, deps.config.api);
+  await revokeAll(context, tokensOf(request));
+  return toLogin(reply).header('set-cookie', deletionCookie(request)).send();
+}
+
+/** The same for Airflow's clients, which know only GET. A link or picture on another site may send a browser here: then nothing ends. */
+async function logoutByGet(context: RestContext): Promise<unknown> {
+  const { deps, request, reply } = context;
+  if (requestProvenance(request, deps.config.api) === 'foreign') return toLogin(reply).send();
+  await revokeAll(context, tokensOf(request));
+  return toLogin(reply).header('set-cookie', deletionCookie(request)).send();
 }
 
 export const sessionRoutes: RestRoute[] = [
   { method: 'GET', path: '/auth/login', handle: login },
-  { method: 'GET', path: '/auth/logout', handle: logout },
+  { method: 'GET', path: '/auth/logout', handle: logoutByGet },
+  { method: 'POST', path: '/auth/logout', handle: logout },
 ];
