@@ -15,10 +15,12 @@ const prctl = (about: string, option: number, a = 0, b = 0) =>
 
 /**
  * Makes environment, memory and descriptors of this process unreadable for other processes of the same user, and forbids
- * core files. `execve` undoes it. @see prctl(2) PR_SET_DUMPABLE
+ * core files, also of all that it starts. `execve` undoes the first, so that each program of ours says it again before
+ * anything else; the limit stays. @see prctl(2) PR_SET_DUMPABLE, core(5)
  */
 export function becomeNonDumpable(): void {
   prctl('dumpable', PR_SET_DUMPABLE, 0);
+  setLimit('core', 0);
 }
 
 /** No program that this thread or its descendants start gains rights by set-user-id bits or file capabilities. */
