@@ -5,6 +5,7 @@ import { dagsCommand } from './commands/dags.ts';
 import { runsCommand } from './commands/runs.ts';
 import { healthCommand, jwksCommand, loginCommand, versionCommand } from './commands/server.ts';
 import { tasksCommand } from './commands/tasks.ts';
+import { teamsCommand } from './commands/teams.ts';
 import { usersCommand } from './commands/users.ts';
 import type { Context } from './context.ts';
 import { CliError, EXIT_CODES } from './exit-codes.ts';
@@ -46,6 +47,7 @@ export function createProgram(context: Context, version: string): Command {
     runsCommand,
     tasksCommand,
     usersCommand,
+    teamsCommand,
     configCommand,
     healthCommand,
     jwksCommand,

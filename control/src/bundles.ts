@@ -4,22 +4,30 @@ import type { Config } from '@airlock/contract/config/index';
 import { AppError } from '@airlock/contract/errors';
 import type { Database } from '@airlock/store';
 import { insertConnection } from '@airlock/store/queries/connection/write';
+import { insertEventLog } from '@airlock/store/queries/event-log/insert';
 import { insertPool } from '@airlock/store/queries/pool/write';
 import { type BundleRow, bundleIsKnown, lockBundles, syncBundles } from '@airlock/store/queries/rest-meta/bundles';
+import { insertTeam } from '@airlock/store/queries/team/manage';
 import { insertVariable } from '@airlock/store/queries/variable/write';
 import type { SecretBox } from './api/secrets/index.ts';
 import { secretOwner } from './api/secrets/stored.ts';
+import { TEAM_NAME } from './auth-managers/teams.ts';
 
 export const DEFAULT_BUNDLE = 'dags-folder';
 export const EXAMPLES_BUNDLE = 'airlock-examples';
 const LOCAL_CLASSES = ['airflow.dag_processing.bundles.local.LocalDagBundle', 'LocalDagBundle', 'local'];
 
-type Entry = { readonly name?: unknown; readonly classpath?: unknown; readonly kwargs?: { readonly path?: unknown } };
+type Entry = {
+  readonly name?: unknown;
+  readonly classpath?: unknown;
+  readonly kwargs?: { readonly path?: unknown };
+  readonly team_name?: unknown;
+};
 
 function invalid(text: string): AppError {
   return new AppError('CONFIG_INVALID', {
     public: `[dag_processor] dag_bundle_config_list: ${text}`,
-    remedy: 'Give a JSON list of {"name", "classpath", "kwargs": {"path"}}.',
+    remedy: 'Give a JSON list of {"name", "classpath", "kwargs": {"path"}, "team_name"}, the last one only with teams.',
   });
 }
 
@@ -28,7 +36,7 @@ export function configuredBundles(config: Config, examplesDir: string | null): B
   const text = config.dag_processor.dag_bundle_config_list;
   const bundles = text === null ? defaultBundles(config) : parseList(text, config);
   if (config.core.load_examples && examplesDir !== null) {
-    bundles.push({ name: EXAMPLES_BUNDLE, path: examplesDir });
+    bundles.push({ name: EXAMPLES_BUNDLE, path: examplesDir, team: null });
   }
   const names = bundles.map((bundle) => bundle.name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
@@ -37,7 +45,7 @@ export function configuredBundles(config: Config, examplesDir: string | null): B
 }
 
 function defaultBundles(config: Config): BundleRow[] {
-  return [{ name: DEFAULT_BUNDLE, path: config.core.dags_folder }];
+  return [{ name: DEFAULT_BUNDLE, path: config.core.dags_folder, team: null }];
 }
 
 function parseList(text: string, config: Config): BundleRow[] {
@@ -57,8 +65,18 @@ function parseList(text: string, config: Config): BundleRow[] {
     }
     const path = entry.kwargs?.path ?? config.core.dags_folder;
     if (typeof path !== 'string' || !isAbsolute(path)) throw invalid(`bundle ${entry.name}: its path is not absolute.`);
-    return { name: entry.name, path };
+    return { name: entry.name, path, team: teamOf(entry, config) };
   });
+}
+
+function teamOf(entry: Entry, config: Config): string | null {
+  const team = entry.team_name ?? null;
+  if (team === null) return null;
+  if (!config.core.multi_team) throw invalid(`bundle ${entry.name} has a team_name, but [core] multi_team is off.`);
+  if (typeof team !== 'string' || !TEAM_NAME.test(team)) {
+    throw invalid(`bundle ${entry.name}: its team_name is no name of a team (1 to 50 of A-Z a-z 0-9 _ -).`);
+  }
+  return team;
 }
 
 export type BundleOptions = {
@@ -67,15 +85,25 @@ export type BundleOptions = {
   /** Folder that the connection of the example names. */
   readonly outputDir: string;
   readonly secrets: SecretBox;
+  readonly nowIso: string;
 };
 
-/** Writes the bundle rows; on the first start with examples also the variable, pool and connection which they use. */
+/** Writes the bundle rows and the teams that they name; on the first start with examples also the variable, pool and connection which they use. */
 export async function prepareBundles(db: Database, options: BundleOptions): Promise<void> {
   const bundles = configuredBundles(options.config, options.examplesDir);
   await db.transaction(async (tx) => {
     // Once only: what an operator has deleted since stays deleted.
     await lockBundles(tx);
     const first = !(await bundleIsKnown(tx, EXAMPLES_BUNDLE));
+    for (const { team } of bundles) {
+      if (team === null || !(await insertTeam(tx, team))) continue;
+      await insertEventLog(tx, {
+        nowIso: options.nowIso,
+        event: 'create_team',
+        owner: 'airlock',
+        extra: JSON.stringify({ name: team }),
+      });
+    }
     await syncBundles(tx, bundles);
     if (!first || !bundles.some((bundle) => bundle.name === EXAMPLES_BUNDLE)) return;
     const { secrets } = options;

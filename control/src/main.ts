@@ -53,12 +53,6 @@ export type ControlOptions = {
 export async function startControl(values: ControlValues, options: ControlOptions): Promise<RunningControl> {
   z.config({ jitless: true });
   const config = adoptConfig(values.config);
-  if (config.core.multi_team) {
-    throw new AppError('CONFIG_INVALID', {
-      public: '[core] multi_team is not enforced by the REST API of this release, so a server with it does not start.',
-      remedy: 'Leave it off, and give each team a deployment of its own.',
-    });
-  }
   const log = options.log ?? pino({ name: 'control', level: LEVELS[config.logging.logging_level] });
   const down: Array<() => unknown> = [];
   const stop = async () => {
@@ -89,7 +83,13 @@ export async function startControl(values: ControlValues, options: ControlOption
       createRotatingVerifier(minter, config, log),
       createEventHub(db, log),
       runsApi ? ensureFirstAdmin({ db, clock: systemClock }, values.admin_password) : false,
-      prepareBundles(db, { config, examplesDir, outputDir, secrets }),
+      prepareBundles(db, {
+        config,
+        examplesDir,
+        outputDir,
+        secrets,
+        nowIso: new Date(systemClock.nowMs()).toISOString(),
+      }),
     ]);
     down.push(() => events.close());
     down.push(() => verifier.close());

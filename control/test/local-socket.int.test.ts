@@ -6,9 +6,11 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { sql } from '@airlock/store';
 import type { FastifyInstance } from 'fastify';
 import { createHttpServer } from '../src/api/http/server.ts';
 import { createLocalGate, listenLocally, operatorName } from '../src/api/local/socket.ts';
+import { registerTeamRoutes } from '../src/api/local/teams.ts';
 import { registerUserRoutes } from '../src/api/local/users.ts';
 import { mountRest } from '../src/api/rest/index.ts';
 import { type RestKit, restKit } from './rest-kit.ts';
@@ -24,6 +26,7 @@ async function listenOn(path: string): Promise<FastifyInstance> {
   gate.guard(server);
   mountRest(server, kit.deps, gate.identify);
   registerUserRoutes(server, kit.deps, gate.identify);
+  registerTeamRoutes(server, kit.deps, gate.identify);
   await listenLocally(server, path);
   return server;
 }
@@ -182,4 +185,33 @@ test('a socket that a dead server left is replaced, and a living one is not', as
   await first.close();
   const again = await listenOn(path);
   await again.close();
+});
+
+test('teams are made, filled, listed and removed, never while something belongs to them, and each step is recorded', async () => {
+  const status = async (method: string, path: string, body?: unknown) => (await call(method, path, body)).status;
+  assert.equal(await status('POST', '/local/teams', { name: 'blue' }), 201);
+  assert.equal(await status('POST', '/local/teams', { name: 'blue' }), 409);
+  for (const name of ['', 'with space', 'x'.repeat(51), 'ü']) {
+    assert.equal(await status('POST', '/local/teams', { name }), 422, name);
+  }
+  assert.equal(await status('PUT', '/local/teams/blue/users/viewer'), 204);
+  assert.equal(await status('PUT', '/local/teams/blue/users/viewer'), 204, 'again changes nothing');
+  assert.equal(await status('PUT', '/local/teams/blue/users/nobody'), 404);
+  assert.equal(await status('PUT', '/local/teams/red/users/viewer'), 404);
+  const listed = async () => ((await call('GET', '/local/teams')).body as unknown as { teams: unknown[] }).teams;
+  assert.deepEqual(await listed(), [{ name: 'blue', bundles: [], users: ['viewer'] }]);
+  const db = kit.database.db;
+  await db.query(sql`INSERT INTO variable (team, key, val) VALUES ('blue', 'k', 'v')`);
+  const refused = await call('DELETE', '/local/teams/blue');
+  assert.deepEqual([refused.status, refused.body.detail], [409, 'Team blue still has 1 variables.']);
+  await db.query(sql`DELETE FROM variable WHERE team = 'blue'`);
+  assert.equal(await status('DELETE', '/local/teams/blue/users/nobody'), 404);
+  assert.equal(await status('DELETE', '/local/teams/blue'), 204);
+  assert.equal(await status('DELETE', '/local/teams/blue'), 404);
+  // The membership went along: a later team of that name starts empty.
+  assert.equal(await status('POST', '/local/teams', { name: 'blue' }), 201);
+  assert.deepEqual(await listed(), [{ name: 'blue', bundles: [], users: [] }]);
+  const { body } = await kit.as.admin('GET', '/eventLogs?event_pattern=team&limit=100');
+  const events = body.event_logs.map((row: { event: string }) => row.event);
+  assert.deepEqual([...new Set(events)].sort(), ['add_team_user', 'create_team', 'delete_team']);
 });

@@ -121,7 +121,8 @@ export const CORE_OPTIONS = {
   }),
   multi_team: bool(false, {
     readers: ['control'],
-    advice: 'Keep teams apart: bundles, connections, variables and pools belong to one.',
+    advice:
+      'Keep teams apart: bundles, connections, variables and pools belong to one, and only its members and admins reach them. Users join with `airlock teams add-user`.',
   }),
   execution_api_server_url: optionalText({
     readers: ['standalone', 'control', 'supervisor'],

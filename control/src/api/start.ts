@@ -11,6 +11,7 @@ import { sendJson } from './http/errors.ts';
 import { sendPage } from './http/page.ts';
 import { createHttpServer } from './http/server.ts';
 import { createLocalGate, listenLocally } from './local/socket.ts';
+import { registerTeamRoutes } from './local/teams.ts';
 import { registerUserRoutes } from './local/users.ts';
 import { mountRest, REST_PREFIX, REST_ROUTES, registerRestApi } from './rest/index.ts';
 import { openApiDocument } from './rest/openapi.ts';
@@ -68,6 +69,7 @@ export async function startApi(deps: ControlDeps, options: ApiOptions): Promise<
     gate.guard(local);
     mountRest(local, rest, gate.identify);
     registerUserRoutes(local, deps, gate.identify);
+    registerTeamRoutes(local, deps, gate.identify);
     serveKeys(local);
   }
   try {

@@ -29,6 +29,7 @@ import {
   setTags,
   upsertDag,
 } from '@airlock/store/queries/dag/write';
+import { followTeam } from '@airlock/store/queries/team/follow';
 import { canonicalDigest } from '../domain/canonical.ts';
 import { checkDagDocument } from '../domain/dag-document.ts';
 import { buildDagModel, type DagModel } from '../domain/dag-model.ts';
@@ -68,7 +69,14 @@ export async function ingestParseReport(tx: Db, options: IngestOptions): Promise
   const byId = new Map(known.map((row) => [row.dag_id, row]));
   for (const dagId of [...good.keys()]) {
     const other = byId.get(dagId);
-    if (!other || isFrom(other, file) || other.is_stale) continue;
+    if (!other || isFrom(other, file)) continue;
+    // Runs, logs and XComs stay with the id: not even a Dag that is gone may be taken over by another team.
+    if (other.team !== null && other.team !== bundle.team) {
+      good.delete(dagId);
+      refusals.push(`The Dag id ${JSON.stringify(dagId)} belongs to another team. Give this Dag another id.`);
+      continue;
+    }
+    if (other.is_stale) continue;
     good.delete(dagId);
     refusals.push(
       `The Dag id ${JSON.stringify(dagId)} is used by two files: ${other.relative_fileloc} (bundle ${other.bundle_name}), which keeps it, ` +
@@ -200,6 +208,7 @@ async function storeDag(
   };
   // The reference from Dag to version is checked at commit, so the Dag may come first.
   await upsertDag(tx, values);
+  if (known !== null && known.team !== bundle.team) await followTeam(tx, [model.dagId]);
   const replaced = unused !== null && (await deleteUnusedVersion(tx, unused));
   const number = (known?.version_number ?? 0) + (same || replaced ? 0 : 1);
   if (!same) {

@@ -109,6 +109,10 @@ export function mapRestError(error: unknown): Mapped {
   if (state === '23505') {
     return { status: 409, body: databaseBody('Unique constraint violation', id), code: 'CONFLICT', logId: id };
   }
+  // What it refers to was removed at the same moment.
+  if (state === '23503') {
+    return { status: 409, body: databaseBody('Foreign key constraint violation', id), code: 'CONFLICT', logId: id };
+  }
   // 22: data exception (a NUL in a text, a number out of range); 23514, 23502: a CHECK or NOT NULL of ours said no.
   if (state?.startsWith('22') || state === '23514' || state === '23502') {
     return { status: 422, body: databaseBody('Value rejected by database', id), code: 'VALIDATION', logId: id };

@@ -13,8 +13,8 @@ export type BulkKind<C, U> = {
   /** As messages name them: `variables with these keys`. */
   readonly plural: string;
   readonly idOf: (entity: C | U) => string;
-  /** Which of these exist now; takes their locks in the order given. */
-  readonly existing: (ids: readonly string[]) => Promise<Set<string>>;
+  /** Whether there is one of this id now; `created` is given where one of its name and team is about to be made. */
+  readonly exists: (id: string, created: C | null) => Promise<boolean>;
   readonly create: (entity: C) => Promise<void>;
   readonly overwrite: (entity: C) => Promise<void>;
   readonly update: (entity: U, mask: readonly string[]) => Promise<void>;
@@ -70,7 +70,8 @@ export async function runBulk<C, U>(actions: ReadonlyArray<Action<C, U>>, kind: 
     const fail = (error: string, status: number) => result.errors.push({ error, status_code: status });
     if (action.action === 'create') {
       const byId = new Map(action.entities.map((entity) => [kind.idOf(entity), entity]));
-      const there = await kind.existing([...byId.keys()]);
+      const there = new Set<string>();
+      for (const [id, entity] of byId) if (await kind.exists(id, entity)) there.add(id);
       if (there.size > 0 && action.action_on_existence === 'fail') {
         fail(`The ${kind.plural}: ${named(there)} already exist.`, 409);
         continue;
@@ -83,7 +84,8 @@ export async function runBulk<C, U>(actions: ReadonlyArray<Action<C, U>>, kind: 
       continue;
     }
     const ids = action.action === 'update' ? action.entities.map(kind.idOf) : action.entities;
-    const there = await kind.existing(ids);
+    const there = new Set<string>();
+    for (const id of ids) if (await kind.exists(id, null)) there.add(id);
     const missing = ids.filter((id) => !there.has(id));
     if (missing.length > 0 && action.action_on_non_existence === 'fail') {
       fail(`The ${kind.plural}: ${named(new Set(missing))} were not found.`, 404);

@@ -2,7 +2,7 @@
 import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
 import type { Db } from '@airlock/store';
-import { type ConnectionRow, getConnection } from '@airlock/store/queries/connection/get';
+import { type ConnectionRow, findConnection } from '@airlock/store/queries/connection/get';
 import {
   type ConnectionValues,
   deleteConnection,
@@ -19,7 +19,7 @@ import { fieldsToUpdate, maskQuery, pageOf, pageQuery, patterns, sortKeys } from
 import { HIDDEN } from './mask.ts';
 import { parseKeepingNumbers, pythonJson } from './python-json.ts';
 import type { RestContext, RestDeps, RestRoute } from './route.ts';
-import { teamName } from './team.ts';
+import { changedTeam, checkTeam, named, type TeamName, withTeams } from './team.ts';
 
 function isObject(value: unknown): value is Record<string, unknown> {
   // Plain objects only: numbers that keep their digits are objects of a class.
@@ -45,19 +45,21 @@ const extraText = wire
     return isObject(value) ? text : refuse(hint);
   });
 
-const connectionBody = z.strictObject({
-  connection_id: wire.text({ min: 1, max: 200, pattern: /^[\p{L}\p{N}_.-]+$/u, shownPattern: '^[\\w.-]+$' }),
-  conn_type: wire.text({ max: 500 }),
-  description: wire.text().nullish(),
-  host: wire.text({ max: 500 }).nullish(),
-  login: wire.text().nullish(),
-  schema: wire.text({ max: 500 }).nullish(),
-  port: wire.int().nullish(),
-  password: wire.text().nullish(),
-  extra: extraText,
-  team_name: teamName,
-});
-type ConnectionBody = z.output<typeof connectionBody>;
+const entity = (team_name: TeamName) =>
+  z.strictObject({
+    connection_id: wire.text({ min: 1, max: 200, pattern: /^[\p{L}\p{N}_.-]+$/u, shownPattern: '^[\\w.-]+$' }),
+    conn_type: wire.text({ max: 500 }),
+    description: wire.text().nullish(),
+    host: wire.text({ max: 500 }).nullish(),
+    login: wire.text().nullish(),
+    schema: wire.text({ max: 500 }).nullish(),
+    port: wire.int().nullish(),
+    password: wire.text().nullish(),
+    extra: extraText,
+    team_name,
+  });
+type ConnectionBody = z.output<ReturnType<typeof entity>>;
+const connectionBody = withTeams(entity);
 const listQuery = z.object({ ...pageQuery, ...patterns('connection_id') });
 
 function notFound(id: string): AppError {
@@ -103,7 +105,7 @@ function sealed(deps: RestDeps, row: ConnectionValues): ConnectionValues {
 
 function fromBody(body: ConnectionBody): ConnectionValues {
   return {
-    team: null,
+    team: body.team_name ?? null,
     conn_id: body.connection_id,
     conn_type: body.conn_type,
     description: body.description ?? null,
@@ -128,19 +130,23 @@ export function mergeExtra(deps: Pick<RestDeps, 'masker'>, stored: string | null
   return pythonJson(merge(stored === null ? {} : parseKeepingNumbers(stored), parseKeepingNumbers(sent)));
 }
 
-/** @param fields names of the body that count */
 async function change(
   tx: Db,
-  deps: RestDeps,
+  context: RestContext,
   row: ConnectionRow,
   body: ConnectionBody,
-  fields: ReadonlySet<string>,
+  mask: readonly string[],
 ): Promise<ConnectionRow> {
+  const { deps } = context;
+  const fields = fieldsToUpdate(body, mask);
+  // The mask may name `extra` without the body holding it: that clears it.
+  if (mask.includes('extra')) fields.add('extra');
+  const target = { resource: 'connection', item: row.conn_id } as const;
   const old = openConnection(deps.secrets, row);
   const take = <T>(name: string, value: T | undefined, before: T): T =>
     fields.has(name) ? (value ?? (null as T)) : before;
   const values: ConnectionValues = {
-    team: old.team,
+    team: await changedTeam(tx, context, target, { from: row.team, to: body.team_name, mask }),
     conn_id: old.conn_id,
     conn_type: fields.has('conn_type') ? body.conn_type : old.conn_type,
     description: take('description', body.description, old.description),
@@ -161,6 +167,7 @@ async function change(
 async function list(context: RestContext): Promise<unknown> {
   const query = parseQuery(listQuery, context.request);
   const { rows, total } = await listConnections(context.deps.db, {
+    visible: context.visible,
     idPattern: query.connection_id_pattern,
     idPrefix: query.connection_id_prefix_pattern,
     order: sortKeys(query.order_by, CONNECTION_ORDER, CONNECTION_ORDER.id!, ['id']),
@@ -171,78 +178,73 @@ async function list(context: RestContext): Promise<unknown> {
 
 async function get(context: RestContext): Promise<unknown> {
   const connId = context.param('connection_id');
-  const row = await getConnection(context.deps.db, { team: null, connId });
+  const row = await findConnection(context.deps.db, connId, named(context));
   if (!row) throw notFound(connId);
   return answer(context.deps, row);
 }
 
 async function create(context: RestContext): Promise<unknown> {
-  const body = parseBody(connectionBody, context.request);
-  return context.mutate('post_connection', {}, async (tx) =>
-    answer(context.deps, await insert(tx, context.deps, body)),
-  );
+  const body = parseBody(connectionBody(context), context.request);
+  return context.mutate('post_connection', {}, async (tx) => answer(context.deps, await insert(tx, context, body)));
 }
 
-/** @throws CONFLICT */
-async function insert(tx: Db, deps: RestDeps, body: ConnectionBody): Promise<ConnectionRow> {
-  const row = await insertConnection(tx, sealed(deps, fromBody(body)));
+/** @throws CONFLICT · FORBIDDEN, BAD_REQUEST about the team */
+async function insert(tx: Db, context: RestContext, body: ConnectionBody): Promise<ConnectionRow> {
+  const values = fromBody(body);
+  await checkTeam(tx, context, { resource: 'connection', method: 'POST', item: body.connection_id }, values.team);
+  const row = await insertConnection(tx, sealed(context.deps, values));
   if (!row) throw uniqueViolation(`A connection named ${body.connection_id} exists already.`);
   return row;
 }
 
 async function patch(context: RestContext): Promise<unknown> {
   const connId = context.param('connection_id');
-  const body = parseBody(connectionBody, context.request);
+  const body = parseBody(connectionBody(context), context.request);
   const { update_mask: mask } = parseQuery(maskQuery, context.request);
   if (body.connection_id !== connId) {
     throw new AppError('BAD_REQUEST', {
       public: 'The connection_id in the request body does not match the URL parameter',
     });
   }
-  const fields = fieldsToUpdate(body, mask);
-  // The mask may name `extra` without the body holding it: that clears it.
-  if (mask.includes('extra')) fields.add('extra');
   return context.mutate('patch_connection', {}, async (tx) => {
-    const row = await getConnection(tx, { team: null, connId });
+    const row = await findConnection(tx, connId, named(context));
     if (!row) throw notFound(connId);
-    return answer(context.deps, await change(tx, context.deps, row, body, fields));
+    return answer(context.deps, await change(tx, context, row, body, mask));
   });
 }
 
 async function remove(context: RestContext): Promise<void> {
   const connId = context.param('connection_id');
   await context.mutate('delete_connection', {}, async (tx) => {
-    if (!(await deleteConnection(tx, { team: null, connId }))) throw notFound(connId);
+    const row = await findConnection(tx, connId, named(context));
+    if (!row || !(await deleteConnection(tx, row.id))) throw notFound(connId);
   });
 }
 
-const bulkSchema = bulkBody(connectionBody, connectionBody);
+const bulkSchema = withTeams((teamName) => bulkBody(entity(teamName), entity(teamName)));
 
 async function bulk(context: RestContext): Promise<unknown> {
-  const body = parseBody(bulkSchema, context.request);
-  const { deps } = context;
+  const body = parseBody(bulkSchema(context), context.request);
   return context.mutate('bulk_connections', {}, async (tx) => {
-    const find = (connId: string) => getConnection(tx, { team: null, connId });
-    const rewrite = async (entity: ConnectionBody) => {
-      const row = await find(entity.connection_id);
+    const find = (connId: string, created: ConnectionBody | null) =>
+      findConnection(tx, connId, { visible: context.visible, ...(created ? { team: created.team_name ?? null } : {}) });
+    const rewrite = async (entity: ConnectionBody, created: ConnectionBody | null) => {
+      const row = await find(entity.connection_id, created);
       if (!row) throw notFound(entity.connection_id);
-      await change(tx, deps, row, entity, fieldsToUpdate(entity, []));
+      await change(tx, context, row, entity, []);
     };
     return runBulk<ConnectionBody, ConnectionBody>(body.actions, {
       plural: 'connections with these connection_ids',
       idOf: (entity) => entity.connection_id,
-      existing: async (ids) => {
-        const found = new Set<string>();
-        for (const id of ids) if (await find(id)) found.add(id);
-        return found;
-      },
+      exists: async (connId, created) => (await find(connId, created)) !== null,
       create: async (entity) => {
-        await insert(tx, deps, entity);
+        await insert(tx, context, entity);
       },
-      overwrite: rewrite,
-      update: rewrite,
+      overwrite: (entity) => rewrite(entity, entity),
+      update: (entity) => rewrite(entity, null),
       remove: async (connId) => {
-        await deleteConnection(tx, { team: null, connId });
+        const row = await find(connId, null);
+        if (row) await deleteConnection(tx, row.id);
       },
     });
   });

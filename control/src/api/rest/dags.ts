@@ -81,6 +81,7 @@ async function answers(context: RestContext, rows: readonly DagRow[]): Promise<u
 async function list(context: RestContext): Promise<unknown> {
   const query = parseQuery(listQuery, context.request);
   const filters: DagFilters = {
+    visible: context.visible,
     tags: query.tags,
     tagsMatch: query.tags_match_mode,
     owners: query.owners,
@@ -108,8 +109,9 @@ async function list(context: RestContext): Promise<unknown> {
     const { rows, total } = await listDags(context.deps.db, filters, { order, ...pageOf(context, query) });
     return Buffer.from(JSON.stringify({ dags: await answers(context, rows), total_entries: total }));
   };
-  // Every user sees the same Dags here; only the stars are a user's own.
-  const key = query.is_favorite === undefined ? context.request.url : `${context.user.name} ${context.request.url}`;
+  // Users of the same teams see the same Dags here; only the stars are a user's own.
+  const reader = query.is_favorite === undefined ? '' : context.user.name;
+  const key = JSON.stringify([context.visible, reader, context.request.url]);
   return context.reply.header('content-type', JSON_TYPE).send(await context.deps.sharedReads(key, read));
 }
 
@@ -172,6 +174,7 @@ async function patchMany(context: RestContext): Promise<unknown> {
   const none = query.dag_id_pattern === undefined && query.dag_id_prefix_pattern === undefined;
   if (none) return { dags: [], total_entries: 0 };
   const filters: DagFilters = {
+    visible: context.visible,
     tags: query.tags,
     tagsMatch: query.tags_match_mode,
     owners: query.owners,
@@ -197,6 +200,7 @@ const tagsQuery = z.object({ ...pageQuery, ...patterns('tag_name') });
 async function tags(context: RestContext): Promise<unknown> {
   const query = parseQuery(tagsQuery, context.request);
   const { rows, total } = await listTags(context.deps.db, {
+    visible: context.visible,
     pattern: query.tag_name_pattern,
     prefix: query.tag_name_prefix_pattern,
     order: sortKeys(query.order_by, TAG_ORDER, TAG_ORDER.name!, ['name']),
@@ -242,6 +246,7 @@ async function versions(context: RestContext): Promise<unknown> {
   const dagId = context.param('dag_id');
   if (dagId !== '~' && !(await dagExists(context.deps.db, dagId))) throw dagNotFound(dagId);
   const { rows, total } = await listDagVersions(context.deps.db, {
+    visible: context.visible,
     dagId: dagId === '~' ? null : dagId,
     versionNumbers: query.version_number,
     bundleName: query.bundle_name,
@@ -293,7 +298,7 @@ async function task(context: RestContext): Promise<unknown> {
 
 async function stats(context: RestContext): Promise<unknown> {
   const { dag_ids: dagIds } = parseQuery(z.object({ dag_ids: many(wire.text()) }), context.request);
-  const counts = await countRunsByState(context.deps.db, dagIds);
+  const counts = await countRunsByState(context.deps.db, context.visible, dagIds);
   const byDag = Map.groupBy(counts, (row) => row.dag_id);
   const dags = [...byDag].map(([dagId, rows]) => ({
     dag_id: dagId,
@@ -312,6 +317,7 @@ const warningsQuery = z.object({
 async function warnings(context: RestContext): Promise<unknown> {
   const query = parseQuery(warningsQuery, context.request);
   const { rows, total } = await listWarnings(context.deps.db, {
+    visible: context.visible,
     dagId: query.dag_id,
     type: query.warning_type,
     order: sortKeys(query.order_by, WARNING_ORDER, WARNING_ORDER.dag_id!, ['dag_id']),

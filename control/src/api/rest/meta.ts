@@ -131,6 +131,7 @@ const importErrorsQuery = z.object({
 async function importErrors(context: RestContext): Promise<unknown> {
   const query = parseQuery(importErrorsQuery, context.request);
   const { rows, total } = await listImportErrors(context.deps.db, {
+    visible: context.visible,
     filename: query.filename,
     bundleName: query.bundle_name,
     filenamePattern: query.filename_pattern,
@@ -143,7 +144,7 @@ async function importErrors(context: RestContext): Promise<unknown> {
 
 async function importError(context: RestContext): Promise<unknown> {
   const id = check(wire.int(), context.param('import_error_id'), ['path', 'import_error_id']);
-  const row = await getImportError(context.deps.db, id);
+  const row = await getImportError(context.deps.db, context.visible, id);
   if (!row)
     throw new AppError('NOT_FOUND', { public: `The ImportError with import_error_id: \`${id}\` was not found` });
   return importErrorAnswer(row);
@@ -196,6 +197,7 @@ async function eventLogs(context: RestContext): Promise<unknown> {
       Record<(typeof columns)[number], string>
     >;
   const { rows, total } = await listEventLogs(context.deps.db, {
+    seenBy: { visible: context.visible, name: context.user.name },
     equal: pick(''),
     pattern: pick('_pattern'),
     prefix: pick('_prefix_pattern'),
@@ -216,7 +218,8 @@ async function eventLog(context: RestContext): Promise<unknown> {
   if (!/^-?\d{1,15}$/.test(given)) {
     throw new AppError('BAD_REQUEST', { public: "'event_log_id' must be an integer" });
   }
-  const row = await getEventLog(context.deps.db, Number(given));
+  const seenBy = { visible: context.visible, name: context.user.name };
+  const row = await getEventLog(context.deps.db, seenBy, Number(given));
   if (!row) throw new AppError('NOT_FOUND', { public: `The Event Log with id: \`${Number(given)}\` not found` });
   return eventLogAnswer(row);
 }

@@ -11,7 +11,7 @@ import { wire } from '../http/wire.ts';
 import { bulkBody, runBulk } from './bulk.ts';
 import { fieldsToUpdate, maskQuery, pageOf, pageQuery, patterns, sortKeys } from './list-query.ts';
 import type { RestContext, RestRoute } from './route.ts';
-import { teamName } from './team.ts';
+import { changedTeam, checkTeam, type TeamName, withTeams } from './team.ts';
 
 export const DEFAULT_POOL = 'default_pool';
 const slots = wire.int({ ge: -1 });
@@ -24,26 +24,32 @@ function nameOrPool(value: unknown): unknown {
   return pool === undefined || rest.name !== undefined ? value : { name: pool, ...rest };
 }
 
-const whole = z.strictObject({
-  name,
-  slots,
-  description: wire.text().nullish(),
-  include_deferred: wire.bool().default(false),
-  team_name: teamName,
-});
-const poolBody = z.preprocess(nameOrPool, whole);
+const whole = (team_name: TeamName) =>
+  z.strictObject({
+    name,
+    slots,
+    description: wire.text().nullish(),
+    include_deferred: wire.bool().default(false),
+    team_name,
+  });
+type PoolBody = z.output<ReturnType<typeof whole>>;
+const poolEntity = (teamName: TeamName) => z.preprocess(nameOrPool, whole(teamName));
 /** A PATCH is checked as a whole pool, and there `include_deferred` has no default. */
-const wholePatch = z.preprocess(nameOrPool, whole.extend({ include_deferred: wire.bool() }));
-type PoolBody = z.output<typeof whole>;
+const patchEntity = (teamName: TeamName) =>
+  z.preprocess(nameOrPool, whole(teamName).extend({ include_deferred: wire.bool() }));
+const poolBody = withTeams(poolEntity);
+const wholePatch = withTeams(patchEntity);
 
-const patchBody = z.strictObject({
-  name: name.nullish(),
-  pool: name.nullish(),
-  slots: slots.nullish(),
-  description: wire.text().nullish(),
-  include_deferred: wire.bool().nullish(),
-  team_name: teamName,
-});
+const sentFields = (team_name: TeamName) =>
+  z.strictObject({
+    name: name.nullish(),
+    pool: name.nullish(),
+    slots: slots.nullish(),
+    description: wire.text().nullish(),
+    include_deferred: wire.bool().nullish(),
+    team_name,
+  });
+const patchBody = withTeams(sentFields);
 const listQuery = z.object({ ...pageQuery, ...patterns('pool_name') });
 
 function notFound(pool: string): AppError {
@@ -67,8 +73,8 @@ function answer(row: PoolRow): Record<string, unknown> {
   };
 }
 
-async function reload(tx: Db, pool: string): Promise<PoolRow> {
-  const row = await getPool(tx, pool);
+async function reload(tx: Db, context: RestContext, pool: string): Promise<PoolRow> {
+  const row = await getPool(tx, pool, context.visible);
   if (!row) throw notFound(pool);
   return row;
 }
@@ -76,6 +82,7 @@ async function reload(tx: Db, pool: string): Promise<PoolRow> {
 async function list(context: RestContext): Promise<unknown> {
   const query = parseQuery(listQuery, context.request);
   const { rows, total } = await listPools(context.deps.db, {
+    visible: context.visible,
     namePattern: query.pool_name_pattern,
     namePrefix: query.pool_name_prefix_pattern,
     order: sortKeys(query.order_by, POOL_ORDER, POOL_ORDER.id!, ['id']),
@@ -85,7 +92,7 @@ async function list(context: RestContext): Promise<unknown> {
 }
 
 async function get(context: RestContext): Promise<unknown> {
-  return answer(await reload(context.deps.db, context.param('*')));
+  return answer(await reload(context.deps.db, context, context.param('*')));
 }
 
 function fromBody(body: PoolBody): PoolValues {
@@ -94,23 +101,30 @@ function fromBody(body: PoolBody): PoolValues {
     slots: body.slots,
     description: body.description ?? null,
     include_deferred: body.include_deferred,
-    team: null,
+    team: body.team_name ?? null,
   };
 }
 
+/** @throws CONFLICT the name is taken · FORBIDDEN, BAD_REQUEST about the team */
+async function insert(tx: Db, context: RestContext, body: PoolBody): Promise<void> {
+  const values = fromBody(body);
+  await checkTeam(tx, context, { resource: 'pool', method: 'POST', item: body.name }, values.team);
+  if (!(await insertPool(tx, values))) throw uniqueViolation(`A pool named ${body.name} exists already.`);
+}
+
 async function create(context: RestContext): Promise<unknown> {
-  const body = parseBody(poolBody, context.request);
+  const body = parseBody(poolBody(context), context.request);
   return context.mutate('post_pool', {}, async (tx) => {
-    if (!(await insertPool(tx, fromBody(body)))) throw uniqueViolation(`A pool named ${body.name} exists already.`);
-    return answer(await reload(tx, body.name));
+    await insert(tx, context, body);
+    return answer(await reload(tx, context, body.name));
   });
 }
 
 /** The default pool keeps its name and description; the rest of a pool can only be sent whole. */
 function patchFields(
+  context: RestContext,
   pool: string,
-  raw: unknown,
-  sent: z.output<typeof patchBody>,
+  sent: z.output<ReturnType<typeof sentFields>>,
   mask: readonly string[],
 ): Set<string> {
   const changeable = ['slots', 'include_deferred'];
@@ -128,25 +142,27 @@ function patchFields(
       public: "Invalid body, pool name from request body doesn't match uri parameter",
     });
   }
-  check(wholePatch, raw, []);
+  check(wholePatch(context), context.request.body, []);
   return fieldsToUpdate(sent, mask);
 }
 
 async function patch(context: RestContext): Promise<unknown> {
   const pool = context.param('*');
-  const sent = parseBody(patchBody, context.request);
+  const sent = parseBody(patchBody(context), context.request);
   const { update_mask: mask } = parseQuery(maskQuery, context.request);
-  const fields = patchFields(pool, context.request.body, sent, mask);
+  const fields = patchFields(context, pool, sent, mask);
   return context.mutate('patch_pool', {}, async (tx) => {
-    const row = await reload(tx, pool);
+    const row = await reload(tx, context, pool);
+    const target = { resource: 'pool', item: pool } as const;
     await updatePool(tx, {
       name: pool,
+      team: await changedTeam(tx, context, target, { from: row.team, to: sent.team_name, mask }),
       slots: fields.has('slots') ? (sent.slots ?? row.slots) : row.slots,
       description: fields.has('description') ? (sent.description ?? null) : row.description,
       include_deferred: fields.has('include_deferred') ? (sent.include_deferred ?? false) : row.include_deferred,
     });
     await notify(tx, { kind: 'schedule' });
-    return answer(await reload(tx, pool));
+    return answer(await reload(tx, context, pool));
   });
 }
 
@@ -154,20 +170,23 @@ async function remove(context: RestContext): Promise<void> {
   const pool = context.param('*');
   if (pool === DEFAULT_POOL) throw new AppError('BAD_REQUEST', { public: "Default Pool can't be deleted" });
   await context.mutate('delete_pool', {}, async (tx) => {
+    await reload(tx, context, pool);
     if (!(await deletePool(tx, pool))) throw notFound(pool);
   });
 }
 
-const bulkSchema = bulkBody(poolBody, wholePatch);
+const bulkSchema = withTeams((teamName) => bulkBody(poolEntity(teamName), patchEntity(teamName)));
 
 async function bulk(context: RestContext): Promise<unknown> {
-  const body = parseBody(bulkSchema, context.request);
+  const body = parseBody(bulkSchema(context), context.request);
   return context.mutate('bulk_pools', {}, async (tx) => {
     const rewrite = async (entity: PoolBody, mask: readonly string[]) => {
-      const row = await reload(tx, entity.name);
+      const row = await reload(tx, context, entity.name);
       const fields = fieldsToUpdate(entity, mask);
+      const target = { resource: 'pool', item: entity.name } as const;
       await updatePool(tx, {
         name: entity.name,
+        team: await changedTeam(tx, context, target, { from: row.team, to: entity.team_name, mask }),
         slots: fields.has('slots') ? entity.slots : row.slots,
         description: fields.has('description') ? (entity.description ?? null) : row.description,
         include_deferred: fields.has('include_deferred') ? entity.include_deferred : row.include_deferred,
@@ -176,15 +195,8 @@ async function bulk(context: RestContext): Promise<unknown> {
     const result = await runBulk<PoolBody, PoolBody>(body.actions, {
       plural: 'pools with these pool names',
       idOf: (entity) => entity.name,
-      existing: async (names) => {
-        const found = new Set<string>();
-        for (const each of names) if (await getPool(tx, each)) found.add(each);
-        return found;
-      },
-      create: async (entity) => {
-        if (!(await insertPool(tx, fromBody(entity))))
-          throw uniqueViolation(`A pool named ${entity.name} exists already.`);
-      },
+      exists: async (each) => (await getPool(tx, each, context.visible)) !== null,
+      create: (entity) => insert(tx, context, entity),
       overwrite: (entity) => rewrite(entity, []),
       update: rewrite,
       remove: async (each) => {

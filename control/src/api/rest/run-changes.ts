@@ -6,6 +6,7 @@ import { getDagRow } from '@airlock/store/queries/rest-dag/list';
 import { type RunRow, setRunNote } from '@airlock/store/queries/rest-run/list';
 import { getTaskInstancesById, taskIdsOf } from '@airlock/store/queries/rest-task/list';
 import { insertTaskInstances } from '@airlock/store/queries/task-instance/insert';
+import { getTeamOfDag } from '@airlock/store/queries/team/of-dag';
 import type { DagModel, TaskModel } from '../../domain/dag-model.ts';
 import { clearTaskInstances, createDagRun, deleteDagRun, setDagRunState } from '../../runs/index.ts';
 import { initialTaskInstances } from '../../runs/new-task-instances.ts';
@@ -135,7 +136,8 @@ async function newTasks(db: Db, run: RunRow, model: DagModel): Promise<TaskModel
 async function clearNew(tx: Db, context: RestContext, run: RunRow, model: DagModel, versionId: string): Promise<void> {
   const added = new Set((await newTasks(tx, run, model)).map((task) => task.taskId));
   if (added.size === 0) return;
-  const of = { dagRunId: run.id, dagId: run.dag_id, runId: run.run_id, team: null, versionId, nowIso: context.nowIso };
+  const team = (await getTeamOfDag(tx, run.dag_id))?.team ?? null;
+  const of = { dagRunId: run.id, dagId: run.dag_id, runId: run.run_id, team, versionId, nowIso: context.nowIso };
   const logicalMs = run.logical_date === null ? null : Date.parse(wireInstant(run.logical_date));
   const rows = initialTaskInstances(of, model, logicalMs).filter((row) => added.has(row.task_id));
   await insertTaskInstances(tx, rows, context.nowIso);

@@ -46,6 +46,7 @@ async function list(context: RestContext): Promise<unknown> {
   const dagId = context.param('dag_id');
   const { db } = context.deps;
   const filters: RunFilters = {
+    visible: context.visible,
     dagIds: dagId === '~' ? null : [dagId],
     runAfter: rangeOf(query, 'run_after'),
     logicalDate: rangeOf(query, 'logical_date'),
@@ -111,6 +112,7 @@ async function batch(context: RestContext): Promise<unknown> {
   const body = parseBody(batchBody, context.request);
   const { db, config } = context.deps;
   const filters: RunFilters = {
+    visible: context.visible,
     dagIds: body.dag_ids ?? null,
     runAfter: rangeOf(body, 'run_after'),
     logicalDate: rangeOf(body, 'logical_date'),

@@ -69,7 +69,7 @@ const listQuery = mappedQuery.extend({
 
 function filtersOf(
   query: z.output<typeof mappedQuery>,
-  where: { dagIds: readonly string[] | null; runIds: readonly string[] | null },
+  where: Pick<TaskInstanceFilters, 'visible' | 'dagIds' | 'runIds'>,
   nowIso: string,
 ): TaskInstanceFilters {
   return {
@@ -134,7 +134,7 @@ async function page(
 async function list(context: RestContext): Promise<unknown> {
   const query = parseQuery(listQuery, context.request);
   const filters: TaskInstanceFilters = {
-    ...filtersOf(query, { dagIds: null, runIds: null }, context.nowIso),
+    ...filtersOf(query, { visible: context.visible, dagIds: null, runIds: null }, context.nowIso),
     taskIds: query.task_id === undefined ? [] : [query.task_id],
     taskGroup: query.task_group_id,
     displayNamePattern: query.task_display_name_pattern,
@@ -172,6 +172,7 @@ async function batch(context: RestContext): Promise<unknown> {
   const body = parseBody(batchBody, context.request);
   const { db, config } = context.deps;
   const filters: TaskInstanceFilters = {
+    visible: context.visible,
     dagIds: body.dag_ids ?? null,
     runIds: body.dag_run_ids ?? null,
     taskIds: body.task_ids ?? [],
@@ -248,7 +249,7 @@ async function listMapped(context: RestContext): Promise<unknown> {
       throw new AppError('NOT_FOUND', { public: `Task id ${taskId} is not mapped` });
     }
   }
-  const filters = filtersOf(query, { dagIds: [dagId], runIds: [runId] }, context.nowIso);
+  const filters = filtersOf(query, { visible: context.visible, dagIds: [dagId], runIds: [runId] }, context.nowIso);
   return page(context, query, { ...filters, taskIds: [taskId], onlyMapped: true });
 }
 

@@ -3,7 +3,7 @@ import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
 import type { Db } from '@airlock/store';
 import { listVariables, VARIABLE_ORDER } from '@airlock/store/queries/rest-variable/list';
-import { getVariable, type VariableRow } from '@airlock/store/queries/variable/get';
+import { findVariable, type VariableRow } from '@airlock/store/queries/variable/get';
 import { deleteVariable, insertVariable, updateVariable } from '@airlock/store/queries/variable/write';
 import { parseBody, parseQuery } from '../http/validation.ts';
 import { wire } from '../http/wire.ts';
@@ -13,15 +13,12 @@ import { fieldsToUpdate, maskQuery, pageOf, pageQuery, patterns, sortKeys } from
 import { HIDDEN } from './mask.ts';
 import { exactMember, parseKeepingNumbers, pythonJson } from './python-json.ts';
 import type { RestContext, RestDeps, RestRoute } from './route.ts';
-import { teamName } from './team.ts';
+import { changedTeam, checkTeam, named, type TeamName, withTeams } from './team.ts';
 
-const variableBody = z.strictObject({
-  key: wire.text({ max: 250 }),
-  value: wire.json(),
-  description: wire.text().nullish(),
-  team_name: teamName,
-});
-type VariableBody = z.output<typeof variableBody>;
+const entity = (team_name: TeamName) =>
+  z.strictObject({ key: wire.text({ max: 250 }), value: wire.json(), description: wire.text().nullish(), team_name });
+type VariableBody = z.output<ReturnType<typeof entity>>;
+const variableBody = withTeams(entity);
 const listQuery = z.object({ ...pageQuery, ...patterns('variable_key') });
 
 /** The stored text as it is read back: through JSON when it is JSON, and hidden where a name says so. */
@@ -66,6 +63,7 @@ function exactValue(context: RestContext, body: VariableBody): unknown {
 async function list(context: RestContext): Promise<unknown> {
   const query = parseQuery(listQuery, context.request);
   const { rows, total } = await listVariables(context.deps.db, {
+    visible: context.visible,
     keyPattern: query.variable_key_pattern,
     keyPrefix: query.variable_key_prefix_pattern,
     order: sortKeys(query.order_by, VARIABLE_ORDER, VARIABLE_ORDER.id!, ['id']),
@@ -76,21 +74,24 @@ async function list(context: RestContext): Promise<unknown> {
 
 async function get(context: RestContext): Promise<unknown> {
   const key = context.param('*');
-  const row = await getVariable(context.deps.db, { team: null, key });
+  const row = await findVariable(context.deps.db, key, named(context));
   if (!row) throw notFound(key);
   return answer(context, row);
 }
 
+/** @returns null when the team has that key already. @throws FORBIDDEN, BAD_REQUEST about the team */
+async function insert(tx: Db, context: RestContext, body: VariableBody, val: string): Promise<VariableRow | null> {
+  const team = body.team_name ?? null;
+  await checkTeam(tx, context, { resource: 'variable', method: 'POST', item: body.key }, team);
+  const description = body.description ?? null;
+  return insertVariable(tx, { team, key: body.key, description, ...seal(context.deps, body.key, val) });
+}
+
 async function create(context: RestContext): Promise<unknown> {
-  const body = parseBody(variableBody, context.request);
+  const body = parseBody(variableBody(context), context.request);
   const val = storedText(exactValue(context, body));
   return context.mutate('post_variable', {}, async (tx) => {
-    const row = await insertVariable(tx, {
-      team: body.team_name ?? null,
-      key: body.key,
-      description: body.description ?? null,
-      ...seal(context.deps, body.key, val),
-    });
+    const row = await insert(tx, context, body, val);
     if (!row) throw new AppError('CONFLICT', { public: `The Variable with key: \`${body.key}\` already exists` });
     return answer(context, row);
   });
@@ -98,14 +99,17 @@ async function create(context: RestContext): Promise<unknown> {
 
 async function change(
   tx: Db,
-  deps: RestDeps,
+  context: RestContext,
   row: VariableRow,
   body: VariableBody,
   value: unknown,
-  fields: ReadonlySet<string>,
+  mask: readonly string[],
 ): Promise<VariableRow> {
-  const sealed = fields.has('value') ? seal(deps, row.key, storedText(value)) : row;
+  const fields = fieldsToUpdate(body, mask);
+  const sealed = fields.has('value') ? seal(context.deps, row.key, storedText(value)) : row;
+  const target = { resource: 'variable', item: row.key } as const;
   const updated = await updateVariable(tx, row.id, {
+    team: await changedTeam(tx, context, target, { from: row.team, to: body.team_name, mask }),
     val: sealed.val,
     is_encrypted: sealed.is_encrypted,
     description: fields.has('description') ? (body.description ?? null) : row.description,
@@ -116,7 +120,7 @@ async function change(
 
 async function patch(context: RestContext): Promise<unknown> {
   const key = context.param('*');
-  const body = parseBody(variableBody, context.request);
+  const body = parseBody(variableBody(context), context.request);
   const { update_mask: mask } = parseQuery(maskQuery, context.request);
   if (body.key !== key) {
     throw new AppError('BAD_REQUEST', { public: "Invalid body, key from request body doesn't match uri parameter" });
@@ -126,54 +130,45 @@ async function patch(context: RestContext): Promise<unknown> {
     throw new AppError('BAD_REQUEST', { public: public_ });
   }
   return context.mutate('patch_variable', {}, async (tx) => {
-    const row = await getVariable(tx, { team: null, key });
+    const row = await findVariable(tx, key, named(context));
     if (!row) throw notFound(key);
-    return answer(
-      context,
-      await change(tx, context.deps, row, body, exactValue(context, body), fieldsToUpdate(body, mask)),
-    );
+    return answer(context, await change(tx, context, row, body, exactValue(context, body), mask));
   });
 }
 
 async function remove(context: RestContext): Promise<void> {
   const key = context.param('*');
   await context.mutate('delete_variable', {}, async (tx) => {
-    if (!(await deleteVariable(tx, { team: null, key }))) throw notFound(key);
+    const row = await findVariable(tx, key, named(context));
+    if (!row || !(await deleteVariable(tx, row.id))) throw notFound(key);
   });
 }
 
-const bulkSchema = bulkBody(variableBody, variableBody);
+const bulkSchema = withTeams((teamName) => bulkBody(entity(teamName), entity(teamName)));
 
 async function bulk(context: RestContext): Promise<unknown> {
-  const body = parseBody(bulkSchema, context.request);
-  const { deps } = context;
+  const body = parseBody(bulkSchema(context), context.request);
   return context.mutate('bulk_variables', {}, async (tx) => {
-    const load = async (key: string) => (await getVariable(tx, { team: null, key })) ?? Promise.reject(notFound(key));
+    const find = (key: string, created: VariableBody | null) =>
+      findVariable(tx, key, { visible: context.visible, ...(created ? { team: created.team_name ?? null } : {}) });
+    const load = async (key: string, created: VariableBody | null = null) =>
+      (await find(key, created)) ?? Promise.reject(notFound(key));
     return runBulk<VariableBody, VariableBody>(body.actions, {
       plural: 'variables with these keys',
       idOf: (entity) => entity.key,
-      existing: async (keys) => {
-        const found = new Set<string>();
-        for (const key of keys) if (await getVariable(tx, { team: null, key })) found.add(key);
-        return found;
-      },
+      exists: async (key, created) => (await find(key, created)) !== null,
       create: async (entity) => {
-        await insertVariable(tx, {
-          team: entity.team_name ?? null,
-          key: entity.key,
-          description: entity.description ?? null,
-          ...seal(deps, entity.key, storedText(entity.value)),
-        });
+        await insert(tx, context, entity, storedText(entity.value));
       },
       overwrite: async (entity) => {
-        const both = new Set(['value', 'description']);
-        await change(tx, deps, await load(entity.key), entity, entity.value, both);
+        const whole = { ...entity, description: entity.description ?? null };
+        await change(tx, context, await load(entity.key, entity), whole, entity.value, ['value', 'description']);
       },
       update: async (entity, mask) => {
-        await change(tx, deps, await load(entity.key), entity, entity.value, fieldsToUpdate(entity, mask));
+        await change(tx, context, await load(entity.key), entity, entity.value, mask);
       },
       remove: async (key) => {
-        await deleteVariable(tx, { team: null, key });
+        await deleteVariable(tx, (await load(key)).id);
       },
     });
   });

@@ -53,6 +53,7 @@ async function list(context: RestContext): Promise<unknown> {
   const { rows, total } = await listXComs(
     context.deps.db,
     {
+      visible: context.visible,
       dagId: named('dag_id'),
       runId: named('dag_run_id'),
       taskId: named('task_id'),

@@ -1,4 +1,5 @@
-import { type Db, sql } from '../../database.ts';
+import { type Db, join, sql } from '../../database.ts';
+import { type Named, namedIn } from '../team/visible.ts';
 
 export type ConnectionRow = {
   readonly id: number;
@@ -27,6 +28,16 @@ export async function getConnection(
       FROM connection WHERE COALESCE(team, '') IN (${which.team ?? ''}, '') AND conn_id = ${which.connId}
       ORDER BY team NULLS LAST LIMIT 1`,
     'connection_get',
+  );
+  return rows[0] ?? null;
+}
+
+/** The connection that a REST caller means by this id. Locks nothing. */
+export async function findConnection(db: Db, connId: string, named: Named): Promise<ConnectionRow | null> {
+  const where = join([sql`conn_id = ${connId}`, ...namedIn(sql`team`, named)], ' AND ');
+  const rows = await db.query<ConnectionRow>(
+    sql`SELECT id, team, conn_id, conn_type, description, host, schema, login, password, port, extra, is_encrypted
+      FROM connection WHERE ${where} ORDER BY team NULLS LAST LIMIT 1`,
   );
   return rows[0] ?? null;
 }

@@ -18,10 +18,10 @@ export async function insertConnection(db: Db, values: ConnectionValues): Promis
   return rows[0] ?? null;
 }
 
-/** Replaces every field but id, team and name. Locks: that row. */
+/** Replaces every field but id and name. Locks: that row. @throws 23505 the new team has that name */
 export async function updateConnection(db: Db, id: number, values: ConnectionValues): Promise<ConnectionRow | null> {
   const rows = await db.query<ConnectionRow>(
-    sql`UPDATE connection SET conn_type = ${values.conn_type}, description = ${values.description}, host = ${values.host},
+    sql`UPDATE connection SET team = ${values.team}, conn_type = ${values.conn_type}, description = ${values.description}, host = ${values.host},
         schema = ${values.schema}, login = ${values.login}, password = ${values.password}, port = ${values.port},
         extra = ${values.extra}, is_encrypted = ${values.is_encrypted}
       WHERE id = ${id} RETURNING ${COLUMNS}`,
@@ -31,10 +31,7 @@ export async function updateConnection(db: Db, id: number, values: ConnectionVal
 }
 
 /** @returns whether there was one. Locks: that row. */
-export async function deleteConnection(db: Db, which: { team: string | null; connId: string }): Promise<boolean> {
-  const rows = await db.query(
-    sql`DELETE FROM connection WHERE COALESCE(team, '') = ${which.team ?? ''} AND conn_id = ${which.connId} RETURNING id`,
-    'connection_delete',
-  );
+export async function deleteConnection(db: Db, id: number): Promise<boolean> {
+  const rows = await db.query(sql`DELETE FROM connection WHERE id = ${id} RETURNING id`, 'connection_delete');
   return rows.length > 0;
 }

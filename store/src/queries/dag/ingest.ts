@@ -21,6 +21,7 @@ export type KnownDag = {
   readonly bundle_name: string;
   readonly relative_fileloc: string;
   readonly is_stale: boolean;
+  readonly team: string | null;
   readonly version_id: string | null;
   readonly version_number: number | null;
   readonly digest: string | null;
@@ -35,7 +36,7 @@ export async function lockKnownDags(
   dagIds: readonly string[],
 ): Promise<KnownDag[]> {
   return db.query<KnownDag>(
-    sql`SELECT d.dag_id, d.bundle_name, d.relative_fileloc, d.is_stale, v.id AS version_id, v.version_number, v.digest,
+    sql`SELECT d.dag_id, d.bundle_name, d.relative_fileloc, d.is_stale, d.team, v.id AS version_id, v.version_number, v.digest,
         v.source, v.bundle_version
       FROM dag d LEFT JOIN dag_version v ON v.id = d.current_version_id
       WHERE (d.bundle_name = ${file.bundleName} AND d.relative_fileloc = ${file.relativeFileloc})

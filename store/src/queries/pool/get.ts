@@ -1,4 +1,5 @@
-import { type Db, sql } from '../../database.ts';
+import { type Db, join, sql } from '../../database.ts';
+import { type Visible, visibleIn } from '../team/visible.ts';
 
 export type PoolRow = {
   readonly id: number;
@@ -34,8 +35,9 @@ export const POOLS_WITH_SLOTS = sql`(SELECT p.id, p.team, p.name, p.slots, p.des
     ) live GROUP BY pool
   ) s ON s.pool = p.name) pool`;
 
-/** One pool by name. Locks nothing. */
-export async function getPool(db: Db, name: string): Promise<PoolRow | null> {
-  const rows = await db.query<PoolRow>(sql`SELECT pool.* FROM ${POOLS_WITH_SLOTS} WHERE name = ${name}`, 'pool_get');
+/** One pool by name; names are unique across teams, since Dags name pools without one. Locks nothing. */
+export async function getPool(db: Db, name: string, visible: Visible): Promise<PoolRow | null> {
+  const where = join([sql`name = ${name}`, ...visibleIn(sql`team`, visible)], ' AND ');
+  const rows = await db.query<PoolRow>(sql`SELECT pool.* FROM ${POOLS_WITH_SLOTS} WHERE ${where}`);
   return rows[0] ?? null;
 }

@@ -19,11 +19,11 @@ export async function insertPool(db: Db, values: PoolValues): Promise<boolean> {
   return rows.length > 0;
 }
 
-/** Replaces slots, description and include_deferred. @returns whether the pool exists. Locks: that row. */
-export async function updatePool(db: Db, values: Omit<PoolValues, 'team'>): Promise<boolean> {
+/** Replaces all but the name. @returns whether the pool exists. Locks: that row. */
+export async function updatePool(db: Db, values: PoolValues): Promise<boolean> {
   const rows = await db.query(
     sql`UPDATE slot_pool SET slots = ${values.slots}, description = ${values.description},
-      include_deferred = ${values.include_deferred} WHERE name = ${values.name} RETURNING id`,
+      include_deferred = ${values.include_deferred}, team = ${values.team} WHERE name = ${values.name} RETURNING id`,
     'pool_update',
   );
   return rows.length > 0;

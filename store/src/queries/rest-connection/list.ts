@@ -1,6 +1,7 @@
 import { type Db, sql } from '../../database.ts';
 import type { ConnectionRow } from '../connection/get.ts';
 import { type Column, contains, listPage, type SortKey, startsWith } from '../rest-list/compose.ts';
+import { type Visible, visibleIn } from '../team/visible.ts';
 
 const text = (expr: Column['expr']): Column => ({ expr, type: 'text' });
 export const CONNECTION_ORDER: Readonly<Record<string, Column>> = {
@@ -17,13 +18,21 @@ export const CONNECTION_ORDER: Readonly<Record<string, Column>> = {
 /** A page of connections. Locks nothing. */
 export async function listConnections(
   db: Db,
-  query: { idPattern?: string; idPrefix?: string; order: readonly SortKey[]; limit: number; offset: number },
+  query: {
+    visible: Visible;
+    idPattern?: string;
+    idPrefix?: string;
+    order: readonly SortKey[];
+    limit: number;
+    offset: number;
+  },
 ): Promise<{ rows: ConnectionRow[]; total: number }> {
   return listPage<ConnectionRow>(db, {
     select: sql`c.id, c.team, c.conn_id, c.conn_type, c.description, c.host, c.schema, c.login, c.password, c.port,
       c.extra, c.is_encrypted`,
     from: sql`connection c`,
     where: [
+      ...visibleIn(sql`c.team`, query.visible),
       ...(query.idPattern === undefined ? [] : [contains(sql`c.conn_id`, query.idPattern)]),
       ...(query.idPrefix === undefined ? [] : [startsWith(sql`c.conn_id`, query.idPrefix)]),
     ],

@@ -9,6 +9,7 @@ import {
   type SortKey,
   startsWith,
 } from '../rest-list/compose.ts';
+import { type Visible, visibleIn } from '../team/visible.ts';
 
 export type DagRow = {
   readonly dag_id: string;
@@ -64,6 +65,7 @@ export const DAG_ORDER: Readonly<Record<string, Column>> = {
 };
 
 export type DagFilters = {
+  readonly visible: Visible;
   readonly tags?: readonly string[];
   readonly tagsMatch?: 'any' | 'all';
   readonly owners?: readonly string[];
@@ -98,6 +100,7 @@ export function dagConditions(filters: DagFilters): Sql[] {
   const matching = sql`(SELECT count(*) FROM dag_tag t WHERE t.dag_id = d.dag_id AND t.name = ANY(${tags}))`;
   const owners = filters.owners ?? [];
   return [
+    ...visibleIn(sql`d.team`, filters.visible),
     ...(tags.length === 0
       ? []
       : [filters.tagsMatch === 'all' ? sql`${matching} = ${tags.length}` : sql`${matching} > 0`]),

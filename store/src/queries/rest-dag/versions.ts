@@ -1,5 +1,6 @@
 import { type Db, type Sql, sql } from '../../database.ts';
 import { anyInt, type Column, listPage, type SortKey } from '../rest-list/compose.ts';
+import { type Visible, visibleIn } from '../team/visible.ts';
 
 export type DagVersionRow = {
   readonly id: string;
@@ -26,6 +27,7 @@ export const DAG_VERSION_ORDER: Readonly<Record<string, Column>> = {
 export async function listDagVersions(
   db: Db,
   query: {
+    visible: Visible;
     dagId: string | null;
     versionNumbers: readonly number[];
     bundleName?: string;
@@ -39,6 +41,7 @@ export async function listDagVersions(
     select: SELECT,
     from: FROM,
     where: [
+      ...visibleIn(sql`d.team`, query.visible),
       ...(query.dagId === null ? [] : [sql`v.dag_id = ${query.dagId}`]),
       ...(query.versionNumbers.length === 0 ? [] : [anyInt(sql`v.version_number`, query.versionNumbers)]),
       ...(query.bundleName === undefined ? [] : [sql`v.bundle_name = ${query.bundleName}`]),

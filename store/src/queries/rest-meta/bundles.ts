@@ -1,9 +1,12 @@
 import { type Db, sql } from '../../database.ts';
+import { followTeam } from '../team/follow.ts';
 
 export type BundleRow = {
   readonly name: string;
   /** Absolute. */
   readonly path: string;
+  /** Team that the bundle and all its Dags belong to; it has to exist. */
+  readonly team: string | null;
 };
 
 /** Lets processes that start together prepare the bundles one after the other, until the transaction ends. */
@@ -18,20 +21,29 @@ export async function bundleIsKnown(db: Db, name: string): Promise<boolean> {
 
 /**
  * Makes the table say what the configuration says: these bundles are active, all others are not, and Dags of inactive ones
- * become stale. Locks: rows of `dag_bundle`, then of `dag`.
+ * become stale. Dags follow their bundle into its team. Locks: rows of `dag_bundle`, then of `dag`, then as `followTeam`.
  */
 export async function syncBundles(tx: Db, bundles: readonly BundleRow[]): Promise<void> {
   const names = bundles.map((bundle) => bundle.name);
   for (const bundle of [...bundles].sort((a, b) => (a.name < b.name ? -1 : 1))) {
     await tx.query(
-      sql`INSERT INTO dag_bundle (name, kind, path, active) VALUES (${bundle.name}, 'local', ${bundle.path}, true)
-        ON CONFLICT (name) DO UPDATE SET path = EXCLUDED.path, active = true
-        WHERE dag_bundle.path <> EXCLUDED.path OR NOT dag_bundle.active`,
+      sql`INSERT INTO dag_bundle (name, kind, path, team, active)
+        VALUES (${bundle.name}, 'local', ${bundle.path}, ${bundle.team}, true)
+        ON CONFLICT (name) DO UPDATE SET path = EXCLUDED.path, team = EXCLUDED.team, active = true
+        WHERE dag_bundle.path <> EXCLUDED.path OR dag_bundle.team IS DISTINCT FROM EXCLUDED.team OR NOT dag_bundle.active`,
     );
   }
   await tx.query(sql`UPDATE dag_bundle SET active = false WHERE active AND NOT name = ANY(${names})`);
   await tx.query(
     sql`UPDATE dag SET is_stale = true WHERE NOT is_stale
       AND bundle_name IN (SELECT name FROM dag_bundle WHERE NOT active)`,
+  );
+  const moved = await tx.query<{ dag_id: string }>(
+    sql`UPDATE dag SET team = b.team FROM dag_bundle b
+      WHERE b.name = dag.bundle_name AND dag.team IS DISTINCT FROM b.team RETURNING dag.dag_id`,
+  );
+  await followTeam(
+    tx,
+    moved.map((dag) => dag.dag_id),
   );
 }

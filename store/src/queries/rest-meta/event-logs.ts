@@ -1,5 +1,6 @@
 import { type Db, type Sql, sql } from '../../database.ts';
-import { type Column, contains, listPage, type SortKey, startsWith } from '../rest-list/compose.ts';
+import { all, type Column, contains, listPage, type SortKey, startsWith } from '../rest-list/compose.ts';
+import { type Visible, visibleDags } from '../team/visible.ts';
 
 export type EventLogRow = {
   readonly id: number;
@@ -42,7 +43,17 @@ const TEXT_COLUMNS = {
   event: sql`l.event`,
 } as const;
 
+/** Who reads, and what he may see of Dags. */
+export type EventLogReader = { readonly visible: Visible; readonly name: string };
+
+/** Rows of visible Dags; rows about no Dag may name things of any team, so that members of teams see only their own. */
+function visibleTo(reader: EventLogReader): Sql[] {
+  const ofDags = visibleDags(sql`l.dag_id`, reader.visible);
+  return ofDags.map((condition) => sql`(${condition} OR (l.dag_id IS NULL AND l.owner = ${reader.name}))`);
+}
+
 export type EventLogQuery = {
+  readonly seenBy: EventLogReader;
   /** Exact values, by column. */
   readonly equal: Readonly<Partial<Record<keyof typeof TEXT_COLUMNS, string>>>;
   readonly pattern: Readonly<Partial<Record<keyof typeof TEXT_COLUMNS, string>>>;
@@ -72,6 +83,7 @@ export async function listEventLogs(db: Db, query: EventLogQuery): Promise<{ row
     select: SELECT,
     from: sql`event_log l`,
     where: [
+      ...visibleTo(query.seenBy),
       ...each(query.equal, (column, value) => sql`${column} = ${value}`),
       ...each(query.pattern, (column, value) => contains(column, value)),
       ...each(query.prefix, (column, value) => startsWith(column, value)),
@@ -89,7 +101,8 @@ export async function listEventLogs(db: Db, query: EventLogQuery): Promise<{ row
 }
 
 /** One audit row. */
-export async function getEventLog(db: Db, logId: number): Promise<EventLogRow | null> {
-  const rows = await db.query<EventLogRow>(sql`SELECT ${SELECT} FROM event_log l WHERE l.id = ${logId}`);
+export async function getEventLog(db: Db, seenBy: EventLogReader, logId: number): Promise<EventLogRow | null> {
+  const where = all([sql`l.id = ${logId}`, ...visibleTo(seenBy)]);
+  const rows = await db.query<EventLogRow>(sql`SELECT ${SELECT} FROM event_log l WHERE ${where}`);
   return rows[0] ?? null;
 }

@@ -1,5 +1,6 @@
 import { type Db, sql } from '../../database.ts';
-import { type Column, contains, listPage, type SortKey, startsWith } from '../rest-list/compose.ts';
+import { all, type Column, contains, listPage, type SortKey, startsWith } from '../rest-list/compose.ts';
+import { type Visible, visibleBundles } from '../team/visible.ts';
 
 export type ImportErrorRow = {
   readonly id: number;
@@ -24,6 +25,7 @@ const SELECT = sql`e.id, e.bundle_name, e.filename, e.stack_trace, e.at`;
 export async function listImportErrors(
   db: Db,
   query: {
+    visible: Visible;
     filename?: string;
     bundleName?: string;
     filenamePattern?: string;
@@ -37,6 +39,7 @@ export async function listImportErrors(
     select: SELECT,
     from: sql`import_error e`,
     where: [
+      ...visibleBundles(sql`e.bundle_name`, query.visible),
       ...(query.filename === undefined ? [] : [sql`e.filename = ${query.filename}`]),
       ...(query.bundleName === undefined ? [] : [sql`e.bundle_name = ${query.bundleName}`]),
       ...(query.filenamePattern === undefined ? [] : [contains(sql`e.filename`, query.filenamePattern)]),
@@ -49,7 +52,8 @@ export async function listImportErrors(
 }
 
 /** One import error. */
-export async function getImportError(db: Db, errorId: number): Promise<ImportErrorRow | null> {
-  const rows = await db.query<ImportErrorRow>(sql`SELECT ${SELECT} FROM import_error e WHERE e.id = ${errorId}`);
+export async function getImportError(db: Db, visible: Visible, errorId: number): Promise<ImportErrorRow | null> {
+  const where = all([sql`e.id = ${errorId}`, ...visibleBundles(sql`e.bundle_name`, visible)]);
+  const rows = await db.query<ImportErrorRow>(sql`SELECT ${SELECT} FROM import_error e WHERE ${where}`);
   return rows[0] ?? null;
 }

@@ -15,6 +15,7 @@ import {
   type SortKey,
   startsWith,
 } from '../rest-list/compose.ts';
+import { type Visible, visibleDags } from '../team/visible.ts';
 
 export type RunRow = {
   readonly id: number;
@@ -73,6 +74,7 @@ export const RUN_ORDER: Readonly<Record<string, Column>> = {
 };
 
 export type RunFilters = {
+  readonly visible: Visible;
   /** Null = runs of all Dags. */
   readonly dagIds: readonly string[] | null;
   readonly runAfter?: Range<string>;
@@ -107,6 +109,7 @@ function conditions(f: RunFilters): Sql[] {
   const open = (column: Sql, range: Range<string>) =>
     f.openRanges ? inOpenRange(column, range, f.nowIso) : inRange(column, range);
   return [
+    ...visibleDags(sql`r.dag_id`, f.visible),
     ...(f.dagIds === null
       ? []
       : [f.dagIds.length === 1 ? sql`r.dag_id = ${f.dagIds[0]}` : sql`r.dag_id = ANY(${[...f.dagIds]})`]),

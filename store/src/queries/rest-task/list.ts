@@ -16,6 +16,7 @@ import {
   type SortKey,
   startsWith,
 } from '../rest-list/compose.ts';
+import { type Visible, visibleDags } from '../team/visible.ts';
 
 export type TaskInstanceRow = {
   readonly id: string;
@@ -78,6 +79,7 @@ export const TASK_INSTANCE_ORDER: Readonly<Record<string, Column>> = {
 };
 
 export type TaskInstanceFilters = {
+  readonly visible: Visible;
   readonly dagIds: readonly string[] | null;
   readonly runIds: readonly string[] | null;
   readonly taskIds?: readonly string[];
@@ -128,6 +130,7 @@ function conditions(f: TaskInstanceFilters): Sql[] {
     values === null ? [] : [values.length === 1 ? sql`${column} = ${values[0]}` : sql`${column} = ANY(${[...values]})`];
   const words = (column: Sql) => (values: readonly string[]) => sql`${column} = ANY(${[...values]})`;
   return [
+    ...visibleDags(sql`t.dag_id`, f.visible),
     ...ids(sql`t.dag_id`, f.dagIds),
     ...ids(sql`t.run_id`, f.runIds),
     ...some(f.taskIds, words(sql`t.task_id`)),

@@ -1,5 +1,6 @@
 import { type Db, sql } from '../../database.ts';
 import { type Column, contains, listPage, type SortKey, startsWith } from '../rest-list/compose.ts';
+import { type Visible, visibleIn } from '../team/visible.ts';
 import type { VariableRow } from '../variable/get.ts';
 
 const column = (expr: Column['expr'], type: Column['type'] = 'text'): Column => ({ expr, type });
@@ -15,12 +16,20 @@ export const VARIABLE_ORDER: Readonly<Record<string, Column>> = {
 /** A page of variables. Locks nothing. */
 export async function listVariables(
   db: Db,
-  query: { keyPattern?: string; keyPrefix?: string; order: readonly SortKey[]; limit: number; offset: number },
+  query: {
+    visible: Visible;
+    keyPattern?: string;
+    keyPrefix?: string;
+    order: readonly SortKey[];
+    limit: number;
+    offset: number;
+  },
 ): Promise<{ rows: VariableRow[]; total: number }> {
   return listPage<VariableRow>(db, {
     select: sql`v.id, v.team, v.key, v.val, v.description, v.is_encrypted`,
     from: sql`variable v`,
     where: [
+      ...visibleIn(sql`v.team`, query.visible),
       ...(query.keyPattern === undefined ? [] : [contains(sql`v.key`, query.keyPattern)]),
       ...(query.keyPrefix === undefined ? [] : [startsWith(sql`v.key`, query.keyPrefix)]),
     ],

@@ -8,6 +8,7 @@ import {
   type SortKey,
   startsWith,
 } from '../rest-list/compose.ts';
+import { type Visible, visibleIn } from '../team/visible.ts';
 
 export type XComRow = {
   readonly key: string;
@@ -40,6 +41,7 @@ export const XCOM_ORDER: Readonly<Record<string, Column>> = {
 };
 
 export type XComFilters = {
+  readonly visible: Visible;
   /** Null = any. */
   readonly dagId: string | null;
   readonly runId: string | null;
@@ -71,6 +73,7 @@ export async function listXComs(
     select: SELECT,
     from: FROM,
     where: [
+      ...visibleIn(sql`d.team`, f.visible),
       // With both names given the run is looked up once, so that the primary key of xcom serves the rest.
       ...(f.dagId === null || f.runId === null
         ? [

@@ -15,14 +15,15 @@ export async function insertVariable(db: Db, values: VariableValues): Promise<Va
   return rows[0] ?? null;
 }
 
-/** Replaces value and description of the variable with this id. Locks: that row. */
+/** Replaces all but the key of the variable with this id. Locks: that row. @throws 23505 the new team has that key */
 export async function updateVariable(
   db: Db,
   id: number,
-  values: Pick<VariableRow, 'val' | 'description' | 'is_encrypted'>,
+  values: Omit<VariableValues, 'key'>,
 ): Promise<VariableRow | null> {
   const rows = await db.query<VariableRow>(
-    sql`UPDATE variable SET val = ${values.val}, description = ${values.description}, is_encrypted = ${values.is_encrypted}
+    sql`UPDATE variable SET team = ${values.team}, val = ${values.val}, description = ${values.description},
+        is_encrypted = ${values.is_encrypted}
       WHERE id = ${id} RETURNING id, team, key, val, description, is_encrypted`,
     'variable_update',
   );
@@ -30,10 +31,7 @@ export async function updateVariable(
 }
 
 /** @returns whether there was one. Locks: that row. */
-export async function deleteVariable(db: Db, which: { team: string | null; key: string }): Promise<boolean> {
-  const rows = await db.query(
-    sql`DELETE FROM variable WHERE COALESCE(team, '') = ${which.team ?? ''} AND key = ${which.key} RETURNING id`,
-    'variable_delete',
-  );
+export async function deleteVariable(db: Db, id: number): Promise<boolean> {
+  const rows = await db.query(sql`DELETE FROM variable WHERE id = ${id} RETURNING id`, 'variable_delete');
   return rows.length > 0;
 }

@@ -1,0 +1,333 @@
+/**
+ * Teams over the REST API: every route is asked for a thing of another team, as every role but admin, and answers as if it did
+ * not exist; the same request for a thing of the own team succeeds. A route that is not described here fails.
+ */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { sql } from '@airlock/store';
+import { createAccount } from '../src/api/auth/accounts.ts';
+import { REST_ROUTES } from '../src/api/rest/index.ts';
+import { REST_POLICY } from '../src/api/rest/policy.ts';
+import { createTeam, joinTeam, leaveTeam } from '../src/auth-managers/teams.ts';
+import { fingerprintOfB, makeTeams, makeThings, namesOf, secretOf, type Things } from './kit/teams.ts';
+import { type Answer, type Caller, type RestKit, restKit } from './rest-kit.ts';
+
+let kit: RestKit;
+const db = () => kit.database.db;
+const callers: Record<string, Caller> = {};
+const ROLES = ['viewer', 'user', 'op'] as const;
+
+before(async () => {
+  kit = await restKit({ config: { AIRLOCK__CORE__MULTI_TEAM: 'true', AIRLOCK__API__MAXIMUM_PAGE_LIMIT: '5000' } });
+  await makeTeams(db());
+  for (const role of ROLES) {
+    for (const team of ['a', 'b', '']) {
+      const name = team === '' ? `${role}-alone` : `${role}-of-${team}`;
+      await createAccount(kit.deps, 'test', { name, role, password: null });
+      if (team !== '') await joinTeam(kit.deps, 'test', { account: name, team });
+      callers[name] = kit.withToken(await kit.tokenOf(name));
+    }
+  }
+});
+after(() => kit[Symbol.asyncDispose]());
+
+type Request = { readonly query?: string; readonly body?: unknown };
+type Case = {
+  /** What is asked beyond the path, about these things. */
+  readonly ask?: (things: Things) => Request;
+  /** What must have been there for the request to succeed, done as an administrator. */
+  readonly prepare?: (things: Things) => Promise<unknown>;
+  /** Default: any status below 400. */
+  readonly succeeds?: (answer: Answer) => boolean;
+  /** Nobody may, so that there is no control. */
+  readonly refusedForAll?: true;
+};
+
+const bulk = (make: (things: Things) => unknown): Case => ({
+  ask: (things) => ({ body: { actions: [make(things)] } }),
+  succeeds: ({ body }) => body.update.success.length === 1,
+});
+const found = (list: string) => (answer: Answer) => answer.status === 200 && answer.body[list].length > 0;
+const ofDag = (things: Things): Request => ({ query: `dag_id=${things.dag}` });
+
+/** Routes that need more than their path. */
+const CASES: Record<string, Case> = {
+  'GET /dags': { ask: (t) => ({ query: `dag_id_pattern=${t.dag}` }), succeeds: found('dags') },
+  'PATCH /dags': {
+    ask: (t) => ({ query: `dag_id_pattern=${t.dag}`, body: { is_paused: true } }),
+    succeeds: found('dags'),
+  },
+  'PATCH /dags/:dag_id': { ask: () => ({ body: { is_paused: true } }) },
+  'POST /dags/:dag_id/unfavorite': {
+    prepare: (t) =>
+      db().query(sql`INSERT INTO dag_favorite (dag_id, user_name) VALUES (${t.dag}, ${`op-of-${t.team}`})`),
+  },
+  'GET /dagTags': { ask: (t) => ({ query: `tag_name_pattern=${t.tag}` }), succeeds: found('tags') },
+  'GET /dagStats': { ask: (t) => ({ query: `dag_ids=${t.dag}` }), succeeds: found('dags') },
+  'GET /dagWarnings': { ask: ofDag, succeeds: found('dag_warnings') },
+  'POST /dags/:dag_id/dagRuns': { ask: (t) => ({ body: { logical_date: null, dag_run_id: `${t.mark}new` } }) },
+  'POST /dags/:dag_id/dagRuns/list': { ask: (t) => ({ body: { dag_ids: [t.dag] } }), succeeds: found('dag_runs') },
+  'PATCH /dags/:dag_id/dagRuns/:dag_run_id': { ask: () => ({ body: { state: 'failed', note: 'x' } }) },
+  'POST /dags/:dag_id/dagRuns/:dag_run_id/clear': { ask: () => ({ body: { dry_run: false } }) },
+  'DELETE /dags/:dag_id/dagRuns/:dag_run_id': {
+    prepare: (t) => db().query(sql`UPDATE dag_run SET state = 'failed' WHERE dag_id = ${t.dag}`),
+  },
+  'POST /dags/:dag_id/dagRuns/:dag_run_id/taskInstances/list': {
+    ask: (t) => ({ body: { dag_ids: [t.dag] } }),
+    succeeds: found('task_instances'),
+  },
+  'POST /dags/:dag_id/clearTaskInstances': { ask: () => ({ body: { dry_run: false, only_failed: false } }) },
+  'POST /variables': { ask: (t) => ({ body: { key: `${t.mark}new`, value: 'x', team_name: t.team } }) },
+  'PATCH /variables': bulk((t) => ({ action: 'update', entities: [{ key: t.variable, value: 'x' }] })),
+  'PATCH /variables/*': { ask: (t) => ({ body: { key: t.variable, value: 'x' } }) },
+  'GET /variables': { ask: (t) => ({ query: `variable_key_pattern=${t.variable}` }), succeeds: found('variables') },
+  'POST /connections': {
+    ask: (t) => ({ body: { connection_id: `${t.mark}new`, conn_type: 'http', team_name: t.team } }),
+  },
+  'PATCH /connections': bulk((t) => ({
+    action: 'update',
+    entities: [{ connection_id: t.connection, conn_type: 'ftp' }],
+  })),
+  'PATCH /connections/:connection_id': {
+    ask: (t) => ({ body: { connection_id: t.connection, conn_type: 'ftp' } }),
+  },
+  'GET /connections': {
+    ask: (t) => ({ query: `connection_id_pattern=${t.connection}` }),
+    succeeds: found('connections'),
+  },
+  'POST /connections/test': {
+    ask: (t) => ({ body: { connection_id: t.connection, conn_type: 'http' } }),
+    refusedForAll: true,
+  },
+  'POST /pools': { ask: (t) => ({ body: { name: `${t.mark}new`, slots: 1, team_name: t.team } }) },
+  'PATCH /pools': bulk((t) => ({
+    action: 'update',
+    entities: [{ name: t.pool, slots: 9, include_deferred: false }],
+  })),
+  'PATCH /pools/*': { ask: (t) => ({ body: { name: t.pool, slots: 9, include_deferred: false } }) },
+  'GET /pools': { ask: (t) => ({ query: `pool_name_pattern=${t.pool}` }), succeeds: found('pools') },
+  'GET /importErrors': { ask: (t) => ({ query: `filename_pattern=${t.mark}` }), succeeds: found('import_errors') },
+  'GET /eventLogs': { ask: ofDag, succeeds: found('event_logs') },
+};
+const TI = '/dags/:dag_id/dagRuns/:dag_run_id/taskInstances/:task_id';
+Object.assign(CASES, {
+  [`POST ${TI}/xcomEntries`]: { ask: () => ({ body: { key: 'new', value: 1 } }) },
+  [`PATCH ${TI}/xcomEntries/*`]: { ask: () => ({ body: { value: 1 } }) },
+  // The own one is found, and has no other place to lead to.
+  [`GET ${TI}/externalLogUrl/:try_number`]: { succeeds: ({ text }) => /does not support external logs/.test(text) },
+} satisfies Record<string, Case>);
+for (const path of ['', '/:map_index', '/dry_run', '/:map_index/dry_run']) {
+  CASES[`PATCH ${TI}${path}`] = {
+    ask: () => ({ body: { new_state: 'success', note: 'x' } }),
+  };
+}
+/** Routes that show nothing which belongs to a team. */
+const TEAMLESS = /^GET \/(jobs|plugins|providers|config)(\/|$)/;
+/** POSTs that list take any Dag in the path. */
+const ANY_DAG = /\/list$/;
+
+function pathOf(route: string, things: Things): string {
+  const path = route.slice(route.indexOf(' ') + 1);
+  const any = ANY_DAG.test(path) && route.startsWith('POST');
+  const values: Record<string, string> = {
+    dag_id: any ? '~' : things.dag,
+    dag_run_id: any ? '~' : things.run,
+    task_id: path.endsWith('/listMapped') ? 'each' : 'task',
+    map_index: '-1',
+    try_number: '1',
+    task_try_number: '1',
+    version_number: '1',
+    connection_id: things.connection,
+    import_error_id: String(things.importError),
+    event_log_id: String(things.eventLog),
+    file_token: things.fileToken,
+  };
+  const free = path.startsWith('/variables') ? things.variable : path.startsWith('/pools') ? things.pool : 'k';
+  return path
+    .replace(
+      /:(\w+)/g,
+      (_, name: string) => values[name] ?? assert.fail(`${route}: no value for :${name}; add it here`),
+    )
+    .replace('*', free);
+}
+
+async function send(caller: Caller, route: string, things: Things): Promise<Answer> {
+  const { query, body } = CASES[route]?.ask?.(things) ?? {};
+  const method = route.split(' ')[0]!;
+  return caller(method, pathOf(route, things) + (query === undefined ? '' : `?${query}`), body);
+}
+
+/** The answer with what names the thing taken out. */
+function shape(answer: Answer, things: Things): string {
+  return `${answer.status} ${answer.text
+    .replaceAll(things.mark, 'MARK_')
+    .replaceAll(things.fileToken, 'TOKEN')
+    .replace(/(?<![\w.])(?:999\d{3}|\d{1,4})(?![\w.])(?=`)/g, 'ID')}`.replaceAll(`Team '${things.team}'`, 'TEAM');
+}
+
+const routes = REST_ROUTES.map((route) => `${route.method} ${route.path}`).filter(
+  (name) => !('public' in REST_POLICY[name]!) && !TEAMLESS.test(name),
+);
+const counted = { attempts: 0, controls: 0 };
+
+for (const [serial, route] of routes.entries()) {
+  test(`${route}: a thing of another team is as absent, one of the own team is there`, async () => {
+    // Whoever adds a route that is asked with a body says here what to ask.
+    assert.ok(CASES[route] || /^(GET|DELETE|PUT) |favorite$/.test(route), `${route} is not described`);
+    const b = await makeThings(kit, 'b', serial);
+    const own = await makeThings(kit, 'a', serial);
+    for (const things of [own, b]) await CASES[route]?.prepare?.(things);
+    const before = await fingerprintOfB(db());
+    for (const name of [...ROLES.map((role) => `${role}-of-a`), 'op-alone']) {
+      const foreign = await send(callers[name]!, route, b);
+      assert.doesNotMatch(foreign.text, new RegExp(secretOf('b')), `${name} reads`);
+      const missing = await send(callers[name]!, route, namesOf('x', serial));
+      // What is made for a team is refused in the same words, whether there is such a team or not.
+      assert.equal(shape(foreign, b), shape(missing, namesOf('x', serial)), `${name} can tell it from a missing one`);
+      counted.attempts++;
+    }
+    assert.equal(await fingerprintOfB(db()), before, 'something of team b was written');
+    if (CASES[route]?.refusedForAll) return;
+    const control = await send(callers['op-of-a']!, route, own);
+    const succeeds = CASES[route]?.succeeds ?? (({ status }: Answer) => status < 400);
+    assert.ok(succeeds(control), `control: ${control.status} ${control.text}`);
+    counted.controls++;
+  });
+}
+
+test('a Dag of another team is answered with the 404 of a Dag that never was, also where the role would not reach', async () => {
+  const b = await makeThings(kit, 'b', 900);
+  for (const name of [...ROLES.map((role) => `${role}-of-a`), 'op-alone']) {
+    const { status, body } = await callers[name]!('GET', `/dags/${b.dag}`);
+    assert.deepEqual([status, body], [404, { detail: `The Dag with ID: \`${b.dag}\` was not found` }], name);
+  }
+  // A role that does not reach is refused before anything is looked up.
+  assert.equal((await callers['viewer-of-a']!('DELETE', `/dags/${b.dag}`)).status, 403);
+  assert.equal((await callers['viewer-of-a']!('DELETE', '/dags/absent')).status, 403);
+  assert.equal((await callers['viewer-of-b']!('GET', `/dags/${b.dag}`)).status, 200); // control
+  assert.equal((await kit.as.admin('GET', `/dags/${b.dag}`)).status, 200);
+});
+
+test('an attempt on a Dag of another team is recorded where its own team reads it', async () => {
+  const b = await makeThings(kit, 'b', 899);
+  await callers['user-of-a']!('DELETE', `/dags/${b.dag}`);
+  const seen = async (name: string) =>
+    (await callers[name]!('GET', `/eventLogs?dag_id=${b.dag}&event=delete_dag`)).body.event_logs;
+  const [row] = await seen('viewer-of-b');
+  assert.deepEqual([row.owner, JSON.parse(row.extra).refused], ['user-of-a', true]);
+  assert.deepEqual(await seen('user-of-a'), []);
+});
+
+test('lists show what the user may see and nothing else, and their totals are that many', async (t) => {
+  const lists: Array<[path: string, key: string]> = [
+    ['/dags', 'dags'],
+    ['/dags/~/dagRuns', 'dag_runs'],
+    ['/dags/~/dagRuns/~/taskInstances', 'task_instances'],
+    ['/dags/~/dagRuns/~/taskInstances/~/xcomEntries', 'xcom_entries'],
+    ['/dags/~/dagVersions', 'dag_versions'],
+    ['/dagTags', 'tags'],
+    ['/dagWarnings', 'dag_warnings'],
+    ['/dagStats', 'dags'],
+    ['/variables', 'variables'],
+    ['/connections', 'connections'],
+    ['/pools', 'pools'],
+    ['/importErrors', 'import_errors'],
+    ['/eventLogs', 'event_logs'],
+  ];
+  await makeThings(kit, 'a', 901);
+  await makeThings(kit, 'b', 901);
+  for (const [path, key] of lists) {
+    const page = async (name: string) => (await callers[name]!('GET', `${path}?limit=5000`)).body;
+    const [ofA, ofB, alone] = await Promise.all([page('op-of-a'), page('op-of-b'), page('op-alone')]);
+    // What somebody did himself he may read, whatever names he used.
+    const shown = (body: Record<string, Array<string | { owner?: string }>>, name: string) =>
+      JSON.stringify(body[key]!.filter((row) => typeof row === 'string' || row.owner !== name));
+    for (const [body, own, other] of [
+      [ofA, 'a', 'b'],
+      [ofB, 'b', 'a'],
+    ] as const) {
+      assert.equal(body.total_entries, body[key].length, path);
+      const text = shown(body, `op-of-${own}`);
+      assert.match(text, new RegExp(`${own}\\d{3}_`), `control: ${path} shows the own team's`);
+      assert.doesNotMatch(text, new RegExp(`"${other}\\d{3}_|secret-of-${other}`), path);
+    }
+    assert.doesNotMatch(shown(alone, 'op-alone'), /[ab]\d{3}_|secret-of/, path);
+    const all = (await kit.as.admin('GET', `${path}?limit=5000`)).body;
+    assert.match(JSON.stringify(all), /secret-of-a|a\d{3}_/);
+    assert.match(JSON.stringify(all), /secret-of-b|b\d{3}_/);
+    // A cursor page and its total are cut the same way.
+    if (path.includes('~/dagRuns') && !path.includes('xcom')) {
+      const first = (await callers['op-of-a']!('GET', `${path}?cursor=&limit=5000`)).body;
+      assert.doesNotMatch(JSON.stringify(first), /"b\d{3}_/);
+      assert.equal(first.total_entries, ofA.total_entries);
+    }
+  }
+  t.diagnostic(`lists ${lists.length} x 3 readers: 0 rows of another team`);
+});
+
+test('what belongs to no team is for every role that reaches, as without teams', async () => {
+  const made = await callers['op-alone']!('POST', '/variables', { key: 'shared', value: 'for all', team_name: null });
+  assert.deepEqual([made.status, made.body.team_name], [201, null]);
+  for (const name of ['op-of-a', 'op-of-b']) {
+    assert.equal((await callers[name]!('GET', '/variables/shared')).body.value, 'for all');
+  }
+  assert.equal((await callers['viewer-of-a']!('GET', '/variables/shared')).status, 403); // control: the role counts as ever
+});
+
+test('each team may have its own variable of one key: the own comes first, and team_name in the query picks', async () => {
+  const { admin } = kit.as;
+  for (const [team, value] of [
+    [null, 'shared'],
+    ['a', 'of a'],
+    ['b', 'of b'],
+  ]) {
+    assert.equal((await admin('POST', '/variables', { key: 'both', value, team_name: team })).status, 201);
+  }
+  const read = async (name: string, query = '') => (await callers[name]!('GET', `/variables/both${query}`)).body.value;
+  assert.equal(await read('op-of-a'), 'of a');
+  assert.equal(await read('op-of-b'), 'of b');
+  assert.equal(await read('op-alone'), 'shared');
+  assert.equal(await read('op-of-a', '?team_name='), 'shared');
+  assert.equal(await read('op-of-a', '?team_name=b'), undefined);
+  assert.equal((await admin('GET', '/variables/both?team_name=b')).body.value, 'of b'); // control
+  // Removing goes by the same rule, so that nobody removes what he was not shown.
+  assert.equal((await callers['op-of-a']!('DELETE', '/variables/both')).status, 204);
+  assert.equal(await read('op-of-a'), 'shared');
+  assert.equal(await read('op-of-b'), 'of b');
+});
+
+test('nothing is put into a team by a stranger, whether the team exists or not, and unknown teams are named to admins', async () => {
+  const body = (team: string) => ({ key: 'put', value: 'x', team_name: team });
+  for (const team of ['b', 'nowhere']) {
+    const answer = await callers['op-of-a']!('POST', '/variables', body(team));
+    assert.deepEqual([answer.status, answer.body], [403, { detail: 'Forbidden' }]);
+  }
+  const unknown = await kit.as.admin('POST', '/variables', body('nowhere'));
+  assert.deepEqual([unknown.status, unknown.body.detail], [400, "Team 'nowhere' does not exist"]);
+  assert.equal((await callers['op-of-a']!('POST', '/variables', body('a'))).status, 201); // control
+  // Moving asks for both ends: away from the own team into another's is refused, null alone moves nothing.
+  const move = (team: string | null, mask = '') =>
+    callers['op-of-a']!('PATCH', `/variables/put${mask}`, { ...body(''), team_name: team });
+  assert.equal((await move('b')).status, 403);
+  assert.equal((await move(null)).body.team_name, 'a');
+  assert.equal((await move(null, '?update_mask=team_name')).body.team_name, null); // control
+});
+
+test('a membership counts from the next request on, and its end does', async () => {
+  await createTeam(kit.deps, 'test', 'c');
+  await kit.as.admin('POST', '/variables', { key: 'of_c', value: 'x', team_name: 'c' });
+  const get = () => callers['op-alone']!('GET', '/variables/of_c').then(({ status }) => status);
+  assert.equal(await get(), 404);
+  const member = { account: 'op-alone', team: 'c' };
+  await joinTeam(kit.deps, 'test', member);
+  assert.equal(await get(), 200);
+  await leaveTeam(kit.deps, 'test', member);
+  assert.equal(await get(), 404);
+});
+
+test('figures', (t) => {
+  t.diagnostic(
+    `team matrix: ${counted.attempts} attempts on ${routes.length} routes, 0 reads, 0 writes; ${counted.controls} controls`,
+  );
+  assert.ok(counted.controls >= routes.length - 1 && counted.attempts === routes.length * 4);
+});
