@@ -21,6 +21,45 @@ CREATE TABLE account_team (
 CREATE INDEX account_team_by_team ON account_team USING btree (team);
 -- granted: airlock_control: delete, insert, select
 
+CREATE TABLE backfill (
+  id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+  dag_id text NOT NULL,
+  from_date timestamp with time zone NOT NULL,
+  to_date timestamp with time zone NOT NULL,
+  dag_run_conf json,
+  is_paused boolean NOT NULL DEFAULT false,
+  reprocess_behavior text NOT NULL,
+  max_active_runs integer NOT NULL,
+  triggering_user_name text,
+  created_at timestamp with time zone NOT NULL,
+  completed_at timestamp with time zone,
+  updated_at timestamp with time zone NOT NULL,
+  CONSTRAINT backfill_pkey PRIMARY KEY (id),
+  CONSTRAINT backfill_check CHECK ((from_date <= to_date)),
+  CONSTRAINT backfill_dag_id_fkey FOREIGN KEY (dag_id) REFERENCES dag(dag_id) ON DELETE CASCADE,
+  CONSTRAINT backfill_max_active_runs_check CHECK ((max_active_runs >= 1)),
+  CONSTRAINT backfill_reprocess_behavior_check CHECK ((reprocess_behavior = ANY (ARRAY['none'::text, 'failed'::text, 'completed'::text])))
+);
+CREATE UNIQUE INDEX backfill_active ON backfill USING btree (dag_id) WHERE (completed_at IS NULL);
+CREATE INDEX backfill_by_dag ON backfill USING btree (dag_id, id);
+-- granted: airlock_control: delete, insert, select, update
+
+CREATE TABLE backfill_dag_run (
+  backfill_id bigint NOT NULL,
+  sort_ordinal integer NOT NULL,
+  dag_run_id bigint,
+  logical_date timestamp with time zone,
+  partition_key text,
+  exception_reason text,
+  CONSTRAINT backfill_dag_run_pkey PRIMARY KEY (backfill_id, sort_ordinal),
+  CONSTRAINT backfill_dag_run_backfill_id_fkey FOREIGN KEY (backfill_id) REFERENCES backfill(id) ON DELETE CASCADE,
+  CONSTRAINT backfill_dag_run_dag_run_id_fkey FOREIGN KEY (dag_run_id) REFERENCES dag_run(id) ON DELETE SET NULL,
+  CONSTRAINT backfill_dag_run_exception_reason_check CHECK ((exception_reason = ANY (ARRAY['in flight'::text, 'already exists'::text]))),
+  CONSTRAINT backfill_dag_run_sort_ordinal_check CHECK ((sort_ordinal >= 1))
+);
+CREATE INDEX backfill_dag_run_by_run ON backfill_dag_run USING btree (dag_run_id) WHERE (dag_run_id IS NOT NULL);
+-- granted: airlock_control: delete, insert, select, update
+
 CREATE TABLE connection (
   id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
   team text,
@@ -151,7 +190,9 @@ CREATE TABLE dag_run (
   backfill_id bigint,
   trigger_try uuid,
   clear_try uuid,
+  backfill_ordinal integer,
   CONSTRAINT dag_run_pkey PRIMARY KEY (id),
+  CONSTRAINT dag_run_backfill FOREIGN KEY (backfill_id) REFERENCES backfill(id) ON DELETE SET NULL,
   CONSTRAINT dag_run_created_version_id_fkey FOREIGN KEY (created_version_id) REFERENCES dag_version(id),
   CONSTRAINT dag_run_dag_id_fkey FOREIGN KEY (dag_id) REFERENCES dag(dag_id) ON DELETE CASCADE,
   CONSTRAINT dag_run_dag_id_run_id_key UNIQUE (dag_id, run_id),
@@ -159,6 +200,7 @@ CREATE TABLE dag_run (
   CONSTRAINT dag_run_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'success'::text, 'failed'::text])))
 );
 CREATE INDEX dag_run_active ON dag_run USING btree (dag_id, state) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
+CREATE INDEX dag_run_by_backfill ON dag_run USING btree (backfill_id) WHERE (backfill_id IS NOT NULL);
 CREATE INDEX dag_run_by_dag ON dag_run USING btree (dag_id, run_after DESC);
 CREATE INDEX dag_run_by_dag_id ON dag_run USING btree (dag_id, id);
 CREATE INDEX dag_run_by_end ON dag_run USING btree (end_date) WHERE (end_date IS NOT NULL);

@@ -1,5 +1,6 @@
 /** The tree of commands. The processes (standalone, api-server, …) are started by bin/airlock itself; here they are only named. */
 import { Command } from 'commander';
+import { backfillCommand } from './commands/backfill.ts';
 import { configCommand } from './commands/config.ts';
 import { dagsCommand } from './commands/dags.ts';
 import { runsCommand } from './commands/runs.ts';
@@ -45,6 +46,7 @@ export function createProgram(context: Context, version: string): Command {
   const commands = [
     dagsCommand,
     runsCommand,
+    backfillCommand,
     tasksCommand,
     usersCommand,
     teamsCommand,

@@ -43,6 +43,14 @@ export type ImportError = {
   readonly timestamp: string;
   readonly stack_trace: string;
 };
+export type Backfill = {
+  readonly id: number;
+  readonly dag_id: string;
+  readonly from_date: string;
+  readonly to_date: string;
+  readonly is_paused: boolean;
+  readonly completed_at: string | null;
+};
 export type NextRuns = {
   readonly dag_id: string;
   readonly timetable: string;

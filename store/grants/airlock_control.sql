@@ -20,5 +20,5 @@ TO airlock_control;
 GRANT SELECT, INSERT, UPDATE, DELETE ON
   team, dag_bundle, dag_file, dag, dag_version, import_error, dag_warning,
   dag_run, task_instance, task_instance_history, xcom, task_map,
-  slot_pool, variable, connection, account, supervisor, join_ticket, job
+  slot_pool, variable, connection, account, supervisor, join_ticket, job, backfill, backfill_dag_run
 TO airlock_control;

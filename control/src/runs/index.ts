@@ -2,6 +2,7 @@
  * What the two APIs may do to Dags, runs and task instances. Each takes an open transaction and the instant, changes rows
  * and sends the events; none knows HTTP. Locks are taken in one order everywhere: dag, then dag_run, then task_instance.
  */
+export { type BackfillRequest, createBackfill, planBackfill } from './backfill.ts';
 export { type ClearedTi, type ClearOptions, clearTaskInstances, type TaskSelector } from './clear.ts';
 export { type CreatedRun, type CreateRunOptions, createDagRun } from './create-run.ts';
 export { deleteDag } from './delete-dag.ts';

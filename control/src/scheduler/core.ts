@@ -5,6 +5,7 @@
 import type { Clock } from '@airlock/contract/clock';
 import { isAppError } from '@airlock/contract/errors';
 import type { Database } from '@airlock/store';
+import { completeBackfills } from '@airlock/store/queries/backfill/change';
 import { findNextDue, findRunningRuns, findRunningRunsOf } from '@airlock/store/queries/schedule/due';
 import { tryLockSweep } from '@airlock/store/queries/schedule/lock';
 import { refreshPoolWarnings } from '@airlock/store/queries/schedule/pool-warnings';
@@ -183,6 +184,8 @@ export function createSchedulerCore(options: CoreOptions): SchedulerCore {
       db.transaction(async (tx) => {
         if (!(await tryLockSweep(tx))) return false;
         const result = await sweepTries(tx, { ...sweep, nowMs: clock.nowMs() });
+        for (const id of await completeBackfills(tx, instantIso(clock.nowMs())))
+          log.info({ backfill: id }, 'a backfill is complete');
         for (const { id, reason } of result.failed) log.warn({ ti_id: id, reason }, 'a try was ended by the scheduler');
         for (const { id } of result.claimsTakenBack) log.warn({ ti_id: id }, 'a claim was taken back');
         for (const { id } of result.returned) log.warn({ ti_id: id }, 'a try waited too long and queues again');

@@ -67,7 +67,8 @@ export function waitsForPast(model: DagModel): boolean {
 }
 
 async function previousOf(tx: Db, run: RunToDecide, model: DagModel): Promise<Map<string, State> | null> {
-  if (!waitsForPast(model) || run.logical_date === null) return null;
+  // The first run of a backfill has no past.
+  if (!waitsForPast(model) || run.logical_date === null || run.backfill_ordinal === 1) return null;
   const states = await loadPreviousStates(tx, {
     dagId: run.dag_id,
     logicalDate: run.logical_date,

@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { User } from '../../auth-managers/auth-manager.ts';
 import type { ControlDeps } from '../../deps.ts';
 import { createAuthenticator } from '../auth/identity.ts';
+import { backfillRoutes } from './backfills.ts';
 import { configurationRoutes } from './configuration.ts';
 import { connectionRoutes } from './connections.ts';
 import { dagChangeRoutes } from './dag-changes.ts';
@@ -33,6 +34,7 @@ export const REST_ROUTES: readonly RestRoute[] = [
   ...nextRunRoutes,
   ...runRoutes,
   ...runChangeRoutes,
+  ...backfillRoutes,
   ...taskRoutes,
   ...taskChangeRoutes,
   ...taskFactRoutes,

@@ -75,6 +75,14 @@ export const REST_POLICY: Readonly<Record<string, PolicyRow>> = {
   [`PATCH ${TI}/:task_id/xcomEntries/*`]: of('xcom', 'PUT', 'dag_id'),
   [`DELETE ${TI}/:task_id/xcomEntries/*`]: of('xcom', 'DELETE', 'dag_id'),
 
+  'GET /backfills': of('run', 'GET'),
+  'POST /backfills': of('run', 'POST'),
+  'POST /backfills/dry_run': of('run', 'POST'),
+  'GET /backfills/:backfill_id': of('run', 'GET'),
+  'PUT /backfills/:backfill_id/pause': of('run', 'PUT'),
+  'PUT /backfills/:backfill_id/unpause': of('run', 'PUT'),
+  'PUT /backfills/:backfill_id/cancel': of('run', 'PUT'),
+
   'GET /variables': of('variable', 'GET'),
   'POST /variables': of('variable', 'POST'),
   'PATCH /variables': of('variable', 'PUT'),

@@ -11,6 +11,8 @@ export type RunToDecide = {
   /** The run's own version, or the Dag's newest. */
   readonly version_id: string | null;
   readonly is_paused: boolean;
+  /** Place in its backfill, from 1; null = in none. */
+  readonly backfill_ordinal: number | null;
 };
 
 /**
@@ -20,7 +22,7 @@ export type RunToDecide = {
 export async function lockRunsToDecide(db: Db, ids: readonly number[]): Promise<RunToDecide[]> {
   return db.query<RunToDecide>(
     sql`SELECT r.id, r.dag_id, r.run_id, r.team, r.run_type, r.logical_date, r.start_date,
-        COALESCE(r.created_version_id, d.current_version_id) AS version_id, d.is_paused
+        COALESCE(r.created_version_id, d.current_version_id) AS version_id, d.is_paused, r.backfill_ordinal
       FROM dag_run r JOIN dag d ON d.dag_id = r.dag_id
       WHERE r.id = ANY(${ids}::bigint[]) AND r.state = 'running' AND NOT d.is_stale
       ORDER BY r.id FOR NO KEY UPDATE OF r SKIP LOCKED`,
@@ -36,7 +38,7 @@ export async function findRunToDecide(
 ): Promise<(RunToDecide & { readonly state: string }) | null> {
   const rows = await db.query<RunToDecide & { state: string }>(
     sql`SELECT r.id, r.dag_id, r.run_id, r.team, r.run_type, r.logical_date, r.start_date,
-        COALESCE(r.created_version_id, d.current_version_id) AS version_id, d.is_paused, r.state
+        COALESCE(r.created_version_id, d.current_version_id) AS version_id, d.is_paused, r.backfill_ordinal, r.state
       FROM dag_run r JOIN dag d ON d.dag_id = r.dag_id WHERE r.dag_id = ${dagId} AND r.run_id = ${runId}`,
     'schedule_find_run',
   );
