@@ -306,6 +306,14 @@ CREATE TABLE join_ticket (
 );
 -- granted: airlock_control: delete, insert, select, update
 
+CREATE TABLE proof_seen (
+  name bytea NOT NULL,
+  made_at timestamp with time zone NOT NULL,
+  CONSTRAINT proof_seen_pkey PRIMARY KEY (name)
+);
+CREATE INDEX proof_seen_age ON proof_seen USING brin (made_at);
+-- granted: airlock_control: delete, insert, select
+
 CREATE TABLE revoked_token (
   jti text NOT NULL,
   expires_at timestamp with time zone NOT NULL,

@@ -27,6 +27,7 @@ export const ERRORS = {
   TOKEN_MISSING: { rest: 401, execution: 401, remedy: 'Send a bearer token; get one from POST /auth/token.' },
   TOKEN_EXPIRED: { rest: 401, execution: 403, remedy: 'Get a new token.' },
   TOKEN_INVALID: { rest: 403, execution: 403, remedy: 'Get a new token.' },
+  PROOF_NONCE: { rest: 401, execution: 401, remedy: 'Repeat the request with a new proof that names no nonce.' },
   TOKEN_SCOPE: { rest: 403, execution: 403, remedy: 'Use the token of this task instance and this stage.' },
   TI_NOT_SELF: { rest: 403, execution: 403, remedy: 'Use the token of this task instance.' },
   NOT_ENTITLED: { rest: 403, execution: 403, remedy: 'Declare the need in the Dag, or ask its owner for access.' },

@@ -10,6 +10,9 @@ export const PROOF_MAX_AGE_SECONDS = 60;
 /** How far the clock of the proof may run ahead, seconds. */
 export const PROOF_MAX_AHEAD_SECONDS = 10;
 
+/** Characters of the name of one server process, which a proof may name to be judged by that process alone. */
+export const PROOF_NONCE = /^[A-Za-z0-9_-]{16,64}$/;
+
 export const proofHeader = z.strictObject({ typ: z.literal('dpop+jwt'), alg: z.literal('EdDSA'), jwk: publicJwk });
 export const proofClaims = z.strictObject({
   /** Unique per proof. */
@@ -19,6 +22,11 @@ export const proofClaims = z.strictObject({
   htu: z.string().max(4096),
   /** Epoch seconds. */
   iat: z.number().min(0).max(0xffff_ffff),
+  /**
+   * The `DPoP-Nonce` of one server process. Only that process takes the proof, and remembers by itself that it has; without
+   * it every process takes it, and they remember together, which costs a statement. RFC 9449 8.
+   */
+  nonce: z.string().regex(PROOF_NONCE).optional(),
   /** base64url SHA-256 of the token beside it; absent when there is none yet. */
   ath: z.string().length(43).optional(),
 });

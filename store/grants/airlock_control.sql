@@ -14,7 +14,7 @@ GRANT SELECT ON schema_version TO airlock_control;
 
 -- Records that are added and, when their time is over, removed, but never changed.
 GRANT SELECT, INSERT, DELETE ON
-  dag_module, dag_tag, dag_favorite, task_reschedule, revoked_token, event_log, account_team
+  dag_module, dag_tag, dag_favorite, task_reschedule, revoked_token, event_log, account_team, proof_seen
 TO airlock_control;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON

@@ -25,18 +25,30 @@ export type ProofRequest = {
   readonly jkt: string | null;
   readonly nowMs: number;
 };
-export type ProvenKey = { readonly jkt: string; readonly jwk: PublicJwk };
+export type ProvenKey = {
+  readonly jkt: string;
+  readonly jwk: PublicJwk;
+  /** What still has to be seen to count once, where all processes look; null when this process has seen to it by itself. */
+  readonly shown: { readonly name: Buffer; readonly madeAtMs: number } | null;
+};
 
 export type ProofVerifier = {
   /**
-   * The key that made the proof. Each proof counts once in this process.
+   * The key that made the proof. One that names our nonce counts once here and nowhere else.
    * @throws TOKEN_INVALID malformed, other method, address, token or key, too old, from the future, or seen before
+   * @throws PROOF_NONCE it names another process, which may have taken it already
    */
   readonly verify: (request: ProofRequest) => ProvenKey;
 };
 
-/** @param maxRemembered proofs remembered against replay; when full, the oldest are refused by age instead. */
-export function createProofVerifier(options: { readonly maxRemembered?: number } = {}): ProofVerifier {
+/**
+ * @param options.nonce names this process, for as long as it lives and never again.
+ * @param options.maxRemembered proofs remembered against replay; when full, the oldest are refused by age instead.
+ */
+export function createProofVerifier(options: {
+  readonly nonce: string;
+  readonly maxRemembered?: number;
+}): ProofVerifier {
   const guard = replayGuard({
     maxEntries: options.maxRemembered ?? 500_000,
     keepSeconds: PROOF_MAX_AGE_SECONDS + PROOF_MAX_AHEAD_SECONDS + 1,
@@ -59,7 +71,7 @@ export function createProofVerifier(options: { readonly maxRemembered?: number }
       if (!header.success) throw refused('header', header.error);
       const claims = proofClaims.safeParse(parseObject(jws.payloadText));
       if (!claims.success) throw refused('claims', claims.error);
-      const { jti, htm, htu, iat, ath } = claims.data;
+      const { jti, htm, htu, iat, ath, nonce } = claims.data;
       const key = thumbprint(header.data.jwk);
       if (jkt !== null && key !== jkt) throw refused('other key');
       if (htm !== method) throw refused('other method');
@@ -69,8 +81,15 @@ export function createProofVerifier(options: { readonly maxRemembered?: number }
       if (ath !== (accessToken === null ? undefined : sha256(accessToken))) throw refused('other token');
       if (!signedBy(keyOf(key, header.data.jwk), jws.signingInput, jws.signature)) throw refused('signature');
       // Last, so that only whoever holds the key can fill the memory of seen proofs, and only with his own names.
-      if (!guard.first(`${key}.${jti}`, Math.floor(iat), nowMs)) throw refused('seen before');
-      return { jkt: key, jwk: header.data.jwk };
+      const proven = { jkt: key, jwk: header.data.jwk };
+      const name = `${key}.${jti}`;
+      if (nonce === undefined) {
+        return { ...proven, shown: { name: createHash('sha256').update(name).digest(), madeAtMs: iat * 1000 } };
+      }
+      if (nonce !== options.nonce)
+        throw new AppError('PROOF_NONCE', { public: 'Use the nonce of this server, or none' });
+      if (!guard.first(name, Math.floor(iat), nowMs)) throw refused('seen before');
+      return { ...proven, shown: null };
     },
   };
 }

@@ -12,6 +12,7 @@ import {
   type SupervisorRole,
 } from '@airlock/contract/supervisor-api';
 import { Agent } from 'undici';
+import { createNonces, isWrongNonce } from './nonces.ts';
 import { createProofKey, type ProofKey } from './proof-key.ts';
 import { type RetryPolicy, retryWaitMs } from './retry.ts';
 
@@ -114,12 +115,14 @@ export function createExecutionClient(options: ExecutionClientOptions): Executio
   const base = checkedBase(options.baseUrl);
   const clock = options.clock ?? systemClock;
   const key = options.key ?? createProofKey();
+  const nonces = createNonces(clock.nowMs);
   const retry = options.retry ?? DEFAULT_RETRY;
   const timeoutMs = options.timeoutMs ?? 5000;
   const agent = new Agent({ connections: 128, pipelining: 1, keepAliveTimeout: 60_000, keepAliveMaxTimeout: 60_000 });
   const prefix = base.pathname === '/' ? '' : base.pathname;
 
-  const attempt = async (call: Omit<CallOptions, 'token'> & { token?: TokenHolder }, attempts: number) => {
+  type Wanted = Omit<CallOptions, 'token'> & { readonly token?: TokenHolder };
+  const attempt = async (call: Wanted, attempts: number, nonce: string | undefined) => {
     const path = prefix + call.path;
     const url = base.origin + path.split('?', 1)[0];
     const payload = call.json === undefined ? call.body : JSON.stringify(call.json);
@@ -130,7 +133,7 @@ export function createExecutionClient(options: ExecutionClientOptions): Executio
       method: call.method,
       headers: {
         ...(call.token === undefined ? {} : { authorization: `DPoP ${call.token.current}` }),
-        dpop: key.proof(call.method, url, clock.nowMs(), call.token?.current),
+        dpop: key.proof(call.method, url, clock.nowMs(), call.token?.current, nonce),
         ...(payload === undefined ? {} : { 'content-type': call.contentType ?? 'application/json' }),
       },
       body: payload === undefined ? null : payload,
@@ -141,17 +144,23 @@ export function createExecutionClient(options: ExecutionClientOptions): Executio
     // Before the status is looked at: a refused call may carry it too, and only a verified one ever does.
     const fresh = response.headers['refreshed-api-token'];
     if (call.token !== undefined && typeof fresh === 'string') call.token.current = fresh;
+    nonces.heard(response.headers);
     const body = await readBody(response.body as AsyncIterable<Uint8Array>);
     return answerOf(response.statusCode, response.headers, body, attempts);
   };
 
-  const call = async (wanted: Omit<CallOptions, 'token'> & { token?: TokenHolder }): Promise<ExecutionAnswer> => {
+  const call = async (wanted: Wanted): Promise<ExecutionAnswer> => {
     const policy = wanted.retry === false ? { ...retry, attempts: 1 } : { ...retry, ...wanted.retry };
     for (let number = 1; ; number++) {
       let failure: unknown;
       const begun = performance.now();
       try {
-        const answer = await attempt(wanted, number);
+        const nonce = nonces.current();
+        let answer = await attempt(wanted, number, nonce);
+        if (nonce !== undefined && isWrongNonce(answer)) {
+          nonces.doubt();
+          answer = await attempt(wanted, number, undefined);
+        }
         const ms = Math.round((performance.now() - begun) * 10) / 10;
         options.log.debug({ method: wanted.method, path: wanted.path, status: answer.status, ms }, 'execution API');
         if (answer.status < 500 || number >= policy.attempts) return answer;

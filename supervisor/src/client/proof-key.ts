@@ -10,10 +10,11 @@ const base64url = (bytes: Uint8Array | string) => Buffer.from(bytes).toString('b
 export type ProofKey = {
   readonly publicJwk: PublicJwk;
   /**
-   * A proof for one request. `url` is the full address without query; `token` the one that is sent beside it.
+   * A proof for one request. `url` is the full address without query; `token` the one that is sent beside it; `nonce` the
+   * name of the one server process that shall take it, absent for any.
    * @returns a compact JWS; single use, good for a minute
    */
-  proof(method: string, url: string, nowMs: number, token?: string): string;
+  proof(method: string, url: string, nowMs: number, token?: string, nonce?: string): string;
 };
 
 /**
@@ -35,6 +36,7 @@ function makeProof(
   url: string,
   nowMs: number,
   token: string | undefined,
+  nonce: string | undefined,
 ): string {
   const claims = {
     jti: randomBytes(16).toString('hex'),
@@ -42,6 +44,7 @@ function makeProof(
     htu: url,
     iat: Math.floor(nowMs / 1000),
     ...(token === undefined ? {} : { ath: createHash('sha256').update(token).digest('base64url') }),
+    ...(nonce === undefined ? {} : { nonce }),
   };
   const input = `${header}.${base64url(JSON.stringify(claims))}`;
   return `${input}.${sign(null, Buffer.from(input), key).toString('base64url')}`;

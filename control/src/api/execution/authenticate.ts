@@ -4,6 +4,7 @@ import { AppError } from '@airlock/contract/errors';
 import { type ProofVerifier, type ProvenKey, peekUnverifiedKind, type TokenVerifier } from '@airlock/token-verify';
 import type { FastifyRequest } from 'fastify';
 import type { ExecutionPolicyRow } from './policy.ts';
+import type { FirstShown } from './shown-proofs.ts';
 
 /** A proven caller. `token` is the text that was sent. */
 export type Identity = {
@@ -17,11 +18,11 @@ export type Identity = {
 export type Authenticator = {
   /**
    * @throws TOKEN_MISSING no usable credential · TOKEN_INVALID, TOKEN_EXPIRED · TOKEN_SCOPE another kind than the route's ·
-   *   TI_NOT_SELF the subject is not the one in the path
+   *   TI_NOT_SELF the subject is not the one in the path · PROOF_NONCE the proof is for another process
    */
   readonly identify: (request: FastifyRequest, row: ExecutionPolicyRow, selfId: string | null) => Promise<Identity>;
-  /** The key of a caller that has no token yet. @throws TOKEN_INVALID */
-  readonly proveKey: (request: FastifyRequest) => ProvenKey;
+  /** The key of a caller that has no token yet. @throws TOKEN_INVALID, PROOF_NONCE */
+  readonly proveKey: (request: FastifyRequest) => Promise<ProvenKey>;
 };
 
 const SCHEMES = /^(bearer|dpop) +([^ ]+)$/i;
@@ -31,6 +32,8 @@ const SHOWN_KINDS = ['execution', 'workload', 'worker', 'parse', 'trigger'];
 export function createAuthenticator(options: {
   readonly verifier: TokenVerifier;
   readonly proofs: ProofVerifier;
+  /** True the first time that a proof is shown to any process of the deployment. */
+  readonly firstShown: FirstShown;
   readonly nowMs: () => number;
   /** Further addresses, without the path below /execution, by which clients may know this server. */
   readonly publicBases: readonly string[];
@@ -53,6 +56,11 @@ export function createAuthenticator(options: {
     });
   };
 
+  /** A proof that any process takes must be new to all of them. */
+  const countOnce = async ({ shown }: ProvenKey): Promise<void> => {
+    if (shown !== null && !(await options.firstShown(shown))) throw refused('proof: seen before');
+  };
+
   return {
     identify: async (request, row, selfId) => {
       const parts = SCHEMES.exec(request.headers.authorization ?? '');
@@ -63,14 +71,19 @@ export function createAuthenticator(options: {
       const claims = await verifier.verify(kind, token, options.nowMs());
       // A bound token is worth nothing without its key, and an unbound one proves nothing with a key.
       if ((scheme === 'dpop') !== (claims.cnf !== undefined)) throw refused('scheme and binding differ');
-      const jkt = claims.cnf ? proofOf(request, token, claims.cnf.jkt).jkt : null;
+      const proven = claims.cnf ? proofOf(request, token, claims.cnf.jkt) : null;
       if (!Array.isArray(row.tokens) || !row.tokens.includes(kind)) throw wrongKind(kind, row);
       if (row.self === 'path' && claims.sub !== selfId) {
         throw new AppError('TI_NOT_SELF', { public: 'Token subject does not match task instance ID' });
       }
-      return { kind, claims, token, jkt };
+      if (proven) await countOnce(proven);
+      return { kind, claims, token, jkt: proven?.jkt ?? null };
     },
-    proveKey: (request) => proofOf(request, null, null),
+    proveKey: async (request) => {
+      const proven = proofOf(request, null, null);
+      await countOnce(proven);
+      return proven;
+    },
   };
 }
 

@@ -4,7 +4,6 @@ import type { With } from '@airlock/store/queries/task-instance/reads';
 import type { NamedRead } from '@airlock/store/queries/token/named';
 import type { RightsContext } from '@airlock/store/queries/token/rights';
 import type { VariableRow } from '@airlock/store/queries/variable/get';
-import type { ProofVerifier } from '@airlock/token-verify';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { ControlDeps } from '../../deps.ts';
 import type { LogStore } from '../../logs/log-store.ts';
@@ -22,7 +21,6 @@ export type ExecutionContext = {
   readonly box: SecretBox;
   readonly logs: LogStore;
   readonly rights: RightsContext;
-  readonly proofs: ProofVerifier;
   readonly heartbeats: HeartbeatBatcher;
   readonly variables: Batcher<NamedRead, With<VariableRow | null> | null>;
   readonly connections: Batcher<NamedRead, With<ConnectionRow | null> | null>;

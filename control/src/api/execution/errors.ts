@@ -56,6 +56,7 @@ export function sendError(request: FastifyRequest, reply: FastifyReply, error: u
     request.log.debug({ code: error.code, ...error.internal }, 'request refused');
   }
   markError(reply, mapped.code, mapped.remedy);
+  if (mapped.code === 'PROOF_NONCE') reply.header('www-authenticate', 'DPoP error="use_dpop_nonce"');
   if (mapped.retryAfter !== undefined) reply.header('retry-after', String(mapped.retryAfter));
   if (mapped.status === 413) reply.header('connection', 'close');
   if (mapped.body !== null) return sendJson(reply, mapped.body, mapped.status);

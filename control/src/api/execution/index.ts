@@ -3,6 +3,7 @@
  * One pipeline for every route: version → token and proof → kind and self rule → body → budget → handler, which reads the
  * caller's row together with its data and decides rights before anything is looked up → renewal of the token.
  */
+import { randomBytes } from 'node:crypto';
 import { AppError, isAppError } from '@airlock/contract/errors';
 import { readCaller } from '@airlock/store/queries/task-instance/reads';
 import { readConnectionsFor, readVariablesFor } from '@airlock/store/queries/token/named';
@@ -23,6 +24,7 @@ import { migrateAnswer } from './migrations.ts';
 import { allowedMethods } from './not-found.ts';
 import { checkExecutionPolicy, EXECUTION_POLICY, type ExecutionPolicyRow, SELF_PARAMETERS } from './policy.ts';
 import { EXECUTION_ROUTES, type Route } from './routes.ts';
+import { createShownProofs } from './shown-proofs.ts';
 import { callerKey, requireLive } from './token-life.ts';
 import { type ApiVersion, NEWEST_VERSION, negotiateVersion, VERSION_CONSTRAINT, versionConstraint } from './version.ts';
 
@@ -47,7 +49,9 @@ export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps): v
   checkExecutionPolicy(EXECUTION_ROUTES);
   const { config, clock, db } = deps;
   const closing = new AbortController();
-  const proofs = createProofVerifier();
+  // A new name with each start: what an earlier process has taken nobody takes again.
+  const nonce = randomBytes(18).toString('base64url');
+  const shownProofs = createShownProofs(db, clock.nowMs);
   const rights = { mode: config.execution_api.rights_mode, multiTeam: config.core.multi_team };
   const context: ExecutionContext = {
     deps,
@@ -55,7 +59,6 @@ export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps): v
     box: deps.secrets,
     logs: createLogStore({ root: config.logging.base_log_folder, maxBytes: config.logging.max_log_bytes }),
     rights,
-    proofs,
     heartbeats: createHeartbeatBatcher(db, clock.nowMs),
     variables: createBatcher({ send: (reads) => readVariablesFor(db, reads, nowIso(clock.nowMs()), rights) }),
     connections: createBatcher({ send: (reads) => readConnectionsFor(db, reads, nowIso(clock.nowMs()), rights) }),
@@ -64,7 +67,8 @@ export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps): v
   };
   const authenticator = createAuthenticator({
     verifier: deps.verifier,
-    proofs,
+    proofs: createProofVerifier({ nonce }),
+    firstShown: shownProofs,
     nowMs: clock.nowMs,
     publicBases: publicBases(config.api.base_url, config.core.execution_api_server_url),
   });
@@ -85,6 +89,7 @@ export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps): v
         const correlation = request.headers['correlation-id'];
         reply.header('airflow-api-version', printable(asked ?? NEWEST_VERSION));
         if (typeof correlation === 'string') reply.header('correlation-id', printable(correlation));
+        if (request.headers.dpop !== undefined) reply.header('dpop-nonce', nonce);
         request.apiVersion = negotiateVersion(asked);
       });
       api.setNotFoundHandler((request, reply) => {
@@ -136,7 +141,7 @@ export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps): v
     row: ExecutionPolicyRow,
   ): Promise<Answer> {
     if ('open' in route) return await route.open(context, request);
-    if ('withKey' in route) return await route.withKey(context, request, authenticator.proveKey(request));
+    if ('withKey' in route) return await route.withKey(context, request, await authenticator.proveKey(request));
     const { identity } = request;
     if (!identity) throw new AppError('TOKEN_MISSING', { public: 'Missing auth token' });
     const nowMs = clock.nowMs();
