@@ -31,6 +31,8 @@ const LEAST: Array<[pattern: RegExp, least: Role | null]> = [
   [/^POST \/dags\/:dag_id\/dagRuns(\/:dag_run_id\/taskInstances)?\/list$/, 'viewer'],
   [/^POST \/dags\/:dag_id\/(un)?favorite$/, 'viewer'],
   [/^PUT \/parseDagFile\//, 'user'],
+  [/^GET \/backfills(\/|$)/, 'viewer'],
+  [/^(POST|PUT) \/backfills(\/|$)/, 'user'],
   [/^GET \/dags(\/|$)/, 'viewer'],
   [/^(POST|PATCH|DELETE) \/dags(\/|$)/, 'user'],
 ];
