@@ -113,11 +113,24 @@ const TI = '/dags/:dag_id/dagRuns/:dag_run_id/taskInstances/:task_id';
 Object.assign(CASES, {
   [`POST ${TI}/xcomEntries`]: { ask: () => ({ body: { key: 'new', value: 1 } }) },
   [`PATCH ${TI}/xcomEntries/*`]: { ask: () => ({ body: { value: 1 } }) },
+  'PATCH /dags/:dag_id/dagRuns': bulk((t) => ({ action: 'update', entities: [{ dag_run_id: t.run, note: 'x' }] })),
+  'POST /dags/:dag_id/clearDagRuns': {
+    ask: (t) => ({ body: { dag_runs: [{ dag_run_id: t.run }], dry_run: false } }),
+  },
+  'POST /dags/:dag_id/clearPartitions': {
+    ask: (t) => ({ body: { run_id: t.run, clear_task_instances: true, dry_run: false } }),
+  },
+  'PATCH /dags/:dag_id/dagRuns/:dag_run_id/taskInstances': bulk(() => ({
+    action: 'update',
+    entities: [{ task_id: 'task', note: 'x' }],
+  })),
   // The own one is found, and has no other place to lead to.
   [`GET ${TI}/externalLogUrl/:try_number`]: { succeeds: ({ text }) => /does not support external logs/.test(text) },
 } satisfies Record<string, Case>);
-for (const path of ['', '/:map_index', '/dry_run', '/:map_index/dry_run']) {
-  CASES[`PATCH ${TI}${path}`] = {
+const GROUP = '/dags/:dag_id/dagRuns/:dag_run_id/taskGroupInstances/:group_id';
+const STATE_OF_TI = ['', '/:map_index', '/dry_run', '/:map_index/dry_run'].map((end) => `${TI}${end}`);
+for (const path of [...STATE_OF_TI, GROUP, `${GROUP}/dry_run`]) {
+  CASES[`PATCH ${path}`] = {
     ask: () => ({ body: { new_state: 'success', note: 'x' } }),
   };
 }
@@ -132,6 +145,7 @@ function pathOf(route: string, things: Things): string {
   const values: Record<string, string> = {
     dag_id: any ? '~' : things.dag,
     dag_run_id: any ? '~' : things.run,
+    group_id: 'group',
     task_id: path.endsWith('/listMapped') ? 'each' : 'task',
     map_index: '-1',
     try_number: '1',
@@ -206,6 +220,39 @@ test('a Dag of another team is answered with the 404 of a Dag that never was, al
   assert.equal((await callers['viewer-of-a']!('DELETE', '/dags/absent')).status, 403);
   assert.equal((await callers['viewer-of-b']!('GET', `/dags/${b.dag}`)).status, 200); // control
   assert.equal((await kit.as.admin('GET', `/dags/${b.dag}`)).status, 200);
+});
+
+test('a body that names a Dag of another team, below a path that names none, finds nothing of it', async () => {
+  const b = await makeThings(kit, 'b', 898);
+  const own = await makeThings(kit, 'a', 898);
+  const before = await fingerprintOfB(db());
+  const asked = (t: Things) => {
+    const run = { dag_id: t.dag, dag_run_id: t.run };
+    const task = { ...run, task_id: 'task' };
+    return [
+      ['PATCH', '/dags/~/dagRuns', { actions: [{ action: 'update', entities: [{ ...run, note: 'x' }] }] }],
+      [
+        'PATCH',
+        '/dags/~/dagRuns/~/taskInstances',
+        { actions: [{ action: 'update', entities: [{ ...task, note: 'x' }] }] },
+      ],
+      ['PATCH', '/dags/~/dagRuns/~/taskInstances', { actions: [{ action: 'delete', entities: [task] }] }],
+      ['POST', '/dags/~/clearDagRuns', { dag_runs: [run], dry_run: true }],
+      ['POST', '/dags/~/clearDagRuns', { dag_runs: [run], dry_run: false }],
+      ['PATCH', '/dags/~/dagRuns', { actions: [{ action: 'delete', entities: [run] }] }],
+    ] as const;
+  };
+  const missing = namesOf('x', 898);
+  for (const [i, [method, path, body]] of asked(b).entries()) {
+    const foreign = await callers['op-of-a']!(method, path, body);
+    const absent = await callers['op-of-a']!(method, path, asked(missing)[i]![2]);
+    assert.equal(shape(foreign, b), shape(absent, missing), path);
+    assert.equal(await fingerprintOfB(db()), before, `${path} wrote`);
+  }
+  for (const [method, path, body] of asked(own)) {
+    const control = await callers['op-of-a']!(method, path, body);
+    assert.ok(control.status === 200 && !control.text.includes('"errors":[{'), `${path} ${control.text}`);
+  }
 });
 
 test('an attempt on a Dag of another team is recorded where its own team reads it', async () => {

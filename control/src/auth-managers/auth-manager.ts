@@ -24,8 +24,9 @@ export const DAG_RESOURCES = [
   'warning',
   'xcom',
 ] as const;
+export type DagResource = (typeof DAG_RESOURCES)[number];
 export type Resource =
-  | (typeof DAG_RESOURCES)[number]
+  | DagResource
   | 'asset'
   | 'asset_alias'
   | 'pool'

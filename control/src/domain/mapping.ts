@@ -109,3 +109,21 @@ export function mappedGroups(root: unknown): {
   }
   return { expansions, groupOf };
 }
+
+/** Task ids within a group of the tree, at any depth; null when there is no such group. */
+export function tasksOfGroup(root: unknown, groupId: string): string[] | null {
+  const open: { readonly group: unknown; readonly within: boolean }[] = [{ group: root, within: false }];
+  let found: string[] | null = null;
+  for (let item = open.pop(); item; item = open.pop()) {
+    const { group } = item;
+    if (!isObject(group)) continue;
+    const within = item.within || group._group_id === groupId;
+    if (within) found ??= [];
+    for (const child of Object.values(isObject(group.children) ? group.children : {})) {
+      if (!Array.isArray(child)) continue;
+      if (child[0] === 'taskgroup') open.push({ group: child[1], within });
+      else if (within && typeof child[1] === 'string') found!.push(child[1]);
+    }
+  }
+  return found;
+}

@@ -63,7 +63,16 @@ export async function makeThings(kit: RestKit, side: Side, serial: number): Prom
     const document = dagDocument(
       names.dag,
       [{ id: 'list' }, { id: 'task', doc_md: secret }, { id: 'each', after: ['list'], ...mappedOver('list') }],
-      { tags: [names.tag], dag_display_name: secret, description: secret, relative_fileloc: names.file },
+      {
+        tags: [names.tag],
+        dag_display_name: secret,
+        description: secret,
+        relative_fileloc: names.file,
+        task_group: {
+          _group_id: null,
+          children: { group: ['taskgroup', { _group_id: 'group', children: { task: ['operator', 'task'] } }] },
+        },
+      },
     );
     const report = reportOf(names.file, [document], { source: `// ${secret}` });
     await ingestParseReport(tx, { bundleName: `bundle-${side}`, report, nowIso: NOW, defaults: DEFAULTS });

@@ -132,6 +132,14 @@ export const wire = {
       const parsed = parseInstant(value);
       return parsed.ok ? parsed.iso : refuse(parsed.issue);
     }),
+  /** What a clock on a wall showed, as `YYYY-MM-DDTHH:MM:SS[.ffffff]`; an offset, if one is given, is left out. */
+  wallClock: () =>
+    field<string>((value, refuse) => {
+      const bare =
+        typeof value === 'string' ? value.trim().replace(/(?<=:\d{2}.*)\s?(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$/, '') : value;
+      const parsed = parseInstant(typeof bare === 'string' ? `${bare}${bare.includes(':') ? '' : 'T00:00:00'}Z` : bare);
+      return parsed.ok ? parsed.iso.replace(/Z$/, '') : refuse(parsed.issue);
+    }),
   /** A JSON object, kept as it is. */
   object: () =>
     field<Record<string, unknown>>((value, refuse) => {

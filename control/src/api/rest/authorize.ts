@@ -5,9 +5,11 @@
 import { AppError } from '@airlock/contract/errors';
 import type { Db } from '@airlock/store';
 import { getTeamOfDag } from '@airlock/store/queries/team/of-dag';
-import type { AuthManager, User } from '../../auth-managers/auth-manager.ts';
+import { getTeamsOfDags } from '@airlock/store/queries/team/of-dags';
+import type { AuthManager, DagResource, Method, User } from '../../auth-managers/auth-manager.ts';
 import { dagNotFound } from './dags.ts';
 import type { PolicyRow } from './policy.ts';
+import type { RestContext } from './route.ts';
 
 /** Any Dag that the caller may see. */
 const ANY = '~';
@@ -28,4 +30,24 @@ export async function authorize(
   if (dagId === undefined || dagId === ANY || deps.auth.visible(user, { resource, method }) === 'all') return;
   const dag = await getTeamOfDag(deps.db, dagId);
   if (!dag || !deps.auth.isAuthorized(user, { resource, method, item, team: dag.team })) throw dagNotFound(dagId);
+}
+
+/**
+ * Which of these Dags, that a body names, are there for the caller and this method. One of another team is left out as one
+ * that does not exist is. @throws FORBIDDEN the role does not reach
+ */
+export async function dagsThatMayBe(
+  context: Pick<RestContext, 'deps' | 'may' | 'user'>,
+  resource: DagResource,
+  method: Method,
+  dagIds: readonly string[],
+): Promise<ReadonlySet<string>> {
+  if (!context.may({ resource, method, item: null, team: null }))
+    throw new AppError('FORBIDDEN', { public: 'Forbidden' });
+  const ids = [...new Set(dagIds)];
+  if (context.deps.auth.visible(context.user, { resource, method }) === 'all') return new Set(ids);
+  const dags = await getTeamsOfDags(context.deps.db, ids);
+  return new Set(
+    dags.filter((dag) => context.may({ resource, method, item: dag.dag_id, team: dag.team })).map((dag) => dag.dag_id),
+  );
 }

@@ -25,7 +25,12 @@ export type BulkKind<C, U> = {
 
 const MAX_ENTITIES = 5_000;
 
-export function bulkBody<C extends z.ZodType, U extends z.ZodType>(create: C, update: U) {
+/** @param remove how an entity to delete is named */
+export function bulkBody<C extends z.ZodType, U extends z.ZodType, D extends z.ZodType = z.ZodType<string>>(
+  create: C,
+  update: U,
+  remove?: D,
+) {
   const onExisting = wire.word(['fail', 'skip', 'overwrite']).default('fail');
   const onMissing = wire.word(['fail', 'skip']).default('fail');
   return z.strictObject({
@@ -45,7 +50,7 @@ export function bulkBody<C extends z.ZodType, U extends z.ZodType>(create: C, up
           }),
           z.strictObject({
             action: z.literal('delete'),
-            entities: z.array(wire.text()).max(MAX_ENTITIES),
+            entities: z.array((remove ?? wire.text()) as D).max(MAX_ENTITIES),
             action_on_non_existence: onMissing,
           }),
         ]),

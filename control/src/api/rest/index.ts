@@ -14,11 +14,16 @@ import { nextRunRoutes } from './next-runs.ts';
 import { REST_POLICY } from './policy.ts';
 import { poolRoutes } from './pools.ts';
 import { makeDeps, mountRoutes, type RestDeps, type RestRoute } from './route.ts';
+import { runBulkRoutes } from './run-bulk.ts';
 import { runChangeRoutes } from './run-changes.ts';
+import { runClearRoutes } from './run-clear.ts';
 import { runRoutes } from './runs.ts';
 import { sessionRoutes } from './session.ts';
+import { taskBulkRoutes } from './task-bulk.ts';
 import { taskChangeRoutes } from './task-changes.ts';
+import { taskClearRoutes } from './task-clear.ts';
 import { taskFactRoutes } from './task-facts.ts';
+import { taskGroupRoutes } from './task-groups.ts';
 import { taskRoutes } from './tasks.ts';
 import { variableRoutes } from './variables.ts';
 import { xcomRoutes } from './xcoms.ts';
@@ -35,8 +40,13 @@ export const REST_ROUTES: readonly RestRoute[] = [
   ...runRoutes,
   ...runChangeRoutes,
   ...backfillRoutes,
+  ...runClearRoutes,
+  ...runBulkRoutes,
   ...taskRoutes,
   ...taskChangeRoutes,
+  ...taskClearRoutes,
+  ...taskGroupRoutes,
+  ...taskBulkRoutes,
   ...taskFactRoutes,
   ...logRoutes,
   ...xcomRoutes,

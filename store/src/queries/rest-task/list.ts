@@ -224,6 +224,18 @@ export async function getTaskInstancesById(db: Db, ids: readonly string[]): Prom
   );
 }
 
+/** Live rows of some tasks of one run, by task and map index. Locks nothing. */
+export async function listTaskInstancesOf(
+  db: Db,
+  which: { readonly dagId: string; readonly runId: string; readonly taskIds: readonly string[] },
+): Promise<TaskInstanceRow[]> {
+  return db.query<TaskInstanceRow>(
+    sql`SELECT ${SELECT} FROM ${FROM} WHERE t.dag_id = ${which.dagId} AND t.run_id = ${which.runId}
+      AND t.task_id = ANY(${[...which.taskIds]}) ORDER BY t.task_id, t.map_index`,
+    'rest_ti_of_tasks',
+  );
+}
+
 /** Map indexes that a task has in a run. */
 export async function mapIndexesOf(db: Db, dagId: string, runId: string, taskId: string): Promise<number[]> {
   const rows = await db.query<{ map_index: number }>(
