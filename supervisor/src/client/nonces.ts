@@ -1,7 +1,7 @@
 /**
  * Which server process a proof names. One that names the process which it reaches costs that process nothing to remember;
  * with several behind one address it is a guess, so a wrong one makes us name nobody for a while.
- * @see RFC 9449 8; decision 0014
+ * @see RFC 9449 8; decision 0015
  */
 import { PROOF_NONCE } from '@airlock/contract/proof';
 

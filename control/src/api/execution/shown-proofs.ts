@@ -1,6 +1,6 @@
 /**
  * Proofs that any API server takes, remembered by all of them together in the database. Those that name one process's nonce
- * never come here. @see decision 0014
+ * never come here. @see decision 0015
  */
 import { PROOF_MAX_AGE_SECONDS } from '@airlock/contract/proof';
 import type { Database } from '@airlock/store';
@@ -30,7 +30,7 @@ export function createShownProofs(db: Database, nowMs: () => number): FirstShown
       }
       return await recordProofs(db, proofs);
     },
-    // While one statement runs the next batch grows: with two the same load costs a fifth more. @see decision 0014
+    // While one statement runs the next batch grows: with two the same load costs a fifth more. @see decision 0015
     maxInFlight: 1,
   });
   return ({ name, madeAtMs }) => record({ name, madeAtIso: nowIso(madeAtMs) });
