@@ -21,6 +21,112 @@ CREATE TABLE account_team (
 CREATE INDEX account_team_by_team ON account_team USING btree (team);
 -- granted: airlock_control: delete, insert, select
 
+CREATE TABLE asset (
+  id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+  name text NOT NULL,
+  uri text NOT NULL,
+  asset_group text NOT NULL,
+  extra json NOT NULL DEFAULT '{}'::json,
+  active boolean NOT NULL DEFAULT false,
+  created_at timestamp with time zone NOT NULL,
+  updated_at timestamp with time zone NOT NULL,
+  CONSTRAINT asset_pkey PRIMARY KEY (id),
+  CONSTRAINT asset_asset_group_check CHECK ((octet_length(asset_group) <= 1500)),
+  CONSTRAINT asset_name_check CHECK (((name <> ''::text) AND (octet_length(name) <= 1000))),
+  CONSTRAINT asset_name_uri_key UNIQUE (name, uri),
+  CONSTRAINT asset_uri_check CHECK (((uri <> ''::text) AND (octet_length(uri) <= 1500)))
+);
+CREATE UNIQUE INDEX asset_active_name ON asset USING btree (name) WHERE active;
+CREATE UNIQUE INDEX asset_active_uri ON asset USING btree (uri) WHERE active;
+CREATE INDEX asset_by_uri ON asset USING btree (uri);
+-- granted: airlock_control: delete, insert, select, update
+
+CREATE TABLE asset_alias (
+  id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+  name text NOT NULL,
+  alias_group text NOT NULL,
+  created_at timestamp with time zone NOT NULL,
+  CONSTRAINT asset_alias_pkey PRIMARY KEY (id),
+  CONSTRAINT asset_alias_alias_group_check CHECK ((octet_length(alias_group) <= 1500)),
+  CONSTRAINT asset_alias_name_check CHECK (((name <> ''::text) AND (octet_length(name) <= 1500))),
+  CONSTRAINT asset_alias_name_key UNIQUE (name)
+);
+-- granted: airlock_control: delete, insert, select, update
+
+CREATE TABLE asset_alias_asset (
+  alias_id bigint NOT NULL,
+  asset_id bigint NOT NULL,
+  CONSTRAINT asset_alias_asset_pkey PRIMARY KEY (alias_id, asset_id),
+  CONSTRAINT asset_alias_asset_alias_id_fkey FOREIGN KEY (alias_id) REFERENCES asset_alias(id) ON DELETE CASCADE,
+  CONSTRAINT asset_alias_asset_asset_id_fkey FOREIGN KEY (asset_id) REFERENCES asset(id) ON DELETE CASCADE
+);
+CREATE INDEX asset_alias_asset_by_asset ON asset_alias_asset USING btree (asset_id);
+-- granted: airlock_control: delete, insert, select
+
+CREATE TABLE asset_event (
+  id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+  asset_id bigint NOT NULL,
+  extra json NOT NULL DEFAULT '{}'::json,
+  source_dag_id text,
+  source_run_id text,
+  source_task_id text,
+  source_map_index integer NOT NULL DEFAULT '-1'::integer,
+  partition_key text,
+  at timestamp with time zone NOT NULL,
+  CONSTRAINT asset_event_pkey PRIMARY KEY (id),
+  CONSTRAINT asset_event_asset_id_fkey FOREIGN KEY (asset_id) REFERENCES asset(id) ON DELETE CASCADE,
+  CONSTRAINT asset_event_partition_key_check CHECK ((length(partition_key) <= 250))
+);
+CREATE INDEX asset_event_at ON asset_event USING btree (at);
+CREATE INDEX asset_event_by_asset ON asset_event USING btree (asset_id, at);
+CREATE INDEX asset_event_by_source ON asset_event USING btree (source_dag_id, source_run_id) WHERE (source_dag_id IS NOT NULL);
+-- granted: airlock_control: delete, insert, select
+
+CREATE TABLE asset_event_alias (
+  event_id bigint NOT NULL,
+  alias_id bigint NOT NULL,
+  CONSTRAINT asset_event_alias_pkey PRIMARY KEY (event_id, alias_id),
+  CONSTRAINT asset_event_alias_alias_id_fkey FOREIGN KEY (alias_id) REFERENCES asset_alias(id) ON DELETE CASCADE,
+  CONSTRAINT asset_event_alias_event_id_fkey FOREIGN KEY (event_id) REFERENCES asset_event(id) ON DELETE CASCADE
+);
+CREATE INDEX asset_event_alias_by_alias ON asset_event_alias USING btree (alias_id);
+-- granted: airlock_control: delete, insert, select
+
+CREATE TABLE asset_queued (
+  dag_id text NOT NULL,
+  asset_id bigint NOT NULL,
+  created_at timestamp with time zone NOT NULL,
+  CONSTRAINT asset_queued_pkey PRIMARY KEY (dag_id, asset_id),
+  CONSTRAINT asset_queued_asset_id_fkey FOREIGN KEY (asset_id) REFERENCES asset(id) ON DELETE CASCADE,
+  CONSTRAINT asset_queued_dag_id_fkey FOREIGN KEY (dag_id) REFERENCES dag(dag_id) ON DELETE CASCADE
+);
+CREATE INDEX asset_queued_by_asset ON asset_queued USING btree (asset_id);
+-- granted: airlock_control: delete, insert, select
+
+CREATE TABLE asset_reference (
+  dag_id text NOT NULL,
+  role text NOT NULL,
+  task_id text NOT NULL,
+  kind text NOT NULL,
+  asset_id bigint,
+  alias_id bigint,
+  named text NOT NULL DEFAULT ''::text,
+  access_control json,
+  created_at timestamp with time zone NOT NULL,
+  CONSTRAINT asset_reference_alias_id_fkey FOREIGN KEY (alias_id) REFERENCES asset_alias(id) ON DELETE CASCADE,
+  CONSTRAINT asset_reference_asset_id_fkey FOREIGN KEY (asset_id) REFERENCES asset(id) ON DELETE CASCADE,
+  CONSTRAINT asset_reference_check CHECK ((((kind = 'asset'::text) = (asset_id IS NOT NULL)) AND ((kind = 'alias'::text) = (alias_id IS NOT NULL)) AND ((kind = ANY (ARRAY['name'::text, 'uri'::text])) = (named <> ''::text)))),
+  CONSTRAINT asset_reference_dag_id_fkey FOREIGN KEY (dag_id) REFERENCES dag(dag_id) ON DELETE CASCADE,
+  CONSTRAINT asset_reference_kind_check CHECK ((kind = ANY (ARRAY['asset'::text, 'alias'::text, 'name'::text, 'uri'::text]))),
+  CONSTRAINT asset_reference_named_check CHECK ((octet_length(named) <= 1500)),
+  CONSTRAINT asset_reference_role_check CHECK ((role = ANY (ARRAY['schedule'::text, 'inlet'::text, 'outlet'::text])))
+);
+CREATE INDEX asset_reference_by_alias ON asset_reference USING btree (alias_id) WHERE (alias_id IS NOT NULL);
+CREATE INDEX asset_reference_by_asset ON asset_reference USING btree (asset_id) WHERE (asset_id IS NOT NULL);
+CREATE INDEX asset_reference_by_named ON asset_reference USING btree (kind, named) WHERE (named <> ''::text);
+CREATE UNIQUE INDEX asset_reference_key ON asset_reference USING btree (dag_id, role, task_id, kind, COALESCE(asset_id, (0)::bigint), COALESCE(alias_id, (0)::bigint), named);
+-- granted: airlock_control: delete, insert, select, update
+
 CREATE TABLE backfill (
   id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
   dag_id text NOT NULL,
@@ -208,6 +314,16 @@ CREATE INDEX dag_run_by_version ON dag_run USING btree (created_version_id) WHER
 CREATE UNIQUE INDEX dag_run_logical_date ON dag_run USING btree (dag_id, logical_date) WHERE (logical_date IS NOT NULL);
 CREATE INDEX dag_run_unfinished ON dag_run USING btree (state, run_after) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
 -- granted: airlock_control: delete, insert, select, update
+
+CREATE TABLE dag_run_asset_event (
+  dag_run_id bigint NOT NULL,
+  event_id bigint NOT NULL,
+  CONSTRAINT dag_run_asset_event_pkey PRIMARY KEY (dag_run_id, event_id),
+  CONSTRAINT dag_run_asset_event_dag_run_id_fkey FOREIGN KEY (dag_run_id) REFERENCES dag_run(id) ON DELETE CASCADE,
+  CONSTRAINT dag_run_asset_event_event_id_fkey FOREIGN KEY (event_id) REFERENCES asset_event(id) ON DELETE CASCADE
+);
+CREATE INDEX dag_run_asset_event_by_event ON dag_run_asset_event USING btree (event_id);
+-- granted: airlock_control: delete, insert, select
 
 CREATE TABLE dag_tag (
   dag_id text NOT NULL,

@@ -261,3 +261,28 @@ test('edits that meet the scheduler at the same moment leave a run that goes on,
   const states = await world.states(run);
   deepEqual([states.t, states.u39, (await world.run(run)).state], ['success', 'success', 'success']);
 });
+
+test('the assets of parsed Dags are known, active while a live Dag names them, and follow what the file says', async () => {
+  await using world = await makeWorld();
+  const outlet = (name: string, extra: object = {}) => ({
+    __type: 'asset',
+    __var: { name, uri: `s3://${name}`, group: 'asset', extra },
+  });
+  const assets = async () =>
+    Object.fromEntries(
+      (
+        await world.db.query<{ name: string; active: boolean; extra: object }>(
+          sql`SELECT name, active, extra FROM asset`,
+        )
+      ).map((row) => [row.name, [row.active, row.extra]]),
+    );
+  await world.dag('a', [{ id: 't', outlets: [outlet('orders'), outlet('refunds')] }]);
+  deepEqual(await assets(), { orders: [true, {}], refunds: [true, {}] });
+  await world.dag('a', [{ id: 't', outlets: [outlet('orders', { tier: 'gold' })] }]);
+  deepEqual(await assets(), { orders: [true, { tier: 'gold' }], refunds: [false, {}] });
+  await world.db.transaction((tx) =>
+    applyBundleListing(tx, { bundleName: 'dags-folder', files: [], nowIso: world.clock.iso() }),
+  );
+  deepEqual(await assets(), { orders: [false, { tier: 'gold' }], refunds: [false, {}] });
+  await rejects(world.dag('b', [{ id: 't', outlets: [{ __type: 'asset', __var: { name: 'x' } }] }]), /without a uri/);
+});

@@ -22,3 +22,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
   dag_run, task_instance, task_instance_history, xcom, task_map,
   slot_pool, variable, connection, account, supervisor, join_ticket, job, backfill, backfill_dag_run
 TO airlock_control;
+
+-- Assets and their events.
+GRANT SELECT, INSERT, DELETE ON
+  asset_alias_asset, asset_event, asset_event_alias, dag_run_asset_event, asset_queued
+TO airlock_control;
+GRANT SELECT, INSERT, UPDATE, DELETE ON asset, asset_alias, asset_reference TO airlock_control;

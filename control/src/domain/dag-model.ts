@@ -5,6 +5,7 @@
  */
 import { type DagDocument, type TaskDocument, TYPESCRIPT_TASK_MODULE } from '@airlock/contract/dag/document';
 import { NEEDS_FIELD } from '@airlock/contract/dag/needs';
+import { type AssetUse, readAssetUses } from './assets.ts';
 import { type Expansion, mappedGroups, readExpansion } from './mapping.ts';
 import { type ParamDefinition, readParams } from './params.ts';
 import type { RetryPolicy } from './retries.ts';
@@ -82,6 +83,7 @@ export type DagModel = {
   readonly disableBundleVersioning: boolean;
   readonly params: readonly ParamDefinition[];
   readonly tags: readonly string[];
+  readonly assets: readonly AssetUse[];
   readonly owners: string;
   readonly description: string | null;
   /** By task id, upstream before downstream. */
@@ -186,6 +188,7 @@ export function buildDagModel(document: DagDocument): DagModel {
     disableBundleVersioning: dag.disable_bundle_versioning === true,
     params: readParams(dag.params ?? []),
     tags: [...new Set(dag.tags ?? [])].sort(),
+    assets: readAssetUses(document),
     owners: [...new Set([...tasks.values()].map((task) => task.owner))].sort().join(', '),
     description: dag.description ?? null,
     tasks,

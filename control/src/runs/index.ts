@@ -2,6 +2,8 @@
  * What the two APIs may do to Dags, runs and task instances. Each takes an open transaction and the instant, changes rows
  * and sends the events; none knows HTTP. Locks are taken in one order everywhere: dag, then dag_run, then task_instance.
  */
+
+export { type EmitOptions, emitAssetEvents, type OutletEvent, type Outlets } from './asset-events.ts';
 export { type BackfillRequest, createBackfill, planBackfill } from './backfill.ts';
 export { type ClearedTi, type ClearOptions, clearTaskInstances, type TaskSelector } from './clear.ts';
 export { type CreatedRun, type CreateRunOptions, createDagRun } from './create-run.ts';
@@ -10,7 +12,7 @@ export { deleteDagRun } from './delete-run.ts';
 export { type FailedTry, type FailOptions, failTry } from './fail-try.ts';
 export { type IngestOptions, ingestParseReport } from './ingest.ts';
 export { applyBundleListing } from './listing.ts';
-export { loadModel } from './models.ts';
+export { findModel, loadModel } from './models.ts';
 export { endRestart, reapMissingTries, releaseTriesOf } from './reap.ts';
 export {
   type SetRunState,

@@ -8,6 +8,7 @@ import type { DagDocument } from '@airlock/contract/dag/document';
 import { AppError, isAppError } from '@airlock/contract/errors';
 import type { ParseReport, ParseReportAnswer } from '@airlock/contract/supervisor-api';
 import { type Db, notify } from '@airlock/store';
+import { refreshActiveAssets } from '@airlock/store/queries/asset/ingest';
 import {
   type BundleRow,
   findBundle,
@@ -33,6 +34,7 @@ import { followTeam } from '@airlock/store/queries/team/follow';
 import { canonicalDigest } from '../domain/canonical.ts';
 import { checkDagDocument } from '../domain/dag-document.ts';
 import { buildDagModel, type DagModel } from '../domain/dag-model.ts';
+import { storeAssetReferences } from './asset-references.ts';
 import { newId } from './new-ids.ts';
 import { refreshNextRun } from './next-run.ts';
 
@@ -98,6 +100,7 @@ export async function ingestParseReport(tx: Db, options: IngestOptions): Promise
   // Dags that a broken file can't show are not gone: they may be behind the error.
   if (importError === null) await markStale(tx, left, nowIso);
   else await markImportErrors(tx, left, true);
+  await refreshActiveAssets(tx, nowIso);
   await notifyRunsOf(
     tx,
     dags.filter((dag) => dag.changed).map((dag) => dag.dag_id),
@@ -228,6 +231,7 @@ async function storeDag(
     await refreshVersion(tx, { id: versionId, source: report.source, bundleVersion: bundle.version });
   }
   await setTags(tx, model.dagId, model.tags);
+  await storeAssetReferences(tx, model, nowIso);
   await refreshNextRun(tx, model, nowIso);
   return { dag_id: model.dagId, version_number: number, changed: !same };
 }

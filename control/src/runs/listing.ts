@@ -1,5 +1,6 @@
 /** What exists in a bundle decides which Dags are there. @see scheduling semantics 13, stale */
 import { type Db, notify } from '@airlock/store';
+import { refreshActiveAssets } from '@airlock/store/queries/asset/ingest';
 import { lockIngestion, markStale } from '@airlock/store/queries/dag/ingest';
 import { dropMissingFiles } from '@airlock/store/queries/dag/listing';
 
@@ -11,6 +12,7 @@ export async function applyBundleListing(
   await lockIngestion(tx);
   const gone = await dropMissingFiles(tx, options.bundleName, options.files);
   await markStale(tx, gone, options.nowIso);
+  if (gone.length > 0) await refreshActiveAssets(tx, options.nowIso);
   if (gone.length > 0) await notify(tx, { kind: 'schedule' });
   return gone;
 }

@@ -18,6 +18,11 @@ export async function loadModel(db: Db, versionId: string): Promise<DagModel> {
   throw new AppError('NOT_FOUND', { public: 'This version of the Dag is gone.', internal: { versionId } });
 }
 
+/** @returns null when the version is gone, or can't be read by this release */
+export async function findModel(db: Db, versionId: string): Promise<DagModel | null> {
+  return (await loadModels(db, [versionId])).get(versionId) ?? null;
+}
+
 /**
  * Models of several versions with at most one query. Versions that are gone, or that this release can't read, are not in
  * the answer: one such Dag must not hold up the others.

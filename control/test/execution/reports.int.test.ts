@@ -50,7 +50,7 @@ for (const [name, body, to] of [
   ],
 ] as const) {
   test(`${name}: 204 at first, 200 again, 409 for another state, 409 for a heartbeat`, async () => {
-    const ti = await server.startTry();
+    const ti = await server.startTry({ needs: { assets: ['orders', 'by_name'] } });
     const first = await state(ti, body);
     assert.deepEqual([first.status, first.text], [204, '']);
     assert.equal(await stateOf(ti), to);
@@ -231,7 +231,8 @@ test('the 422 of a success without its end lists the mismatches of all seven sha
 
 test('a blank partition key is refused and the try stays running', async () => {
   const ti = await server.startTry();
-  const answer = await state(ti, { state: 'success', end_date: END, outlet_events: [{ partition_key: ' ' }] });
+  const event = { dest_asset_key: { name: 'orders', uri: 's3://lake/orders' }, partition_key: ' ' };
+  const answer = await state(ti, { state: 'success', end_date: END, outlet_events: [event] });
   assert.deepEqual(
     [answer.status, answer.json()],
     [

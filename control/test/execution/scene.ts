@@ -2,7 +2,11 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { encodeNeeds, type Needs, NO_NEEDS } from '@airlock/contract/dag/needs';
 import { type Database, sql } from '@airlock/store';
+import { refreshActiveAssets } from '@airlock/store/queries/asset/ingest';
+import { buildDagModel } from '../../src/domain/dag-model.ts';
 import { admitTicket } from '../../src/executors/join-ticket.ts';
+import { storeAssetReferences } from '../../src/runs/asset-references.ts';
+import { type DagOver, documentOf } from './documents.ts';
 import { type Key, makeProof, newKey } from './proofs.ts';
 
 export type Answer = {
@@ -68,7 +72,11 @@ export function createScene(options: {
   let runs = 0;
 
   /** A Dag with one version and one running run; returns what its tasks need. */
-  const seedRun = async (dagId = `dag_${randomBytes(3).toString('hex')}`, team: string | null = null) => {
+  const seedRun = async (
+    dagId = `dag_${randomBytes(3).toString('hex')}`,
+    team: string | null = null,
+    dag: DagOver = {},
+  ) => {
     const nowIso = new Date(nowMs()).toISOString();
     await db.query(
       sql`INSERT INTO dag_bundle (name, kind, path) VALUES ('dags-folder', 'local', '/dags') ON CONFLICT DO NOTHING`,
@@ -84,8 +92,14 @@ export function createScene(options: {
         sql`INSERT INTO dag_module (hash, code, created_at) VALUES (${'ab'.repeat(32)}, 'export default 1', ${nowIso}) ON CONFLICT DO NOTHING`,
       );
       await db.query(sql`INSERT INTO dag_version (id, dag_id, version_number, bundle_name, digest, document, source, module_hash, created_at)
-        VALUES (${versionId}, ${dagId}, 1, 'dags-folder', 'x', ${JSON.stringify(document(dagId))}::json, 'src', ${'ab'.repeat(32)}, ${nowIso})`);
+        VALUES (${versionId}, ${dagId}, 1, 'dags-folder', 'x', ${JSON.stringify(documentOf(dagId, dag))}::json, 'src', ${'ab'.repeat(32)}, ${nowIso})`);
       await db.query(sql`UPDATE dag SET current_version_id = ${versionId} WHERE dag_id = ${dagId}`);
+      if (dag.tasks || dag.timetable) {
+        await db.transaction(async (tx) => {
+          await storeAssetReferences(tx, buildDagModel(documentOf(dagId, dag)), nowIso);
+          await refreshActiveAssets(tx, nowIso);
+        });
+      }
     }
     const runId = `manual__${++runs}`;
     const run = await one<{
@@ -193,30 +207,3 @@ export function createScene(options: {
 }
 export type Scene = ReturnType<typeof createScene>;
 export type Try = Awaited<ReturnType<Scene['startTry']>>;
-
-const operator = (task_id: string, downstream: string[]) => ({
-  __type: 'operator',
-  __var: { task_id, task_type: 'TypeScriptOperator', _task_module: 'airlock.sdk', downstream_task_ids: downstream },
-});
-
-/** extract → load → report, and `side`, which comes after nothing. */
-function document(dagId: string): unknown {
-  return {
-    __version: 3,
-    dag: {
-      dag_id: dagId,
-      fileloc: '/dags/a.ts',
-      relative_fileloc: 'a.ts',
-      timezone: 'UTC',
-      timetable: { __type: 'airflow.timetables.simple.NullTimetable', __var: {} },
-      tasks: [
-        operator('extract', ['load']),
-        operator('load', ['report']),
-        operator('report', []),
-        operator('side', []),
-      ],
-      dag_dependencies: [],
-      task_group: { _group_id: null, children: {} },
-    },
-  };
-}

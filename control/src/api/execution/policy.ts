@@ -13,10 +13,10 @@ export type ExecutionPolicyRow = {
   readonly self: 'path' | 'none';
   /**
    * What decides about the thing named, before it is looked up: `own` = only what hangs on the caller's own row;
-   * `variable`, `connection`, `xcom`, `run`, `dag` = the declared needs (rights.ts); `role` = the registered role of a
-   * supervisor; `claim` = what this supervisor was given.
+   * `variable`, `connection`, `xcom`, `run`, `dag`, `asset` = the declared needs (rights.ts, asset-rights.ts); `role` = the
+   * registered role of a supervisor; `claim` = what this supervisor was given.
    */
-  readonly rights: 'own' | 'variable' | 'connection' | 'xcom' | 'run' | 'dag' | 'role' | 'claim' | 'none';
+  readonly rights: 'own' | 'variable' | 'connection' | 'xcom' | 'run' | 'dag' | 'asset' | 'role' | 'claim' | 'none';
   /** Absent = every version has the route. */
   readonly servedIn?: ServedIn;
   /** True for the few routes that tell an ended try how it stands; all others refuse it with 403. @see promise L1 */
@@ -54,6 +54,7 @@ export const EXECUTION_POLICY: Readonly<Record<string, ExecutionPolicyRow>> = {
   'PATCH /task-instances/:task_instance_id/rendered-map-index': own(1),
   'PATCH /task-instances/:task_instance_id/skip-downstream': own(10),
   'GET /task-instances/:task_instance_id/previous-successful-dagrun': own(2),
+  'GET /task-instances/:task_instance_id/validate-inlets-and-outlets': own(5),
   'GET /task-reschedules/:task_instance_id/start_date': own(1),
   'GET /task-instances/count': shared('run', 20),
   'GET /task-instances/states': shared('run', 20),
@@ -72,6 +73,12 @@ export const EXECUTION_POLICY: Readonly<Record<string, ExecutionPolicyRow>> = {
   },
   'POST /dag-runs/:dag_id/:run_id/clear': shared('dag', 50),
   'GET /dags/:dag_id': { ...shared('dag', 2), servedIn: { since: '2026-04-06' } },
+
+  'GET /assets/by-name': shared('asset', 2),
+  'GET /assets/by-uri': shared('asset', 2),
+  'GET /assets/by-alias': { ...shared('asset', 5), servedIn: { since: '2026-06-30' } },
+  'GET /asset-events/by-asset': shared('asset', 50),
+  'GET /asset-events/by-asset-alias': shared('asset', 50),
 
   'GET /xcoms/:dag_id/:run_id/:task_id/*': shared('xcom', 2),
   'HEAD /xcoms/:dag_id/:run_id/:task_id/*': shared('xcom', 2),

@@ -3,6 +3,7 @@ import { SUPERVISOR_ROUTES } from '@airlock/contract/supervisor-api';
 import type { ProvenKey } from '@airlock/token-verify';
 import type { FastifyRequest } from 'fastify';
 import type { Answer, ExecutionContext, Handler } from './context.ts';
+import * as assets from './handlers/assets.ts';
 import { bundles, listing, report } from './handlers/bundles.ts';
 import * as dagRuns from './handlers/dag-runs.ts';
 import { clearRun, triggerRun } from './handlers/dag-runs-write.ts';
@@ -13,7 +14,15 @@ import { count, states } from './handlers/instances.ts';
 import { breadcrumbs, previousInstance } from './handlers/instances-of-runs.ts';
 import { appendLog } from './handlers/logs.ts';
 import { deleteVariable, getConnection, getVariable, putVariable } from './handlers/named.ts';
-import { dagModule, previousSuccess, renderedMapIndex, rescheduleStart, setRtif, skip } from './handlers/own.ts';
+import {
+  dagModule,
+  previousSuccess,
+  renderedMapIndex,
+  rescheduleStart,
+  setRtif,
+  skip,
+  validateAssets,
+} from './handlers/own.ts';
 import { run } from './handlers/run.ts';
 import { state } from './handlers/state.ts';
 import * as supervisors from './handlers/supervisors.ts';
@@ -38,6 +47,7 @@ export const EXECUTION_ROUTES: Readonly<Record<string, Route>> = {
   'PATCH /task-instances/:task_instance_id/rendered-map-index': withToken(renderedMapIndex),
   'PATCH /task-instances/:task_instance_id/skip-downstream': withToken(skip),
   'GET /task-instances/:task_instance_id/previous-successful-dagrun': withToken(previousSuccess),
+  'GET /task-instances/:task_instance_id/validate-inlets-and-outlets': withToken(validateAssets),
   'GET /task-reschedules/:task_instance_id/start_date': withToken(rescheduleStart),
   'GET /task-instances/count': withToken(count),
   'GET /task-instances/states': withToken(states),
@@ -53,6 +63,12 @@ export const EXECUTION_ROUTES: Readonly<Record<string, Route>> = {
   'POST /dag-runs/:dag_id/:run_id': withToken(triggerRun),
   'POST /dag-runs/:dag_id/:run_id/clear': withToken(clearRun),
   'GET /dags/:dag_id': withToken(getDag),
+
+  'GET /assets/by-name': withToken(assets.assetByName),
+  'GET /assets/by-uri': withToken(assets.assetByUri),
+  'GET /assets/by-alias': withToken(assets.assetsByAlias),
+  'GET /asset-events/by-asset': withToken(assets.eventsByAsset),
+  'GET /asset-events/by-asset-alias': withToken(assets.eventsByAlias),
 
   'GET /xcoms/:dag_id/:run_id/:task_id/*': withToken(xcoms.get),
   'HEAD /xcoms/:dag_id/:run_id/:task_id/*': withToken(xcoms.head),

@@ -34,10 +34,20 @@ const member = <const W extends (typeof INTERMEDIATE)[number]>(word: W) =>
     return wireIssue(ctx, { type: 'literal_error', msg: `Input should be ${expected}`, ctx: { expected } });
   }) as unknown as z.ZodType<W>;
 
+/** Outlets of a task, and events that it describes. */
+const MAX_OUTLETS = 10_000;
 const assetProfile = z.strictObject({
-  type: wire.text(),
+  type: wire.word(['Asset', 'AssetNameRef', 'AssetUriRef', 'AssetAlias']),
   name: wire.text().nullish(),
   uri: wire.text().nullish(),
+});
+/** Unknown fields ride along, as the reference takes any object. */
+const outletEvent = z.looseObject({
+  dest_asset_key: z.looseObject({ name: wire.text({ min: 1 }), uri: wire.text({ min: 1 }) }),
+  source_alias_name: wire.text().nullish(),
+  dest_asset_extra: wire.object().nullish(),
+  extra: wire.object().nullish(),
+  partition_key: wire.json().optional(),
 });
 /** ISO 8601 text or a number of seconds; only its presence is looked at here. */
 const duration = z.union([z.string(), z.number()]).nullish();
@@ -51,8 +61,8 @@ const STATE_SHAPES = {
   success: z.strictObject({
     state: wire.word(['success']),
     end_date: wire.instant(),
-    task_outlets: z.array(assetProfile).optional(),
-    outlet_events: z.array(wire.object()).optional(),
+    task_outlets: z.array(assetProfile).max(MAX_OUTLETS).optional(),
+    outlet_events: z.array(outletEvent).max(MAX_OUTLETS).optional(),
     rendered_map_index: label,
   }),
   _other_: z.strictObject({ state: wire.word(INTERMEDIATE) }),
@@ -90,6 +100,8 @@ const STATE_SHAPES = {
 type Shapes = { [K in keyof typeof STATE_SHAPES]: z.output<(typeof STATE_SHAPES)[K]> };
 /** A state report: which of the seven shapes it has, and its fields. */
 export type StateReport = { [K in keyof Shapes]: { readonly shape: K; readonly body: Shapes[K] } }[keyof Shapes];
+
+export type SuccessReport = Shapes['success'];
 
 /**
  * Fits a body to the first of the seven shapes. The `success` state literal has no list of one, so its own refusal says

@@ -1,4 +1,5 @@
 import { type Db, sql } from '../../database.ts';
+import { CONSUMED_EVENTS, type ConsumedEvent } from '../asset/consumed.ts';
 import { RUN_FACTS, type RunFacts } from '../dag-run/facts.ts';
 import { liveCondition } from '../token/caller.ts';
 
@@ -44,6 +45,8 @@ export type StartRow = {
   readonly reschedule_count: number;
   readonly xcom_keys: string[];
   readonly run: RunFacts;
+  /** Asset events that made the run. */
+  readonly consumed: ConsumedEvent[];
   readonly team: string | null;
 };
 
@@ -97,7 +100,7 @@ export async function startTask(db: Db, o: StartOptions): Promise<StartRow | nul
         CASE WHEN c.next_method IS NULL THEN COALESCE((SELECT json_agg(v.key ORDER BY v.map_index, v.key) FROM xcom v
           WHERE v.dag_run_id = c.dag_run_id AND v.task_id = c.task_id AND (c.map_index = -1 OR v.map_index = c.map_index)),
           '[]') ELSE '[]' END AS xcom_keys,
-        ${RUN_FACTS} AS run
+        ${RUN_FACTS} AS run, ${CONSUMED_EVENTS} AS consumed
       FROM c JOIN dag_run r ON r.id = c.dag_run_id LEFT JOIN u ON true`,
     'ti_start',
   );

@@ -1,5 +1,6 @@
 /** What a try does to and asks about itself and its run. @see execution API 3.5 to 3.7 */
 import { AppError } from '@airlock/contract/errors';
+import { findActiveAssets } from '@airlock/store/queries/asset/for-try';
 import {
   pruneRenderedFields,
   setRenderedFields,
@@ -9,7 +10,7 @@ import { findOwnTry } from '@airlock/store/queries/task-instance/heartbeat';
 import { firstReschedule, previousSuccessfulRun, readModule } from '@airlock/store/queries/task-instance/reads';
 import { skipDownstream } from '@airlock/store/queries/task-instance/skip';
 import { readGraphVersion } from '@airlock/store/queries/task-instance/version';
-import { loadModel } from '../../../runs/index.ts';
+import { findModel, loadModel } from '../../../runs/index.ts';
 import { wireInstant } from '../../http/instant.ts';
 import { check, parseBody } from '../../http/validation.ts';
 import { wire } from '../../http/wire.ts';
@@ -78,6 +79,24 @@ async function checkDownstream(context: ExecutionContext, call: Call, taskIds: r
   }
   if (taskIds.some((taskId) => !after.has(taskId))) throw notEntitled('tasks that are not downstream of it');
 }
+
+/** The inlets and outlets of the caller's task that are not active. A Dag that can't be read has none. */
+export const validateAssets: Handler = async (context, call) => {
+  const found = await readGraphVersion(context.db, callerKey(call));
+  if (!found) throw notFound(TRY_NOT_FOUND);
+  const caller = await requireLive(context, call, found);
+  const model = await findModel(context.db, caller.data);
+  const named = new Map<string, { name: string; uri: string }>();
+  for (const use of model?.assets ?? []) {
+    if (use.taskId !== caller.task_id || use.kind !== 'asset') continue;
+    named.set(JSON.stringify([use.name, use.uri]), { name: use.name, uri: use.uri });
+  }
+  for (const { name, uri } of await findActiveAssets(context.db, [...named.values()])) {
+    named.delete(JSON.stringify([name, uri]));
+  }
+  const inactive = [...named.values()].map((asset) => ({ ...asset, type: 'Asset' }));
+  return await answerLive(context, call, caller, { status: 200, body: { inactive_assets: inactive } });
+};
 
 export const previousSuccess: Handler = async (context, call) => {
   const row = await requireLive(context, call, await previousSuccessfulRun(context.db, callerKey(call)));

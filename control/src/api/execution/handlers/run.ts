@@ -87,7 +87,10 @@ async function refuse(context: ExecutionContext, call: Call, row: StartRow): Pro
 
 function runContext(row: StartRow, multiTeam: boolean): TaskRunContext {
   return {
-    dag_run: dagRunContext(row.run, { team_name: multiTeam ? row.team : null }),
+    dag_run: dagRunContext(row.run, {
+      team_name: multiTeam ? row.team : null,
+      consumed_asset_events: row.consumed.map((event) => ({ ...event, timestamp: wireInstant(event.timestamp) })),
+    }),
     task_reschedule_count: row.reschedule_count,
     max_tries: row.max_tries,
     variables: [],

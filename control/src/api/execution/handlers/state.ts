@@ -10,10 +10,10 @@ import type { Answer, Call, ExecutionContext, Handler } from '../context.ts';
 import { invalidState, notFound, TRY_NOT_FOUND } from '../errors.ts';
 import { parseStateReport, type StateReport } from '../schemas.ts';
 import { auditReuse, callerKey } from '../token-life.ts';
+import { succeed } from './success.ts';
 
 /** The reference cuts reasons there. */
 const MAX_REASON = 500;
-const MAX_PARTITION_KEY = 250;
 const ACCEPTED: Answer = { status: 204, refreshed: null };
 const DUPLICATE: Answer = { status: 200, refreshed: null };
 
@@ -36,23 +36,6 @@ function refuseUnserved(report: StateReport): void {
         : `Reporting '${body.state}' is not supported by this server yet; the task instance stays running`;
     throw new AppError('VALIDATION', { public: message, detail: { reason: 'unsupported_state', message } });
   }
-  if (shape !== 'success') return;
-  for (const event of body.outlet_events ?? []) {
-    const key = event.partition_key;
-    if (key === undefined || key === null) continue;
-    const problem =
-      typeof key !== 'string' || key.trim() === ''
-        ? `partition_key in outlet event must not be empty or whitespace-only; got '${String(key)}'.`
-        : key.length > MAX_PARTITION_KEY
-          ? `partition_key in outlet event must not be longer than ${MAX_PARTITION_KEY} characters.`
-          : null;
-    if (problem) {
-      throw new AppError('VALIDATION', {
-        public: problem,
-        detail: { reason: 'invalid_partition_key', message: problem },
-      });
-    }
-  }
 }
 
 async function apply(context: ExecutionContext, call: Call, report: StateReport): Promise<Outcome> {
@@ -74,7 +57,11 @@ async function apply(context: ExecutionContext, call: Call, report: StateReport)
       reason: shape === 'up_for_retry' ? (body.retry_reason ?? null) : null,
     });
   }
-  if (shape !== 'success' && shape !== '_terminal_') return { finished: false, row: null };
+  if (shape === 'success') {
+    const row = await succeed(context, call, body);
+    return { finished: row?.finished ?? false, row };
+  }
+  if (shape !== '_terminal_') return { finished: false, row: null };
   const row = await finishTask(context.db, {
     ...key,
     state: body.state,
