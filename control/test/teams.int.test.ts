@@ -67,6 +67,10 @@ const CASES: Record<string, Case> = {
   'GET /dagWarnings': { ask: ofDag, succeeds: found('dag_warnings') },
   'POST /dags/:dag_id/dagRuns': { ask: (t) => ({ body: { logical_date: null, dag_run_id: `${t.mark}new` } }) },
   'POST /dags/:dag_id/dagRuns/list': { ask: (t) => ({ body: { dag_ids: [t.dag] } }), succeeds: found('dag_runs') },
+  'GET /dags/:dag_id/dagRuns/:dag_run_id/wait': {
+    ask: () => ({ query: 'interval=1' }),
+    prepare: (t) => db().query(sql`UPDATE dag_run SET state = 'failed' WHERE dag_id = ${t.dag}`),
+  },
   'PATCH /dags/:dag_id/dagRuns/:dag_run_id': { ask: () => ({ body: { state: 'failed', note: 'x' } }) },
   'POST /dags/:dag_id/dagRuns/:dag_run_id/clear': { ask: () => ({ body: { dry_run: false } }) },
   'DELETE /dags/:dag_id/dagRuns/:dag_run_id': {

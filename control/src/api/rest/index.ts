@@ -17,6 +17,7 @@ import { makeDeps, mountRoutes, type RestDeps, type RestRoute } from './route.ts
 import { runBulkRoutes } from './run-bulk.ts';
 import { runChangeRoutes } from './run-changes.ts';
 import { runClearRoutes } from './run-clear.ts';
+import { runWaitRoutes } from './run-wait.ts';
 import { runRoutes } from './runs.ts';
 import { sessionRoutes } from './session.ts';
 import { taskBulkRoutes } from './task-bulk.ts';
@@ -38,6 +39,7 @@ export const REST_ROUTES: readonly RestRoute[] = [
   ...dagChangeRoutes,
   ...nextRunRoutes,
   ...runRoutes,
+  ...runWaitRoutes,
   ...runChangeRoutes,
   ...backfillRoutes,
   ...runClearRoutes,

@@ -45,6 +45,7 @@ export const REST_POLICY: Readonly<Record<string, PolicyRow>> = {
   'POST /dags/:dag_id/dagRuns': of('run', 'POST', 'dag_id'),
   'POST /dags/:dag_id/dagRuns/list': of('run', 'GET', 'dag_id'),
   [`GET ${RUN}`]: of('run', 'GET', 'dag_id'),
+  [`GET ${RUN}/wait`]: of('run', 'GET', 'dag_id'),
   [`PATCH ${RUN}`]: of('run', 'PUT', 'dag_id'),
   [`DELETE ${RUN}`]: of('run', 'DELETE', 'dag_id'),
   [`POST ${RUN}/clear`]: of('run', 'PUT', 'dag_id'),

@@ -42,6 +42,10 @@ export type RestContext = {
   readonly visible: Visible;
   /** Whether the user may do something that the route's row does not speak of. */
   readonly may: (question: Question) => boolean;
+  /** Whether the same request would still be let in, asked anew: for answers that take their time. */
+  readonly stillMay: () => Promise<boolean>;
+  /** Aborted when the server begins to stop. */
+  readonly closing: AbortSignal;
   /**
    * Runs `work` in one transaction together with the audit row of this request: both are kept or neither.
    * `target` says which Dag, run and task the row is about.
@@ -127,6 +131,8 @@ export function mountRoutes(
   identify: (request: FastifyRequest) => Promise<User>,
 ): void {
   checkPolicy(routes, policy);
+  const closing = new AbortController();
+  app.addHook('preClose', async () => closing.abort());
   for (const route of routes) {
     const row = policy[`${route.method} ${route.path}`]!;
     const status = route.status ?? 200;
@@ -161,6 +167,17 @@ export function mountRoutes(
         param: (name) => params[name] ?? '',
         visible: 'public' in row ? { teams: [] } : deps.auth.visible(user, row),
         may: (question) => deps.auth.isAuthorized(user, question),
+        stillMay: async () => {
+          if ('public' in row) return true;
+          try {
+            await authorize(deps, await identify(request), row, params);
+            return true;
+          } catch (error) {
+            if (error instanceof AppError) return false;
+            throw error;
+          }
+        },
+        closing: closing.signal,
         mutate: (event, target, work) =>
           deps.db.transaction(async (tx) => {
             const extra = auditExtra(request, deps.masker, target, route.audit);
