@@ -128,6 +128,20 @@ Object.assign(CASES, {
     action: 'update',
     entities: [{ task_id: 'task', note: 'x' }],
   })),
+  'GET /backfills': { ask: ofDag, succeeds: found('backfills') },
+  ...Object.fromEntries(
+    ['POST /backfills', 'POST /backfills/dry_run'].map((route) => [
+      route,
+      {
+        ask: (t: Things) => {
+          const at = '2024-01-01T00:00:00Z';
+          return { body: { dag_id: t.dag, from_date: at, to_date: at } };
+        },
+        // The own one is found, and has no schedule to fill.
+        succeeds: ({ status, text }: Answer) => status === 422 && /non-periodic/.test(text),
+      },
+    ]),
+  ),
   // The own one is found, and has no other place to lead to.
   [`GET ${TI}/externalLogUrl/:try_number`]: { succeeds: ({ text }) => /does not support external logs/.test(text) },
 } satisfies Record<string, Case>);
@@ -158,6 +172,7 @@ function pathOf(route: string, things: Things): string {
     connection_id: things.connection,
     import_error_id: String(things.importError),
     event_log_id: String(things.eventLog),
+    backfill_id: String(things.backfill),
     file_token: things.fileToken,
   };
   const free = path.startsWith('/variables') ? things.variable : path.startsWith('/pools') ? things.pool : 'k';

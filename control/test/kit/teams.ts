@@ -23,6 +23,7 @@ export type Things = {
   readonly fileToken: string;
   readonly importError: number;
   readonly eventLog: number;
+  readonly backfill: number;
 };
 
 const NOW = '2026-06-10T09:30:00.000Z';
@@ -44,6 +45,7 @@ export function namesOf(side: Side | 'x', serial: number): Things {
     fileToken,
     importError: 999_000 + serial,
     eventLog: 999_000 + serial,
+    backfill: 999_000 + serial,
   };
 }
 
@@ -122,11 +124,15 @@ export async function makeThings(kit: RestKit, side: Side, serial: number): Prom
     sql`INSERT INTO event_log (at, event, owner, dag_id, extra)
       VALUES (${NOW}, 'trigger_dag_run', 'somebody', ${names.dag}, ${secret}) RETURNING id`,
   );
+  const [backfill] = await db.query<{ id: number }>(
+    sql`INSERT INTO backfill (dag_id, from_date, to_date, dag_run_conf, reprocess_behavior, max_active_runs, created_at, updated_at)
+      VALUES (${names.dag}, ${NOW}, ${NOW}, ${JSON.stringify({ of: secret })}::json, 'none', 1, ${NOW}, ${NOW}) RETURNING id`,
+  );
   // One that names no Dag: what it is about can't be told from the row.
   await db.query(
     sql`INSERT INTO event_log (at, event, owner, extra) VALUES (${NOW}, 'post_variable', ${`user-of-${side}`}, ${secret})`,
   );
-  return { ...names, importError: error!.id, eventLog: event!.id };
+  return { ...names, importError: error!.id, eventLog: event!.id, backfill: backfill!.id };
 }
 
 function sqlByDag(table: string) {
@@ -134,9 +140,17 @@ function sqlByDag(table: string) {
 }
 
 const OWNED = [
-  ...['dag', 'dag_run', 'task_instance', 'task_instance_history', 'dag_version', 'dag_tag', 'dag_warning', 'xcom'].map(
-    (table) => sqlByDag(table),
-  ),
+  ...[
+    'dag',
+    'dag_run',
+    'task_instance',
+    'task_instance_history',
+    'dag_version',
+    'dag_tag',
+    'dag_warning',
+    'xcom',
+    'backfill',
+  ].map((table) => sqlByDag(table)),
   sql`SELECT 'dag_favorite', f::text FROM dag_favorite f WHERE dag_id LIKE 'b%'`,
   sql`SELECT 'variable', v::text FROM variable v WHERE team = 'b' OR key LIKE 'b%'`,
   sql`SELECT 'connection', c::text FROM connection c WHERE team = 'b' OR conn_id LIKE 'b%'`,
