@@ -476,6 +476,8 @@ CREATE TABLE supervisor (
   registered_at timestamp with time zone NOT NULL,
   last_seen_at timestamp with time zone NOT NULL,
   ended_at timestamp with time zone,
+  queues text[],
+  has_claimed boolean NOT NULL DEFAULT false,
   CONSTRAINT supervisor_pkey PRIMARY KEY (id),
   CONSTRAINT supervisor_jkt_key UNIQUE (jkt)
 );

@@ -51,6 +51,14 @@ export type Backfill = {
   readonly is_paused: boolean;
   readonly completed_at: string | null;
 };
+export type Waiting = {
+  readonly task_id: string;
+  readonly map_index: number;
+  readonly state: string | null;
+  readonly cause: string;
+  readonly text: string;
+  readonly until: string | null;
+};
 export type NextRuns = {
   readonly dag_id: string;
   readonly timetable: string;

@@ -3,7 +3,7 @@ import type { Context } from '../context.ts';
 import { taskLabel } from '../follow-run.ts';
 import { paintState, shortInstant, shortSeconds } from '../output.ts';
 import { allRows } from '../pages.ts';
-import { apiPath, type TaskInstance } from '../wire.ts';
+import { apiPath, type TaskInstance, type Waiting } from '../wire.ts';
 import { parseWhole } from './options.ts';
 
 type LogEvent = {
@@ -66,6 +66,27 @@ export function tasksCommand(context: Context): Command {
       );
       if (options.json) return context.output.json(rows);
       tasksTable(context, rows);
+    });
+  tasks
+    .command('why <dag> <run> [task]')
+    .description('why task instances of a run do not go on: one cause for each that waits')
+    .option('--json', 'as JSON')
+    .action(async (dag: string, run: string, task: string | undefined, options: { json?: boolean }) => {
+      const filter = task === undefined ? '' : `?task_id=${encodeURIComponent(task)}`;
+      const path = `${apiPath('dags', dag, 'dagRuns', run, 'waiting')}${filter}`;
+      const rows = await allRows<Waiting>(context.client(), path, 'waiting', 10_000);
+      if (options.json) return context.output.json(rows);
+      context.output.table(
+        ['TASK', 'STATE', 'CAUSE', 'UNTIL', ''],
+        rows.map((row) => [
+          taskLabel(row),
+          paintState(context.output.paint, row.state),
+          context.output.paint('bold', row.cause),
+          shortInstant(row.until),
+          row.text,
+        ]),
+      );
+      if (rows.length === 0) context.output.note('nothing waits');
     });
   tasks
     .command('logs <dag> <run> <task>')

@@ -12,6 +12,7 @@ import type { Identity } from './authenticate.ts';
 import type { Batcher } from './batcher.ts';
 import type { HeartbeatBatcher } from './heartbeats.ts';
 import type { AnswerShape } from './migrations.ts';
+import type { ServedQueues } from './served-queues.ts';
 import type { ApiVersion } from './version.ts';
 
 /** What the handlers share; built once. */
@@ -22,6 +23,7 @@ export type ExecutionContext = {
   readonly logs: LogStore;
   readonly rights: RightsContext;
   readonly heartbeats: HeartbeatBatcher;
+  readonly servedQueues: ServedQueues;
   readonly variables: Batcher<NamedRead, With<VariableRow | null> | null>;
   readonly connections: Batcher<NamedRead, With<ConnectionRow | null> | null>;
   /** Lifetime of an execution token, seconds. */

@@ -24,6 +24,7 @@ import { migrateAnswer } from './migrations.ts';
 import { allowedMethods } from './not-found.ts';
 import { checkExecutionPolicy, EXECUTION_POLICY, type ExecutionPolicyRow, SELF_PARAMETERS } from './policy.ts';
 import { EXECUTION_ROUTES, type Route } from './routes.ts';
+import { createServedQueues } from './served-queues.ts';
 import { createShownProofs } from './shown-proofs.ts';
 import { callerKey, requireLive } from './token-life.ts';
 import { type ApiVersion, NEWEST_VERSION, negotiateVersion, VERSION_CONSTRAINT, versionConstraint } from './version.ts';
@@ -60,6 +61,7 @@ export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps): v
     logs: createLogStore({ root: config.logging.base_log_folder, maxBytes: config.logging.max_log_bytes }),
     rights,
     heartbeats: createHeartbeatBatcher(db, clock.nowMs),
+    servedQueues: createServedQueues(db),
     variables: createBatcher({ send: (reads) => readVariablesFor(db, reads, nowIso(clock.nowMs()), rights) }),
     connections: createBatcher({ send: (reads) => readConnectionsFor(db, reads, nowIso(clock.nowMs()), rights) }),
     executionTtlSeconds: config.execution_api.jwt_expiration_time,

@@ -27,6 +27,7 @@ import { taskFactRoutes } from './task-facts.ts';
 import { taskGroupRoutes } from './task-groups.ts';
 import { taskRoutes } from './tasks.ts';
 import { variableRoutes } from './variables.ts';
+import { waitingRoutes } from './waiting.ts';
 import { xcomRoutes } from './xcoms.ts';
 
 export const REST_PREFIX = '/api/v2';
@@ -50,6 +51,7 @@ export const REST_ROUTES: readonly RestRoute[] = [
   ...taskGroupRoutes,
   ...taskBulkRoutes,
   ...taskFactRoutes,
+  ...waitingRoutes,
   ...logRoutes,
   ...xcomRoutes,
   ...variableRoutes,

@@ -112,6 +112,8 @@ export const heartbeat = forSupervisor(async (context, call) => {
 
 export const claim = forSupervisor(async (context, call) => {
   const body = parseBody(claimRequest, call.request);
+  const queues = body.queues.includes('*') ? null : body.queues;
+  await context.servedQueues.note(call.identity.claims.sub, queues);
   const gone = new AbortController();
   const onClose = () => gone.abort();
   call.request.raw.socket.once('close', onClose);
@@ -120,7 +122,7 @@ export const claim = forSupervisor(async (context, call) => {
       supervisorId: call.identity.claims.sub,
       jkt: call.identity.jkt!,
       slots: body.slots,
-      queues: body.queues.includes('*') ? null : body.queues,
+      queues,
       untilMs: call.nowMs + body.wait_seconds * 1000,
       signal: AbortSignal.any([gone.signal, context.closing]),
     });

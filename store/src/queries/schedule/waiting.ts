@@ -1,0 +1,100 @@
+import { type Db, sql } from '../../database.ts';
+
+/** All that decides why one task instance of a run does not go on. Instants are text. */
+export type WaitingFacts = {
+  readonly task_id: string;
+  readonly map_index: number;
+  readonly state: string | null;
+  readonly try_number: number;
+  readonly queue: string;
+  readonly pool: string;
+  readonly pool_slots: number;
+  /** -1 = unlimited; null = there is no such pool for this team. */
+  readonly pool_size: number | null;
+  readonly pool_taken: number;
+  readonly max_active_per_dag: number | null;
+  readonly active_per_dag: number;
+  readonly max_active_per_run: number | null;
+  readonly active_per_run: number;
+  readonly retry_at: string | null;
+  readonly reschedule_at: string | null;
+  readonly trigger_timeout: string | null;
+  /** The worker that holds it; null = none. */
+  readonly held_by: string | null;
+  /** Workers that live, and those of them that serve its queue. */
+  readonly workers: number;
+  readonly workers_of_queue: number;
+};
+
+/** What holds for every task instance of the run. */
+export type RunFacts = {
+  readonly state: string;
+  readonly run_after: string;
+  readonly is_paused: boolean;
+  readonly is_stale: boolean;
+  readonly backfill_paused: boolean;
+  /** Of the Dag, or of the backfill. */
+  readonly max_active_runs: number;
+  readonly running_runs: number;
+  readonly max_active_tasks: number;
+  readonly active_in_run: number;
+  readonly active_in_deployment: number;
+  readonly schedulers: number;
+};
+
+/** @param o.aliveSinceIso schedulers heard of since then are alive */
+export async function findRunFacts(db: Db, o: { id: number; aliveSinceIso: string }): Promise<RunFacts> {
+  const rows = await db.query<RunFacts>(
+    sql`SELECT r.state, r.run_after, d.is_paused, d.is_stale, COALESCE(b.is_paused, false) AS backfill_paused,
+        COALESCE(b.max_active_runs, d.max_active_runs) AS max_active_runs,
+        (SELECT count(*) FROM dag_run o WHERE o.dag_id = r.dag_id AND o.state = 'running'
+          AND o.backfill_id IS NOT DISTINCT FROM r.backfill_id)::integer AS running_runs,
+        d.max_active_tasks,
+        (SELECT count(*) FROM task_instance a WHERE a.dag_run_id = r.id AND a.state IN ('queued', 'running'))::integer
+          AS active_in_run,
+        (SELECT count(*) FROM task_instance a WHERE a.state IN ('queued', 'running'))::integer AS active_in_deployment,
+        (SELECT count(*) FROM job j WHERE j.job_type = 'SchedulerJob' AND j.state = 'running'
+          AND j.latest_heartbeat >= ${o.aliveSinceIso}::timestamptz)::integer AS schedulers
+      FROM dag_run r JOIN dag d ON d.dag_id = r.dag_id LEFT JOIN backfill b ON b.id = r.backfill_id WHERE r.id = ${o.id}`,
+    'waiting_run',
+  );
+  return rows[0]!;
+}
+
+/** The task instances of a run that have not ended and do not run, by name. Locks nothing. */
+export async function listWaiting(
+  db: Db,
+  o: { id: number; aliveSinceIso: string; taskId: string | null; limit: number; offset: number },
+): Promise<{ rows: WaitingFacts[]; total: number }> {
+  const rows = await db.query<WaitingFacts & { total: number }>(
+    sql`WITH waiting AS (
+        SELECT t.*, count(*) OVER ()::integer AS total FROM task_instance t
+        WHERE t.dag_run_id = ${o.id} AND (${o.taskId}::text IS NULL OR t.task_id = ${o.taskId})
+          AND (t.state IS NULL OR t.state NOT IN ('success', 'failed', 'skipped', 'upstream_failed', 'removed', 'running'))
+        ORDER BY t.task_id, t.map_index LIMIT ${o.limit} OFFSET ${o.offset}
+      ), workers AS (
+        SELECT queues, has_claimed FROM supervisor
+        WHERE ended_at IS NULL AND last_seen_at >= ${o.aliveSinceIso}::timestamptz AND 'worker' = ANY(roles)
+      )
+      SELECT t.task_id, t.map_index, t.state, t.try_number, t.queue, t.pool, t.pool_slots, p.slots AS pool_size,
+        COALESCE((SELECT sum(a.pool_slots) FROM task_instance a WHERE a.pool = t.pool
+          AND (a.state IN ('queued', 'running') OR (a.state = 'deferred' AND p.include_deferred))), 0)::integer AS pool_taken,
+        t.max_active_per_dag,
+        (SELECT count(*) FROM task_instance a WHERE a.dag_id = t.dag_id AND a.task_id = t.task_id
+          AND a.state IN ('queued', 'running', 'deferred', 'awaiting_input'))::integer AS active_per_dag,
+        t.max_active_per_run,
+        (SELECT count(*) FROM task_instance a WHERE a.dag_run_id = t.dag_run_id AND a.task_id = t.task_id
+          AND a.state IN ('queued', 'running', 'deferred', 'awaiting_input'))::integer AS active_per_run,
+        t.retry_at, t.reschedule_at, t.trigger_timeout, s.hostname AS held_by,
+        (SELECT count(*) FROM workers)::integer AS workers,
+        (SELECT count(*) FROM workers w WHERE w.has_claimed AND (w.queues IS NULL OR t.queue = ANY(w.queues)))::integer
+          AS workers_of_queue,
+        t.total
+      FROM waiting t
+      LEFT JOIN slot_pool p ON p.name = t.pool AND (p.team IS NULL OR p.team = t.team)
+      LEFT JOIN supervisor s ON s.id = t.supervisor_id AND s.ended_at IS NULL
+      ORDER BY t.task_id, t.map_index`,
+    'waiting_list',
+  );
+  return { rows, total: rows[0]?.total ?? 0 };
+}
