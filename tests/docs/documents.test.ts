@@ -8,6 +8,7 @@ import { EXIT_CODES } from '../../cli/src/exit-codes.ts';
 import { cliReference, REFERENCE_BEGINS } from '../../tools/docs/cli.ts';
 import { configurationPage } from '../../tools/docs/configuration.ts';
 import { withTables } from '../../tools/docs/inserts.ts';
+import { routeMatrixPage } from '../../tools/docs/route-matrix.ts';
 
 const root = join(import.meta.dirname, '../..');
 const read = (path: string) => readFileSync(join(root, path), 'utf8');
@@ -88,6 +89,10 @@ describe('what is written twice is equal', () => {
     }
     assert.ok(checked > 20, 'nothing to check');
     assert.deepEqual(unknown, []);
+  });
+
+  test('docs/security/route-matrix.md is what the policy tables give', () => {
+    assert.equal(read('docs/security/route-matrix.md'), routeMatrixPage(), 'run: npm run matrix -- --write');
   });
 
   test('docs/cli.md lists every command and option', () => {

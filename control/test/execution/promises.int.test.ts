@@ -1,77 +1,16 @@
-// The figures of promises L6, L7 and L16; those of L1 to L5 are in replicas.int.test.ts and exchange.int.test.ts.
+// The figures of promises L7 and L16. Those of L1 to L5 are in replicas.int.test.ts and exchange.int.test.ts, that of L6 in
+// ../route-matrix.int.test.ts.
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { type Db, type Sql, sql } from '@airlock/store';
 import { readConnectionsFor, readVariablesFor } from '@airlock/store/queries/token/named';
 import { getXCom } from '@airlock/store/queries/xcom/read';
 import { scaled } from '../../../tests/kit/seed.ts';
-import { EXECUTION_POLICY } from '../../src/api/execution/policy.ts';
-import { type Answer, newKey, type Send, startExecutionApi } from './kit.ts';
+import { type Answer, startExecutionApi } from './kit.ts';
 
 const END = '2026-07-01T00:00:00Z';
 const beatBody = { hostname: 'worker-1', pid: 4242 };
 const claimsOf = (token: string) => JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString());
-
-test('L6: every route meets every identity, and only those of its row pass', async () => {
-  await using server = await startExecutionApi();
-  const team = await server.startTry({ needs: {} }, await server.seedRun('dag_a'));
-  const far = await server.startTry({ needs: {} }, await server.seedRun('dag_b'));
-  const done = await server.startTry({ needs: {} }, await server.seedRun('dag_c'));
-  await server.call('PATCH', `/task-instances/${done.id}/state`, {
-    key: done.key,
-    token: done.token,
-    json: { state: 'success', end_date: END },
-  });
-  const { key, tokens, id: supervisorId } = await server.joinWorker(['worker', 'parse']);
-  const identities: Record<string, { kind: string; self: boolean; send: Send }> = {
-    nobody: { kind: 'none', self: false, send: {} },
-    garbage: { kind: 'none', self: false, send: { token: 'a.b.c' } },
-    user: {
-      kind: 'user',
-      self: false,
-      send: { token: await server.minter.mint('user', { sub: 'admin', ttlSeconds: 60, jti: 'a'.repeat(32) }) },
-    },
-    'the try': { kind: 'execution', self: true, send: { key: team.key, token: team.token } },
-    'its workload token': { kind: 'workload', self: true, send: { key: team.key, token: team.workload.token } },
-    'its token without the key': { kind: 'none', self: true, send: { key: newKey(), token: team.token } },
-    'its token as a bearer': { kind: 'none', self: true, send: { token: team.token } },
-    'a try of another Dag': { kind: 'execution', self: false, send: { key: far.key, token: far.token } },
-    'an ended try': { kind: 'ended', self: false, send: { key: done.key, token: done.token } },
-    worker: { kind: 'worker', self: true, send: { key, token: tokens.worker! } },
-    parser: { kind: 'parse', self: true, send: { key, token: tokens.parse! } },
-  };
-  const wrong: string[] = [];
-  let cells = 0;
-  for (const [name, row] of Object.entries(EXECUTION_POLICY)) {
-    const [method, pattern] = name.split(' ') as [string, string];
-    const path = pattern
-      .replace(':task_instance_id', team.id)
-      .replace(':supervisor_id', supervisorId)
-      .replace(':dag_id', 'dag_a')
-      .replace(':run_id', team.run.runId)
-      .replace(':task_id', 'extract')
-      .replace(':conn_id', 'c')
-      .replace(':bundle_name', 'b')
-      .replace('*', 'k');
-    for (const [who, identity] of Object.entries(identities)) {
-      // An empty body passes no check, so nothing is changed by those who get through.
-      const json = method === 'GET' || method === 'HEAD' ? undefined : {};
-      const answer = await server.call(method, path, { ...identity.send, json });
-      const entitled =
-        row.tokens === 'public' ||
-        (Array.isArray(row.tokens) &&
-          (row.tokens as readonly string[]).includes(identity.kind) &&
-          (row.self === 'none' || identity.self));
-      const refused = answer.status === 401 || answer.status === 403;
-      // The thing itself may still be refused by rights; that is the other matrix (rights.int.test.ts).
-      if (entitled ? refused && row.rights === 'own' : !refused && row.tokens !== 'ticket')
-        wrong.push(`${who}: ${name} → ${answer.status}`);
-      cells++;
-    }
-  }
-  assert.deepEqual(wrong, []);
-  assert.ok(cells >= 300, String(cells));
-});
 
 /** The plan of the statement that `work` runs, with what was really executed. */
 async function planOf(db: Db, work: (db: Db) => Promise<unknown>): Promise<string> {

@@ -1,6 +1,7 @@
 /** What tests do with an Execution API whose address and database they have: call it, sow runs, join workers, start tries. */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { encodeNeeds, type Needs, NO_NEEDS } from '@airlock/contract/dag/needs';
+import type { SupervisorRole } from '@airlock/contract/supervisor-api';
 import { type Database, sql } from '@airlock/store';
 import { refreshActiveAssets } from '@airlock/store/queries/asset/ingest';
 import { buildDagModel } from '../../src/domain/dag-model.ts';
@@ -123,7 +124,7 @@ export function createScene(options: {
     return { id, taskId, mapIndex: task.mapIndex ?? -1, run };
   };
 
-  const joinWorker = async (roles: Array<'worker' | 'parse'> = ['worker']) => {
+  const joinWorker = async (roles: SupervisorRole[] = ['worker']) => {
     const key = newKey();
     const ticket = randomBytes(32).toString('base64url');
     await admitTicket(db, { ticket, roles }, nowMs());

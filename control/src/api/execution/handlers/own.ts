@@ -82,9 +82,7 @@ async function checkDownstream(context: ExecutionContext, call: Call, taskIds: r
 
 /** The inlets and outlets of the caller's task that are not active. A Dag that can't be read has none. */
 export const validateAssets: Handler = async (context, call) => {
-  const found = await readGraphVersion(context.db, callerKey(call));
-  if (!found) throw notFound(TRY_NOT_FOUND);
-  const caller = await requireLive(context, call, found);
+  const caller = await requireLive(context, call, await readGraphVersion(context.db, callerKey(call)));
   const model = await findModel(context.db, caller.data);
   const named = new Map<string, { name: string; uri: string }>();
   for (const use of model?.assets ?? []) {
