@@ -127,6 +127,21 @@ CREATE INDEX asset_reference_by_named ON asset_reference USING btree (kind, name
 CREATE UNIQUE INDEX asset_reference_key ON asset_reference USING btree (dag_id, role, task_id, kind, COALESCE(asset_id, (0)::bigint), COALESCE(alias_id, (0)::bigint), named);
 -- granted: airlock_control: delete, insert, select, update
 
+CREATE TABLE asset_state (
+  asset_id bigint NOT NULL,
+  key text NOT NULL,
+  value json NOT NULL,
+  updated_at timestamp with time zone NOT NULL,
+  writer_dag_id text,
+  writer_run_id text,
+  writer_task_id text,
+  writer_map_index integer,
+  CONSTRAINT asset_state_pkey PRIMARY KEY (asset_id, key),
+  CONSTRAINT asset_state_asset_id_fkey FOREIGN KEY (asset_id) REFERENCES asset(id) ON DELETE CASCADE,
+  CONSTRAINT asset_state_key_check CHECK (((key <> ''::text) AND (length(key) <= 512)))
+);
+-- granted: airlock_control: delete, insert, select, update
+
 CREATE TABLE backfill (
   id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
   dag_id text NOT NULL,
@@ -382,6 +397,35 @@ CREATE INDEX event_log_at ON event_log USING btree (at);
 CREATE INDEX event_log_dag ON event_log USING btree (dag_id, at);
 -- granted: airlock_control: delete, insert, select
 
+CREATE TABLE hitl_detail (
+  ti_id uuid NOT NULL,
+  dag_run_id bigint NOT NULL,
+  dag_id text NOT NULL,
+  run_id text NOT NULL,
+  task_id text NOT NULL,
+  map_index integer NOT NULL,
+  options text[] NOT NULL,
+  subject text NOT NULL,
+  body text,
+  defaults text[],
+  multiple boolean NOT NULL,
+  params json NOT NULL,
+  assigned_users json NOT NULL,
+  created_at timestamp with time zone NOT NULL,
+  responded_at timestamp with time zone,
+  responded_by_id text,
+  responded_by_name text,
+  chosen_options text[],
+  params_input json,
+  CONSTRAINT hitl_detail_pkey PRIMARY KEY (ti_id),
+  CONSTRAINT hitl_detail_check CHECK (((responded_at IS NULL) = (chosen_options IS NULL))),
+  CONSTRAINT hitl_detail_dag_run_id_fkey FOREIGN KEY (dag_run_id) REFERENCES dag_run(id) ON DELETE CASCADE,
+  CONSTRAINT hitl_detail_options_check CHECK ((cardinality(options) >= 1))
+);
+CREATE INDEX hitl_detail_by_dag ON hitl_detail USING btree (dag_id, created_at);
+CREATE INDEX hitl_detail_by_run ON hitl_detail USING btree (dag_run_id);
+-- granted: airlock_control: delete, insert, select, update
+
 CREATE TABLE import_error (
   id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
   bundle_name text NOT NULL,
@@ -623,6 +667,21 @@ CREATE TABLE task_reschedule (
 );
 CREATE INDEX task_reschedule_by_ti ON task_reschedule USING btree (ti_id);
 -- granted: airlock_control: delete, insert, select
+
+CREATE TABLE task_state (
+  dag_run_id bigint NOT NULL,
+  task_id text NOT NULL,
+  map_index integer NOT NULL,
+  key text NOT NULL,
+  value json NOT NULL,
+  updated_at timestamp with time zone NOT NULL,
+  expires_at timestamp with time zone,
+  CONSTRAINT task_state_pkey PRIMARY KEY (dag_run_id, task_id, map_index, key),
+  CONSTRAINT task_state_dag_run_id_fkey FOREIGN KEY (dag_run_id) REFERENCES dag_run(id) ON DELETE CASCADE,
+  CONSTRAINT task_state_key_check CHECK (((key <> ''::text) AND (length(key) <= 512)))
+);
+CREATE INDEX task_state_expiry ON task_state USING btree (expires_at) WHERE (expires_at IS NOT NULL);
+-- granted: airlock_control: delete, insert, select, update
 
 CREATE TABLE team (
   name text NOT NULL,

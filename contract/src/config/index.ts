@@ -14,6 +14,7 @@ import { type ConfigSources, type ResolvedOption, resolveAll } from './resolve.t
 import { RETENTION_OPTIONS } from './retention.ts';
 import { SANDBOX_OPTIONS } from './sandbox.ts';
 import { SCHEDULER_OPTIONS } from './scheduler.ts';
+import { STATE_STORE_OPTIONS } from './state-store.ts';
 import { WORKERS_OPTIONS } from './workers.ts';
 
 export const SECTIONS = {
@@ -28,6 +29,7 @@ export const SECTIONS = {
   sandbox: SANDBOX_OPTIONS,
   logging: LOGGING_OPTIONS,
   retention: RETENTION_OPTIONS,
+  state_store: STATE_STORE_OPTIONS,
 } as const satisfies Record<string, OptionTable>;
 
 export type SectionName = keyof typeof SECTIONS;

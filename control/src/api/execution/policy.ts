@@ -37,6 +37,9 @@ const shared = (rights: ExecutionPolicyRow['rights'], cost: number): ExecutionPo
   cost,
 });
 
+/** The versions that know state stores. */
+const STORES: ServedIn = { since: '2026-06-30' };
+
 export const EXECUTION_POLICY: Readonly<Record<string, ExecutionPolicyRow>> = {
   'GET /health': { tokens: 'public', self: 'none', rights: 'none', cost: 0 },
   'GET /health/ping': { tokens: 'public', self: 'none', rights: 'none', cost: 0 },
@@ -79,6 +82,23 @@ export const EXECUTION_POLICY: Readonly<Record<string, ExecutionPolicyRow>> = {
   'GET /assets/by-alias': { ...shared('asset', 5), servedIn: { since: '2026-06-30' } },
   'GET /asset-events/by-asset': shared('asset', 50),
   'GET /asset-events/by-asset-alias': shared('asset', 50),
+
+  'POST /hitlDetails/:task_instance_id': own(5),
+  'PATCH /hitlDetails/:task_instance_id': own(5),
+  'GET /hitlDetails/:task_instance_id': own(1),
+
+  'GET /store/ti/:task_instance_id/*': { ...own(1), servedIn: STORES },
+  'PUT /store/ti/:task_instance_id/*': { ...own(5), servedIn: STORES },
+  'DELETE /store/ti/:task_instance_id/*': { ...own(5), servedIn: STORES },
+  'DELETE /store/ti/:task_instance_id': { ...own(5), servedIn: STORES },
+  'GET /store/asset/by-name/value': { ...shared('asset', 2), servedIn: STORES },
+  'PUT /store/asset/by-name/value': { ...shared('asset', 5), servedIn: STORES },
+  'DELETE /store/asset/by-name/value': { ...shared('asset', 5), servedIn: STORES },
+  'DELETE /store/asset/by-name/clear': { ...shared('asset', 5), servedIn: STORES },
+  'GET /store/asset/by-uri/value': { ...shared('asset', 2), servedIn: STORES },
+  'PUT /store/asset/by-uri/value': { ...shared('asset', 5), servedIn: STORES },
+  'DELETE /store/asset/by-uri/value': { ...shared('asset', 5), servedIn: STORES },
+  'DELETE /store/asset/by-uri/clear': { ...shared('asset', 5), servedIn: STORES },
 
   'GET /xcoms/:dag_id/:run_id/:task_id/*': shared('xcom', 2),
   'HEAD /xcoms/:dag_id/:run_id/:task_id/*': shared('xcom', 2),

@@ -10,6 +10,7 @@ import { clearRun, triggerRun } from './handlers/dag-runs-write.ts';
 import { getDag } from './handlers/dags.ts';
 import { health, ping } from './handlers/health.ts';
 import { heartbeat } from './handlers/heartbeat.ts';
+import * as hitl from './handlers/hitl.ts';
 import { count, states } from './handlers/instances.ts';
 import { breadcrumbs, previousInstance } from './handlers/instances-of-runs.ts';
 import { appendLog } from './handlers/logs.ts';
@@ -25,6 +26,7 @@ import {
 } from './handlers/own.ts';
 import { run } from './handlers/run.ts';
 import { state } from './handlers/state.ts';
+import * as stores from './handlers/state-stores.ts';
 import * as supervisors from './handlers/supervisors.ts';
 import { variableKeys } from './handlers/variable-keys.ts';
 import * as xcoms from './handlers/xcoms.ts';
@@ -69,6 +71,23 @@ export const EXECUTION_ROUTES: Readonly<Record<string, Route>> = {
   'GET /assets/by-alias': withToken(assets.assetsByAlias),
   'GET /asset-events/by-asset': withToken(assets.eventsByAsset),
   'GET /asset-events/by-asset-alias': withToken(assets.eventsByAlias),
+
+  'POST /hitlDetails/:task_instance_id': withToken(hitl.createRequest),
+  'PATCH /hitlDetails/:task_instance_id': withToken(hitl.takeDefaults),
+  'GET /hitlDetails/:task_instance_id': withToken(hitl.readAnswer),
+
+  'GET /store/ti/:task_instance_id/*': withToken(stores.getTaskState),
+  'PUT /store/ti/:task_instance_id/*': withToken(stores.putTask),
+  'DELETE /store/ti/:task_instance_id/*': withToken(stores.deleteTask),
+  'DELETE /store/ti/:task_instance_id': withToken(stores.clearTask),
+  'GET /store/asset/by-name/value': withToken(stores.getAssetState('name')),
+  'PUT /store/asset/by-name/value': withToken(stores.putAsset('name')),
+  'DELETE /store/asset/by-name/value': withToken(stores.deleteAsset('name')),
+  'DELETE /store/asset/by-name/clear': withToken(stores.clearAsset('name')),
+  'GET /store/asset/by-uri/value': withToken(stores.getAssetState('uri')),
+  'PUT /store/asset/by-uri/value': withToken(stores.putAsset('uri')),
+  'DELETE /store/asset/by-uri/value': withToken(stores.deleteAsset('uri')),
+  'DELETE /store/asset/by-uri/clear': withToken(stores.clearAsset('uri')),
 
   'GET /xcoms/:dag_id/:run_id/:task_id/*': withToken(xcoms.get),
   'HEAD /xcoms/:dag_id/:run_id/:task_id/*': withToken(xcoms.head),

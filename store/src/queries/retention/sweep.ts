@@ -8,6 +8,7 @@ import { deleteOldDagVersions, deleteUnusedModules } from './dag-versions.ts';
 import { deleteOldEvents } from './event-log.ts';
 import { deleteOldProcesses } from './processes.ts';
 import { clearRenderedFields, dagsWithEndedRuns } from './rendered-fields.ts';
+import { deleteExpiredState } from './task-state.ts';
 import { deleteExpiredTokens } from './tokens.ts';
 
 /** The options of `[retention]` and `[core] num_dag_runs_to_retain_rendered_fields`, under their own names. */
@@ -51,6 +52,7 @@ export async function sweep(
     counts.event_log = await deleteOldEvents(db, { before: ago(rules.event_log_days * DAY_MS), limit });
   }
   counts.token = await deleteExpiredTokens(db, { expiredBefore: ago(TOKEN_GRACE_MS), limit });
+  counts.task_state = await deleteExpiredState(db, { expiredBefore: ago(0), limit });
   counts.process = await deleteOldProcesses(db, { silentSince: ago(rules.job_days * DAY_MS), limit });
   counts.dag_version = await deleteOldDagVersions(db, { keep: rules.dag_versions, createdBefore: ago(DAY_MS), limit });
   counts.dag_module = await deleteUnusedModules(db, { createdBefore: ago(DAY_MS), limit });

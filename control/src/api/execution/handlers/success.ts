@@ -2,6 +2,7 @@
 import { AppError } from '@airlock/contract/errors';
 import type { Db } from '@airlock/store';
 import { knownAliasTargets } from '@airlock/store/queries/asset/emit';
+import { clearTaskState } from '@airlock/store/queries/state-store/task';
 import { type FinishRow, finishTask } from '@airlock/store/queries/task-instance/finish';
 import { readVersionOf } from '@airlock/store/queries/task-instance/version';
 import { emitAssetEvents, findModel, type OutletEvent, type Outlets } from '../../../runs/index.ts';
@@ -28,12 +29,16 @@ export async function succeed(context: ExecutionContext, call: Call, body: Succe
       renderedMapIndex: body.rendered_map_index ?? null,
     });
   const outlets = outletsOf(body.task_outlets ?? []);
-  if ((body.task_outlets ?? []).length === 0) return await finish(context.db);
+  const clears = context.deps.config.state_store.clear_on_success;
+  if ((body.task_outlets ?? []).length === 0 && !clears) return await finish(context.db);
   return await context.db.transaction(async (tx) => {
     const row = await finish(tx);
     if (!row?.finished) return row;
     await requireDeclared(context, tx, row, outlets, events);
     const { multiTeam } = context.rights;
+    if (clears) {
+      await clearTaskState(tx, { dagRunId: row.dag_run_id, taskId: row.task_id, mapIndex: row.map_index });
+    }
     await emitAssetEvents(tx, { caller: row, outlets, events, multiTeam, nowIso: call.nowIso });
     return row;
   });
