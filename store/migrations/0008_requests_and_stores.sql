@@ -1,4 +1,4 @@
--- 0007: requests of tasks to people, and what tasks and assets keep between tries.
+-- 0008: requests of tasks to people, and what tasks and assets keep between tries.
 
 -- One row per try that has asked; that of an ended try stays, under its own id, as the history. No foreign key to the try:
 -- its id names nothing that is alive any more.
