@@ -466,6 +466,16 @@ CREATE TABLE join_ticket (
 );
 -- granted: airlock_control: delete, insert, select, update
 
+CREATE TABLE login_attempt (
+  id uuid NOT NULL,
+  key text NOT NULL,
+  at timestamp with time zone NOT NULL,
+  CONSTRAINT login_attempt_pkey PRIMARY KEY (id, key)
+);
+CREATE INDEX login_attempt_by_key ON login_attempt USING btree (key, at);
+CREATE INDEX login_attempt_by_time ON login_attempt USING btree (at);
+-- granted: airlock_control: delete, insert, select
+
 CREATE TABLE proof_seen (
   name bytea NOT NULL,
   made_at timestamp with time zone NOT NULL,

@@ -48,6 +48,8 @@ export type RestKit = AsyncDisposable & {
   readonly withToken: (token: string) => Caller;
   /** Another API server on the same database, with caches and a listener of its own. */
   readonly replica: () => Promise<{ base: string } & AsyncDisposable>;
+  /** Shows what the server logs from now on. */
+  readonly onLogLine: (listener: (line: string) => void) => void;
   readonly tokenOf: (name: string, over?: Record<string, unknown>) => Promise<string>;
 };
 
@@ -81,7 +83,16 @@ export async function restKit(options: { config?: Record<string, string> } = {})
     const signed = `${part({ alg: 'EdDSA', kid, typ: TOKEN_PROFILES[kind].typ })}.${part(claims)}`;
     return `${signed}.${sign(null, Buffer.from(signed), privateKey).toString('base64url')}`;
   };
-  const log = pino({ level: process.env.TEST_LOG ?? 'silent' });
+  const logListeners: Array<(line: string) => void> = [];
+  const log = pino(
+    { level: process.env.TEST_LOG ?? 'info' },
+    {
+      write: (line: string) => {
+        if (process.env.TEST_LOG) process.stderr.write(line);
+        for (const listener of logListeners) listener(line);
+      },
+    },
+  );
   const events = await createEventHub(database.db, log);
   const config = resolveConfig({
     env: { AIRLOCK__LOGGING__BASE_LOG_FOLDER: logFolder, ...options.config },
@@ -173,6 +184,7 @@ export async function restKit(options: { config?: Record<string, string> } = {})
     withToken: caller,
     replica,
     tokenOf,
+    onLogLine: (listener) => void logListeners.push(listener),
     [Symbol.asyncDispose]: dispose,
   };
 }

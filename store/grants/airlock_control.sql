@@ -23,6 +23,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
   slot_pool, variable, connection, account, supervisor, join_ticket, job, backfill, backfill_dag_run
 TO airlock_control;
 
+-- Log-ins that are counted.
+GRANT SELECT, INSERT, DELETE ON login_attempt TO airlock_control;
+
 -- Assets and their events.
 GRANT SELECT, INSERT, DELETE ON
   asset_alias_asset, asset_event, asset_event_alias, dag_run_asset_event, asset_queued

@@ -1,6 +1,6 @@
 /**
  * What `tools/test/run.ts` shows of a part: failures as they happen, with their place; then one line for the machine.
- * A test that passes is not news.
+ * A test that passes is not news, but for the figures that it prints with `t.diagnostic`.
  */
 import type { TestEvent } from 'node:test/reporters';
 
@@ -41,6 +41,9 @@ export default async function* report(source: AsyncIterable<TestEvent>): AsyncGe
       counts.failed++;
       const place = data.file === undefined ? '' : ` (${data.file}${data.line === undefined ? '' : `:${data.line}`})`;
       yield `  FAILED ${data.name}${place}\n${describeError(data.details?.error)}\n`;
+    } else if (event.type === 'test:diagnostic' && data.file !== undefined && data.line !== undefined) {
+      // A figure that a test prints; the runner's own counts have no place.
+      yield `  ${data.message}\n`;
     } else if (event.type === 'test:stderr' || event.type === 'test:stdout') {
       yield data.message ?? '';
     }

@@ -6,13 +6,7 @@ import { lockAdmins } from '@airlock/store/queries/account/lock-admins';
 import { deleteAccount, insertAccount, insertFirstAccount, updateAccount } from '@airlock/store/queries/account/write';
 import { insertEventLog } from '@airlock/store/queries/event-log/insert';
 import type { ControlDeps } from '../../deps.ts';
-import {
-  checkPasswordPolicy,
-  hashPassword,
-  isAcceptablePassword,
-  PASSWORD_MAX_LENGTH,
-  PASSWORD_MIN_LENGTH,
-} from './passwords.ts';
+import { hashNewPassword, passwordProblem } from './passwords.ts';
 
 export const ACCOUNT_ROLES: readonly AccountRole[] = ['viewer', 'user', 'op', 'admin'];
 const NAME = /^[A-Za-z0-9_.@+-]{1,250}$/;
@@ -46,8 +40,7 @@ export async function createAccount(
   if (!NAME.test(account.name)) {
     throw new AppError('VALIDATION', { public: 'A user name has 1 to 250 of A-Z a-z 0-9 _ . @ + -.' });
   }
-  if (account.password !== null) checkPasswordPolicy(account.password);
-  const passwordHash = account.password === null ? null : await hashPassword(account.password);
+  const passwordHash = account.password === null ? null : await hashNewPassword(account.password);
   const nowMs = deps.clock.nowMs();
   const nowIso = new Date(nowMs).toISOString();
   await deps.db.transaction(async (tx) => {
@@ -67,13 +60,14 @@ export async function createAccount(
 export async function ensureFirstAdmin(deps: Deps, password: string | null): Promise<boolean> {
   // Looked at first, because a hash costs more than the rest of a start.
   if (await hasAccounts(deps.db)) return false;
-  if (password !== null && !isAcceptablePassword(password)) {
+  const problem = password === null ? null : await passwordProblem(password);
+  if (problem !== null) {
     throw new AppError('CONFIG_INVALID', {
-      public: `AIRLOCK_ADMIN_PASSWORD has not ${PASSWORD_MIN_LENGTH} to ${PASSWORD_MAX_LENGTH} characters.`,
-      remedy: 'Set a longer one, or none: then a password is made and shown once.',
+      public: `AIRLOCK_ADMIN_PASSWORD can't be used. ${problem}`,
+      remedy: 'Set another one, or none: then a password is made and shown once.',
     });
   }
-  const passwordHash = password === null ? null : await hashPassword(password);
+  const passwordHash = password === null ? null : await hashNewPassword(password);
   const nowMs = deps.clock.nowMs();
   const nowIso = new Date(nowMs).toISOString();
   return deps.db.transaction(async (tx) => {
@@ -86,8 +80,7 @@ export async function ensureFirstAdmin(deps: Deps, password: string | null): Pro
 
 /** @throws VALIDATION · NOT_FOUND. Ends every token of the account. */
 export async function resetPassword(deps: Deps, by: string, name: string, password: string): Promise<void> {
-  checkPasswordPolicy(password);
-  const passwordHash = await hashPassword(password);
+  const passwordHash = await hashNewPassword(password);
   const nowMs = deps.clock.nowMs();
   await change(deps, by, name, 'reset_password', { passwordHash, validFromIso: nextSecondIso(nowMs) });
 }

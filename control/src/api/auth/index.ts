@@ -3,14 +3,16 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
-import { getAccount } from '@airlock/store/queries/account/get';
+import { type AccountRow, getAccount } from '@airlock/store/queries/account/get';
+import { insertEventLog } from '@airlock/store/queries/event-log/insert';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ControlDeps } from '../../deps.ts';
 import { sendJson } from '../http/errors.ts';
+import { nowIso } from '../http/instant.ts';
 import { sendPage } from '../http/page.ts';
 import { check } from '../http/validation.ts';
-import { verifyPassword } from './passwords.ts';
-import { createThrottle, type Throttle } from './throttle.ts';
+import { hashGate, verifyPassword } from './passwords.ts';
+import { createThrottle } from './throttle.ts';
 
 const credentials = z.strictObject({ username: z.string().max(1000), password: z.string().max(10_000) });
 type Credentials = z.output<typeof credentials>;
@@ -24,30 +26,49 @@ export function newJti(): string {
   return randomUUID().replaceAll('-', '');
 }
 
-type AuthDeps = Pick<ControlDeps, 'db' | 'clock' | 'log' | 'config' | 'minter'>;
+type AuthDeps = Pick<ControlDeps, 'db' | 'clock' | 'log' | 'config' | 'minter' | 'secrets'>;
 
-async function logIn(
-  deps: AuthDeps,
-  throttle: Throttle,
-  request: FastifyRequest,
-  given: Credentials,
-  ttlSeconds: number,
-): Promise<string> {
+/** The account whose password this is. Every way to fail costs the same and has the same answer. @throws INVALID_CREDENTIALS, RATE_LIMITED, BAD_REQUEST */
+async function checkCredentials(deps: AuthDeps, request: FastifyRequest, given: Credentials): Promise<AccountRow> {
   if (given.username === '' || given.password === '') {
     throw new AppError('BAD_REQUEST', { public: 'Username and password must be provided' });
   }
-  const takeBack = throttle.attempt([`account ${given.username}`, `address ${request.ip}`], deps.clock.nowMs());
-  const account = await getAccount(deps.db, given.username.replaceAll('\0', ''));
-  const right = await verifyPassword(account?.password_hash ?? null, given.password);
-  if (!account || !right || account.disabled) {
-    request.log.warn({ username: given.username.slice(0, 250), address: request.ip }, 'a log-in failed');
+  const throttle = createThrottle(deps, { username: given.username, address: request.ip });
+  await throttle.refuse();
+  return hashGate.enter(async () => {
+    const takeBack = await throttle.count();
+    const account = await getAccount(deps.db, given.username.replaceAll('\0', ''));
+    const right = await verifyPassword(account?.password_hash ?? null, given.password);
+    if (account && right && !account.disabled) {
+      await takeBack();
+      return account;
+    }
+    // Never the name that was sent, unless it is one of ours: people type their password there.
+    const user = account?.name ?? null;
+    await insertEventLog(deps.db, {
+      nowIso: nowIso(deps.clock.nowMs()),
+      event: 'login_failed',
+      owner: user,
+      extra: JSON.stringify({ address: request.ip }),
+    });
+    request.log.warn({ user, address: request.ip }, 'a log-in failed');
     throw new AppError('INVALID_CREDENTIALS', { public: 'Invalid credentials' });
-  }
-  takeBack();
+  });
+}
+
+async function logIn(deps: AuthDeps, request: FastifyRequest, given: Credentials, ttlSeconds: number): Promise<string> {
+  const account = await checkCredentials(deps, request, given);
   // A token of the second in which the password changed would be refused: wait that second out.
   const waitMs = Date.parse(account.tokens_valid_from) - deps.clock.nowMs();
   if (waitMs > 0) await sleep(Math.min(waitMs, 1_000));
-  return deps.minter.mint('user', { sub: account.name, ttlSeconds, jti: newJti() });
+  const jti = newJti();
+  await insertEventLog(deps.db, {
+    nowIso: nowIso(deps.clock.nowMs()),
+    event: 'login',
+    owner: account.name,
+    extra: JSON.stringify({ address: request.ip, jti }),
+  });
+  return deps.minter.mint('user', { sub: account.name, ttlSeconds, jti });
 }
 
 /** JSON or a form, and the plain-string refusals of this one route. */
@@ -72,23 +93,16 @@ function readCredentials(request: FastifyRequest): Credentials {
 
 /** Mounts `/auth`. */
 export function registerAuthApi(app: FastifyInstance, deps: AuthDeps): void {
-  const throttle = createThrottle();
   const answer = (reply: FastifyReply, token: string) => sendJson(reply, { access_token: token }, 201);
   const options = { bodyLimit: LOGIN_BODY_LIMIT };
 
   app.post('/auth/token', options, async (request, reply) => {
-    const token = await logIn(
-      deps,
-      throttle,
-      request,
-      readCredentials(request),
-      deps.config.api_auth.jwt_expiration_time,
-    );
-    return answer(reply, token);
+    const given = readCredentials(request);
+    return answer(reply, await logIn(deps, request, given, deps.config.api_auth.jwt_expiration_time));
   });
   app.post('/auth/token/cli', options, async (request, reply) => {
     const given = check(credentials, request.body, ['body']);
-    return answer(reply, await logIn(deps, throttle, request, given, deps.config.api_auth.jwt_cli_expiration_time));
+    return answer(reply, await logIn(deps, request, given, deps.config.api_auth.jwt_cli_expiration_time));
   });
   const onlyAllAdmins = async () => {
     throw new AppError('FORBIDDEN', {

@@ -1,43 +1,31 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { AppError } from '@airlock/contract/errors';
-import { createThrottle } from './throttle.ts';
+import { subscriberOf } from './throttle.ts';
 
-const refused = (work: () => unknown): number => {
-  try {
-    work();
-  } catch (error) {
-    assert.ok(error instanceof AppError && error.code === 'RATE_LIMITED');
-    return error.internal.retryAfterSeconds as number;
+test('addresses that one subscriber can choose between count as one', () => {
+  for (const [address, subscriber] of [
+    ['192.0.2.7', '192.0.2.7'],
+    ['::ffff:192.0.2.7', '192.0.2.7'],
+    ['::FFFF:192.0.2.7', '192.0.2.7'],
+    ['2001:db8:1:2:aaaa:bbbb:cccc:dddd', '2001:db8:1:2::/64'],
+    ['2001:db8:1:2::1', '2001:db8:1:2::/64'],
+    ['2001:0DB8:0001:0002::1', '2001:db8:1:2::/64'],
+    ['2001:db8::1', '2001:db8:0:0::/64'],
+    ['2001:db8::3:4:5:6:7', '2001:db8:0:3::/64'],
+    ['::1', '0:0:0:0::/64'],
+    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+    ['1:2:3:4:5:6:7::', '1:2:3:4::/64'],
+  ] as const) {
+    assert.equal(subscriberOf(address), subscriber, address);
   }
-  throw new Error('the attempt was admitted');
-};
-
-test('the eleventh attempt within a minute is refused, and admitted again when the first is a minute old', () => {
-  const throttle = createThrottle();
-  for (let i = 0; i < 10; i++) throttle.attempt(['account a', 'address 1'], 1000 * i);
-  assert.equal(
-    refused(() => throttle.attempt(['account a', 'address 2'], 10_000)),
-    50,
-  );
-  assert.equal(
-    refused(() => throttle.attempt(['account b', 'address 1'], 59_999)),
-    1,
-  );
-  throttle.attempt(['account b', 'address 2'], 10_000); // control: neither has failed
-  throttle.attempt(['account a', 'address 3'], 60_001);
 });
 
-test('what was taken back after a success counts for nothing', () => {
-  const throttle = createThrottle();
-  for (let i = 0; i < 50; i++) throttle.attempt(['account a'], i)();
-  for (let i = 0; i < 10; i++) throttle.attempt(['account a'], 100 + i);
-  refused(() => throttle.attempt(['account a'], 200));
-});
-
-test('a refused attempt is not counted, so the wait does not grow with knocking', () => {
-  const throttle = createThrottle({ failures: 1, windowMs: 1000 });
-  throttle.attempt(['k'], 0);
-  for (let at = 1; at < 1000; at += 100) refused(() => throttle.attempt(['k'], at));
-  throttle.attempt(['k'], 1001);
+test('neighbours do not', () => {
+  for (const [one, other] of [
+    ['192.0.2.7', '192.0.2.8'],
+    ['2001:db8:1:2::1', '2001:db8:1:3::1'],
+    ['2001:db8:1:2::1', '2001:db8:2:2::1'],
+  ] as const) {
+    assert.notEqual(subscriberOf(one), subscriberOf(other));
+  }
 });

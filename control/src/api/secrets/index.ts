@@ -2,9 +2,9 @@
  * Encryption at rest of connection passwords, connection extras and variable values. The only place that holds the key;
  * nothing here is reachable from a worker. AES-256-GCM; what a text belongs to is bound in, so that a row's secret can't be
  * moved to another row by whoever can write the table.
- * @see NIST SP 800-38D (nonce and tag sizes); promise L29
+ * @see NIST SP 800-38D (nonce and tag sizes), RFC 5869 (the key of fingerprints); promise L29
  */
-import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes } from 'node:crypto';
 import { AppError } from '@airlock/contract/errors';
 
 export type SecretBox = {
@@ -14,6 +14,11 @@ export type SecretBox = {
   readonly seal: (text: string, owner: string) => string;
   /** @throws KEY_UNAVAILABLE no configured key opens it */
   readonly open: (sealed: string, owner: string) => string;
+  /**
+   * The same text gives the same fingerprint on every replica, and nobody without the key can try out what text it is of.
+   * Without a configured key everybody can.
+   */
+  readonly fingerprint: (text: string, purpose: string) => string;
 };
 
 const VERSION = 'a1';
@@ -45,14 +50,18 @@ function readKeys(text: string): Key[] {
 export function createSecretBox(keys: string | null): SecretBox {
   const known = readKeys(keys ?? '');
   const first = known[0];
+  const macKey = hkdfSync('sha256', first?.bytes ?? Buffer.alloc(32), '', 'airlock fingerprint', 32);
+  const fingerprint: SecretBox['fingerprint'] = (text, purpose) =>
+    createHmac('sha256', Buffer.from(macKey)).update(`${purpose}\0${text}`).digest('base64url');
   if (!first) {
     const refuse = (): never => {
       throw new AppError('KEY_UNAVAILABLE', { public: 'A stored secret can not be read now.' });
     };
-    return { encrypts: false, seal: (text) => text, open: refuse };
+    return { encrypts: false, seal: (text) => text, open: refuse, fingerprint };
   }
   return {
     encrypts: true,
+    fingerprint,
     seal: (text, owner) => {
       const nonce = randomBytes(NONCE_BYTES);
       const cipher = createCipheriv('aes-256-gcm', first.bytes, nonce, { authTagLength: TAG_BYTES });

@@ -6,9 +6,3 @@ export async function revokeToken(db: Db, token: { jti: string; expiresIso: stri
     sql`INSERT INTO revoked_token (jti, expires_at) VALUES (${token.jti}, ${token.expiresIso}) ON CONFLICT DO NOTHING`,
   );
 }
-
-/** Forgets revocations of tokens that have expired anyway. @returns how many. */
-export async function purgeRevokedTokens(db: Db, beforeIso: string): Promise<number> {
-  const rows = await db.query(sql`DELETE FROM revoked_token WHERE expires_at < ${beforeIso} RETURNING jti`);
-  return rows.length;
-}

@@ -1,8 +1,8 @@
 import { type Db, sql } from '../../database.ts';
 
 /**
- * Removes revocations of tokens that expired before `expiredBefore` (now minus the leeway, or earlier), and join tickets that
- * nobody can use any more. Neither changes what is accepted. Locks: the rows. @returns how many went
+ * Removes revocations of tokens that expired before `expiredBefore` (now minus the leeway, or earlier), join tickets that
+ * nobody can use any more, and log-ins that count no longer. None of it changes what is accepted. Locks: the rows. @returns how many went
  */
 export async function deleteExpiredTokens(
   db: Db,
@@ -18,5 +18,10 @@ export async function deleteExpiredTokens(
       SELECT digest FROM join_ticket WHERE expires_at < ${options.expiredBefore}::timestamptz LIMIT ${options.limit}
     ) RETURNING digest`,
   );
-  return revoked.length + tickets.length;
+  const attempts = await db.query(
+    sql`DELETE FROM login_attempt WHERE (id, key) IN (
+      SELECT id, key FROM login_attempt WHERE at < ${options.expiredBefore}::timestamptz ORDER BY at LIMIT ${options.limit}
+    ) RETURNING id`,
+  );
+  return revoked.length + tickets.length + attempts.length;
 }
