@@ -8,6 +8,7 @@ import { healthCommand, jwksCommand, loginCommand, versionCommand } from './comm
 import { tasksCommand } from './commands/tasks.ts';
 import { teamsCommand } from './commands/teams.ts';
 import { usersCommand } from './commands/users.ts';
+import { workersCommand } from './commands/workers.ts';
 import type { Context } from './context.ts';
 import { CliError, EXIT_CODES } from './exit-codes.ts';
 
@@ -50,6 +51,7 @@ export function createProgram(context: Context, version: string): Command {
     tasksCommand,
     usersCommand,
     teamsCommand,
+    workersCommand,
     configCommand,
     healthCommand,
     jwksCommand,

@@ -10,6 +10,7 @@ import { sql } from '@airlock/store';
 import type { FastifyInstance } from 'fastify';
 import { createHttpServer } from '../src/api/http/server.ts';
 import { createLocalGate, listenLocally, operatorName } from '../src/api/local/socket.ts';
+import { registerSupervisorRoutes } from '../src/api/local/supervisors.ts';
 import { registerTeamRoutes } from '../src/api/local/teams.ts';
 import { registerUserRoutes } from '../src/api/local/users.ts';
 import { mountRest } from '../src/api/rest/index.ts';
@@ -27,6 +28,7 @@ async function listenOn(path: string): Promise<FastifyInstance> {
   mountRest(server, kit.deps, gate.identify);
   registerUserRoutes(server, kit.deps, gate.identify);
   registerTeamRoutes(server, kit.deps, gate.identify);
+  registerSupervisorRoutes(server, kit.deps, gate.identify);
   await listenLocally(server, path);
   return server;
 }
@@ -214,4 +216,36 @@ test('teams are made, filled, listed and removed, never while something belongs 
   const { body } = await kit.as.admin('GET', '/eventLogs?event_pattern=team&limit=100');
   const events = body.event_logs.map((row: { event: string }) => row.event);
   assert.deepEqual([...new Set(events)].sort(), ['add_team_user', 'create_team', 'delete_team']);
+});
+
+test('supervisors and tickets are listed, made and taken back, each step recorded; bad input is refused in words', async () => {
+  const made = (await call('POST', '/local/join-tickets', { roles: ['worker'], ttl_seconds: 60 })).body as unknown as {
+    ticket: string;
+    id: string;
+  };
+  assert.match(made.ticket, /^[\w-]{43}$/);
+  const listed = await call('GET', '/local/join-tickets');
+  assert.deepEqual(
+    (listed.body.tickets as Array<{ id: string }>).map(({ id }) => id),
+    [made.id],
+  );
+  assert.ok(!JSON.stringify(listed.body).includes(made.ticket), 'it is shown once');
+  assert.equal((await call('DELETE', `/local/join-tickets/${made.id}`)).status, 204);
+  assert.equal((await call('DELETE', `/local/join-tickets/${made.id}`)).status, 404);
+  assert.deepEqual((await call('GET', '/local/supervisors')).body, { supervisors: [], total_entries: 0 });
+  for (const id of ['x', '00000000-0000-4000-8000-000000000000'])
+    assert.equal((await call('DELETE', `/local/supervisors/${id}`)).status, 404);
+  for (const body of [
+    {},
+    { roles: [] },
+    { roles: ['god'] },
+    { roles: ['worker'], ttl_seconds: 59 },
+    { roles: ['worker'], ttl_seconds: 86_401 },
+    { roles: ['worker'], more: 1 },
+  ])
+    assert.equal((await call('POST', '/local/join-tickets', body)).status, 422, JSON.stringify(body));
+  const { body } = await kit.as.admin('GET', '/eventLogs?event_pattern=join_ticket&limit=100');
+  const events = body.event_logs.map((row: { event: string; owner: string }) => `${row.event} ${row.owner}`);
+  const owner = operatorName(process.getuid!());
+  assert.deepEqual(events.sort(), [`create_join_ticket ${owner}`, `revoke_join_ticket ${owner}`]);
 });

@@ -3,12 +3,53 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { configFor, type SupervisorValues } from '@airlock/contract/config/handed';
+import type { Config } from '@airlock/contract/config/index';
 import { AppError } from '@airlock/contract/errors';
 import { SUPERVISOR_ROLES } from '@airlock/contract/supervisor-api';
 
+const USAGE =
+  'Start it with --ticket-file PATH, a file that holds a ticket of: airlock workers join-ticket; and with --server URL unless [core] execution_api_server_url says where the server is.';
+
+/** `--server` names the server; the Execution API is below it. */
+function executionUrl(server: string | undefined, config: Config): string {
+  const base = server ?? config.api.base_url ?? `http://127.0.0.1:${config.api.port}`;
+  const url =
+    server === undefined && config.core.execution_api_server_url !== null
+      ? config.core.execution_api_server_url
+      : `${base.replace(/\/+$/, '')}/execution`;
+  return url.replace(/\/+$/, '');
+}
+
+function readTicket(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch (cause) {
+    throw new AppError('CONFIG_INVALID', {
+      public: `The join ticket can't be read: ${(cause as Error).message}`,
+      remedy: USAGE,
+      cause,
+    });
+  }
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        role: { type: 'string', multiple: true },
+        'ticket-file': { type: 'string' },
+        server: { type: 'string' },
+      },
+    }).values;
+  } catch (cause) {
+    throw new AppError('CONFIG_INVALID', { public: `${(cause as Error).message}.`, remedy: USAGE, cause });
+  }
+}
+
 /**
- * `--role worker|parse|trigger` (repeatable) and `--ticket-file PATH`, a file that holds one join ticket. A ticket is good
- * once, so a file that somebody finds later opens nothing.
+ * `--role worker|parse|trigger` (repeatable), `--server URL` and `--ticket-file PATH`, a file that holds one join ticket. A
+ * ticket is good once, so a file that somebody finds later opens nothing.
  * @throws AppError CONFIG_INVALID
  */
 export async function valuesByHand(args: readonly string[], env: NodeJS.ProcessEnv): Promise<SupervisorValues> {
@@ -16,33 +57,17 @@ export async function valuesByHand(args: readonly string[], env: NodeJS.ProcessE
   const { loadConfig } = await import('@airlock/proc/config-load');
   const { config, home, warnings } = loadConfig(env, 'supervisor');
   for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
-  const { values } = parseArgs({
-    args: [...args],
-    options: { role: { type: 'string', multiple: true }, 'ticket-file': { type: 'string' } },
-  });
-  const roles = SUPERVISOR_ROLES.filter((role) => (values.role ?? ['worker']).includes(role));
-  if (values['ticket-file'] === undefined || roles.length === 0) {
-    throw new AppError('CONFIG_INVALID', {
-      public: 'A supervisor needs a role and a join ticket.',
-      remedy:
-        'Start it with --role worker or --role parse, and --ticket-file PATH; airlock standalone does so by itself.',
-    });
-  }
-  let ticket: string;
-  try {
-    ticket = readFileSync(values['ticket-file'], 'utf8').trim();
-  } catch (error) {
-    throw new AppError('CONFIG_INVALID', { public: `The join ticket can't be read: ${(error as Error).message}` });
-  }
-  const base = config.api.base_url ?? `http://127.0.0.1:${config.api.port}`;
+  const options = parse(args);
+  const roles = SUPERVISOR_ROLES.filter((role) => (options.role ?? ['worker']).includes(role));
+  const ticketFile = options['ticket-file'];
+  if (ticketFile === undefined || roles.length === 0)
+    throw new AppError('CONFIG_INVALID', { public: 'A supervisor needs a role and a join ticket.', remedy: USAGE });
+  const ticket = readTicket(ticketFile);
   const workDir = join(home, 'run', 'work');
   mkdirSync(workDir, { recursive: true, mode: 0o711 });
   return {
     config: configFor(config, 'supervisor'),
-    execution_url: (config.core.execution_api_server_url ?? `${base.replace(/\/+$/, '')}/execution`).replace(
-      /\/+$/,
-      '',
-    ),
+    execution_url: executionUrl(options.server, config),
     roles,
     join_ticket: ticket,
     work_dir: workDir,

@@ -1,5 +1,7 @@
 /** What root can read of a process: every page of its memory, its environment, command line and open files. */
+import { createPrivateKey } from 'node:crypto';
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
+import { join } from 'node:path';
 
 /** Pieces in which a mapping is read; each overlaps the last one, so that no needle falls between two. */
 const PIECE_BYTES = 4 * 1024 * 1024;
@@ -68,4 +70,26 @@ export function openFiles(pid: number): string[] {
       return [];
     }
   });
+}
+
+/** A text as memory may hold it: of one byte or of two for each letter. */
+export function textForms(value: string): readonly Buffer[] {
+  return [Buffer.from(value), Buffer.from(value, 'utf16le')];
+}
+
+/** The keys and passwords that an installation made for itself, by name, each in the forms in which memory may hold it. */
+export function installationSecrets(home: string): Map<string, readonly Buffer[]> {
+  const secrets = new Map<string, readonly Buffer[]>();
+  const signing = join(home, 'keys/signing');
+  const forms: Buffer[] = [];
+  for (const name of readdirSync(signing).filter((each) => each.endsWith('.pem'))) {
+    const pem = readFileSync(join(signing, name), 'utf8');
+    const d = Buffer.from(String(createPrivateKey(pem).export({ format: 'jwk' }).d), 'base64url');
+    const body = pem.split('\n').find((line) => line !== '' && !line.startsWith('-----'))!;
+    forms.push(d, ...textForms(body), ...textForms(d.toString('base64url')), ...textForms(d.toString('hex')));
+  }
+  secrets.set('signing key', forms);
+  for (const name of ['fernet', 'postgres-airlock_owner', 'postgres-airlock_control'])
+    secrets.set(name, textForms(readFileSync(join(home, 'keys', name), 'utf8').trim()));
+  return secrets;
 }

@@ -11,6 +11,7 @@ import { sendJson } from './http/errors.ts';
 import { sendPage } from './http/page.ts';
 import { createHttpServer } from './http/server.ts';
 import { createLocalGate, listenLocally } from './local/socket.ts';
+import { registerSupervisorRoutes } from './local/supervisors.ts';
 import { registerTeamRoutes } from './local/teams.ts';
 import { registerUserRoutes } from './local/users.ts';
 import { mountRest, REST_PREFIX, REST_ROUTES, registerRestApi } from './rest/index.ts';
@@ -70,6 +71,7 @@ export async function startApi(deps: ControlDeps, options: ApiOptions): Promise<
     mountRest(local, rest, gate.identify);
     registerUserRoutes(local, deps, gate.identify);
     registerTeamRoutes(local, deps, gate.identify);
+    registerSupervisorRoutes(local, deps, gate.identify);
     serveKeys(local);
   }
   try {

@@ -25,11 +25,12 @@ export function reapMissingTries(
 /** Ends or takes back everything that a supervisor held which is known to be dead. */
 export function releaseTriesOf(
   tx: Db,
-  options: { readonly supervisorId: string; readonly nowIso: string },
+  options: { readonly supervisorId: string; readonly nowIso: string; readonly reason?: string },
 ): Promise<readonly string[]> {
   // The future: what was handed out at this very instant died with it too.
   const givenBeforeIso = instantIso(Date.parse(options.nowIso) + HANDOUT_GRACE_MS);
-  return reap(tx, { ...options, holds: [], givenBeforeIso, reason: 'The supervisor that ran this try has died.' });
+  const reason = options.reason ?? 'The supervisor that ran this try has died.';
+  return reap(tx, { ...options, holds: [], givenBeforeIso, reason });
 }
 
 type Reaping = {

@@ -190,7 +190,7 @@ export function createExecutionClient(options: ExecutionClientOptions): Executio
       if (answer.status !== 201) {
         throw new AppError('INVALID_CREDENTIALS', {
           public: `The server refused this supervisor (${answer.status}).`,
-          remedy: 'Start it with a new join ticket: airlock keys join-ticket.',
+          remedy: 'Start it with a new join ticket: airlock workers join-ticket, on the server’s machine.',
           internal: { status: answer.status, body: answer.text().slice(0, 500) },
         });
       }

@@ -13,7 +13,8 @@ export type NewSupervisor = {
   readonly version: string;
 };
 
-function digestOf(ticket: string): string {
+/** What is kept of a ticket. */
+export function ticketDigest(ticket: string): string {
   return createHash('sha256').update(ticket).digest('hex');
 }
 
@@ -30,7 +31,7 @@ export async function addJoinTicket(
 ): Promise<void> {
   await db.query(
     sql`INSERT INTO join_ticket (digest, roles, place, expires_at)
-      VALUES (${digestOf(ticket.text)}, ${ticket.roles}, ${ticket.place ?? null}, ${ticket.expiresAtIso}::timestamptz)
+      VALUES (${ticketDigest(ticket.text)}, ${ticket.roles}, ${ticket.place ?? null}, ${ticket.expiresAtIso}::timestamptz)
       ON CONFLICT (digest) DO NOTHING`,
   );
 }
@@ -55,7 +56,7 @@ export async function registerSupervisor(
   use: { readonly ticket: string; readonly nowIso: string; readonly repeatableSinceIso: string },
 ): Promise<string | null> {
   const s = supervisor;
-  const digest = digestOf(use.ticket);
+  const digest = ticketDigest(use.ticket);
   const rows = await db.query<{ id: string }>(
     sql`WITH used AS (
         UPDATE join_ticket SET used_at = ${use.nowIso}::timestamptz, used_by = ${s.id}::uuid

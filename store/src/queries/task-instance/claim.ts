@@ -24,7 +24,9 @@ export type ClaimedRow = {
 
 /**
  * Gives queued task instances to one supervisor, highest weight first, then oldest in the queue; each gets the `jti` of its
- * one workload token. Rows that another claim holds are skipped, never awaited. Locks: the task_instance rows.
+ * one workload token. Rows that another claim holds are skipped, never awaited. One that was revoked gets nothing: its row is
+ * shared, so that a revocation waits for claims under way and takes back what they took. Locks: the supervisor's row (shared),
+ * then the task_instance rows.
  * @param options.jtis as many as rows are wanted, each unused before.
  * @param options.queues null = every queue.
  */
@@ -38,9 +40,11 @@ export async function claimQueued(
   },
 ): Promise<ClaimedRow[]> {
   return await db.query<ClaimedRow>(
-    sql`WITH picked AS (
+    sql`WITH alive AS (
+        SELECT id FROM supervisor WHERE id = ${options.supervisorId}::uuid AND ended_at IS NULL FOR SHARE
+      ), picked AS (
         SELECT id FROM task_instance
-        WHERE state = 'queued' AND supervisor_id IS NULL
+        WHERE EXISTS (SELECT 1 FROM alive) AND state = 'queued' AND supervisor_id IS NULL
           AND (${options.queues}::text[] IS NULL OR queue = ANY(${options.queues}::text[]))
         ORDER BY priority_weight DESC, queued_at, id LIMIT ${options.jtis.length} FOR NO KEY UPDATE SKIP LOCKED
       ), numbered AS (SELECT id, row_number() OVER () AS n FROM picked)
