@@ -76,6 +76,11 @@ export const ERRORS = {
     execution: 500,
     remedy: 'Move the folder, or allow other users to enter it (chmod o+x).',
   },
+  PYTHON_UNAVAILABLE: {
+    rest: 500,
+    execution: 500,
+    remedy: 'Install Airflow 3 in a virtual environment, and name it by [python] interpreter.',
+  },
   DAG_INVALID: { rest: 400, execution: 422, remedy: 'Correct the Dag file that the message names.' },
 } as const satisfies Record<string, ErrorRow>;
 

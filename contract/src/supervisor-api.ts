@@ -70,16 +70,25 @@ export const executeTaskWorkload = z.strictObject({
   bundle_info: z.strictObject({ name: z.string(), version: z.string().nullable() }),
   log_path: z.string(),
   sentry_integration: z.literal(''),
-  /** Absent for tasks in other languages. */
+  /** Absent for the queues of `[workers] command`, whose programs run a workload by themselves. */
   airlock: z
-    .strictObject({
-      runtime: z.literal('typescript'),
-      module_hash: z.string(),
-      /** Seconds; null = none. The server bounds the try by it too. */
-      execution_timeout: z.number().nullable(),
-      needs,
-      workload_jti: z.string(),
-    })
+    .discriminatedUnion('runtime', [
+      z.strictObject({
+        runtime: z.literal('typescript'),
+        module_hash: z.string(),
+        /** Seconds; null = none. The server bounds the try by it too. */
+        execution_timeout: z.number().nullable(),
+        needs,
+        workload_jti: z.string(),
+      }),
+      z.strictObject({
+        runtime: z.literal('python'),
+        /** Folder of the bundle, as the server knows it; the worker must have it under the same name. */
+        bundle_path: z.string(),
+        execution_timeout: z.number().nullable(),
+        workload_jti: z.string(),
+      }),
+    ])
     .optional(),
 });
 export const claimAnswer = z.strictObject({ workloads: z.array(executeTaskWorkload) });

@@ -209,12 +209,19 @@ function baseEnvironment(env: Environment): Record<string, string> {
   return kept;
 }
 
-/** What the supervisor may pass on to `[workers] command`, and to nothing else. */
+/**
+ * What the supervisor may pass on to `[workers] command` and to Python, and to nothing else. Options of Airflow's reach only
+ * Python, by name: they are meant for the Task SDK, and the supervisor refuses to start with one that is its server's secret.
+ */
 function workerEnvironment(env: Environment, config: Config): Record<string, string> {
   const kept: Record<string, string> = {};
-  for (const name of ['HOME', 'USER', 'LOGNAME', 'TMPDIR', ...config.workers.command_env]) {
-    const value = env[name];
-    if (value !== undefined && !/^(AIRLOCK|AIRFLOW)_/.test(name)) kept[name] = value;
-  }
+  const keep = (names: readonly string[], never: RegExp) => {
+    for (const name of names) {
+      const value = env[name];
+      if (value !== undefined && !never.test(name)) kept[name] = value;
+    }
+  };
+  keep(['HOME', 'USER', 'LOGNAME', 'TMPDIR', ...config.workers.command_env], /^(AIRLOCK|AIRFLOW)_/);
+  keep(config.python.env, /^AIRLOCK_/);
   return kept;
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { findPython, readPassing, readReport, runSuite } from './suite.ts';
+import { findPython } from '../kit/airflow-venv.ts';
+import { readPassing, readReport, runSuite } from './suite.ts';
 
 test('a report of pytest is read with names, parameters and outcomes', () => {
   // The comparison below is worth nothing if a failure could be read as a pass.

@@ -5,7 +5,8 @@
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { findPython, readPassing, runSuite } from './suite.ts';
+import { findPython } from '../kit/airflow-venv.ts';
+import { readPassing, runSuite } from './suite.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -3,6 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { airflowVenv, ensureVenv } from '../kit/airflow-venv.ts';
 import { ADMIN_PASSWORD, repositoryRoot, startStandalone } from '../kit/standalone.ts';
 
 export const suiteFolder: string = join(import.meta.dirname, 'airflow');
@@ -11,15 +12,6 @@ const passingFile = join(import.meta.dirname, 'passing.txt');
 const USER_PASSWORD = 'judges need passwords too';
 /** The suite asks for 60 s, so that its test of the refresh runs. */
 const EXECUTION_TOKEN_SECONDS = '60';
-
-/** The interpreter that the judges need, or null. `PYTHON` names another. */
-export function findPython(): string | null {
-  for (const name of [process.env.PYTHON, 'python3.11', '/usr/bin/python3.11']) {
-    if (name && spawnSync(name, ['-c', 'import sys, venv; sys.exit(sys.version_info[:2] != (3, 11))']).status === 0)
-      return name;
-  }
-  return null;
-}
 
 /** Ids of the tests that must pass. The list may only grow. */
 export function readPassing(): string[] {
@@ -46,13 +38,14 @@ export async function runSuite(
   const capture = join(work, 'capture');
   mkdirSync(capture);
   chmodSync(capture, 0o777);
-  const venv = process.env.CONFORMANCE_VENV ?? join(repositoryRoot, '.cache/venv-conformance');
+  ensureVenv(python);
   const dags = readdirSync(join(suiteFolder, 'dags')).filter((name) => name.endsWith('.py'));
   const airlock = await startStandalone({
     dagFiles: dags.map((name) => join(suiteFolder, 'dags', name)),
     env: {
       AIRLOCK__EXECUTION_API__JWT_EXPIRATION_TIME: EXECUTION_TOKEN_SECONDS,
-      AIRLOCK__WORKERS__COMMAND: `${join(venv, 'bin/python')} ${join(suiteFolder, 'capture_worker.py')}`,
+      AIRLOCK__PYTHON__INTERPRETER: airflowVenv,
+      AIRLOCK__WORKERS__COMMAND: `${join(airflowVenv, 'bin/python')} ${join(suiteFolder, 'capture_worker.py')}`,
       AIRLOCK__WORKERS__COMMAND_QUEUES: 'conf_capture',
       AIRLOCK__WORKERS__COMMAND_ENV: 'CAPTURE_DIR',
       CAPTURE_DIR: capture,
@@ -66,7 +59,7 @@ export async function runSuite(
       HOME: work,
       ...(process.env.PIP_INDEX_URL ? { PIP_INDEX_URL: process.env.PIP_INDEX_URL } : {}),
       PYTHON: python,
-      CONFORMANCE_VENV: venv,
+      CONFORMANCE_VENV: airflowVenv,
       CONFORMANCE_REPORT: report,
       ...(process.env.WAIT_SCALE ? { WAIT_SCALE: process.env.WAIT_SCALE } : {}),
       PEER_NAME: 'airlock',

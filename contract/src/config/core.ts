@@ -78,6 +78,12 @@ export const CORE_OPTIONS = {
     min: 1,
     advice: 'Time that a try may run where the task names none. Unset: no limit.',
   }),
+  task_success_overtime: number(20, {
+    readers: ['supervisor'],
+    unit: 's',
+    min: 0,
+    advice: 'Time that the process of a Python task may go on after it has reported its state; then it is killed.',
+  }),
   max_map_length: int(1024, {
     readers: ['control'],
     unit: 'items',

@@ -10,6 +10,7 @@ import { DATABASE_OPTIONS } from './database.ts';
 import { EXECUTION_API_OPTIONS } from './execution-api.ts';
 import { LOGGING_OPTIONS } from './logging.ts';
 import type { OptionTable, ValueOf } from './options.ts';
+import { PYTHON_OPTIONS } from './python.ts';
 import { type ConfigSources, type ResolvedOption, resolveAll } from './resolve.ts';
 import { RETENTION_OPTIONS } from './retention.ts';
 import { SANDBOX_OPTIONS } from './sandbox.ts';
@@ -26,6 +27,7 @@ export const SECTIONS = {
   scheduler: SCHEDULER_OPTIONS,
   dag_processor: DAG_PROCESSOR_OPTIONS,
   workers: WORKERS_OPTIONS,
+  python: PYTHON_OPTIONS,
   sandbox: SANDBOX_OPTIONS,
   logging: LOGGING_OPTIONS,
   retention: RETENTION_OPTIONS,

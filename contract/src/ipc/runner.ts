@@ -50,6 +50,14 @@ export const startParse = z.strictObject({
   fileloc: z.string(),
   bundle_name: z.string(),
 });
+/** Parent → Python child: the one task of this process. The channel is closed after it. */
+export const startPythonTask = z.strictObject({
+  type: z.literal('python_task'),
+  /** The workload as the Task SDK reads it, with a bearer that opens nothing but the relay of this try. */
+  workload: z.record(z.string(), z.unknown()),
+  /** Added to the environment before the Task SDK begins. */
+  env: z.record(z.string(), z.string()),
+});
 /** Parent → child: answer to a request. */
 export const answer = z.strictObject({
   type: z.literal('answer'),
@@ -61,7 +69,7 @@ export const answer = z.strictObject({
 });
 /** Parent → runner: stop now; `signal` of the task is aborted, and SIGKILL follows after the grace period. */
 export const cancel = z.strictObject({ type: z.literal('cancel'), reason: z.string() });
-export const toRunner = z.discriminatedUnion('type', [startTask, startParse, answer, cancel]);
+export const toRunner = z.discriminatedUnion('type', [startTask, startParse, startPythonTask, answer, cancel]);
 
 const id = z.int().min(0);
 const xcomKey = z.string().min(1).max(512);
@@ -80,7 +88,7 @@ export const runnerRequest = z.discriminatedUnion('type', [
 ]);
 /** Runner → parent: no answer. */
 export const runnerNotice = z.discriminatedUnion('type', [
-  /** Sandbox applied, SDK loaded, waiting for work. */
+  /** Sandbox applied, SDK or Airflow loaded, waiting for work. */
   z.strictObject({ type: z.literal('idle'), pid: z.int() }),
   z.strictObject({
     type: z.literal('log'),

@@ -71,13 +71,14 @@ async function makeWorkloads(
 
 /** The token is made only now: none ever lies in a queue or a table. */
 async function makeWorkload(deps: Deps, jkt: string, row: ClaimedRow): Promise<ExecuteTaskWorkload> {
+  const plain = isPlainBearer(deps, row);
   const token = await deps.minter.mint('workload', {
     sub: row.id,
     jti: row.workload_jti,
     ttlSeconds: Math.ceil(deps.config.scheduler.task_queued_timeout),
-    jkt: isPlainBearer(deps, row) ? undefined : jkt,
+    jkt: plain ? undefined : jkt,
   });
-  const typescript = row.runtime === 'typescript' && row.module_hash !== null;
+  const airlock = plain ? undefined : runtimeOf(row);
   return {
     type: 'ExecuteTask',
     token,
@@ -105,18 +106,18 @@ async function makeWorkload(deps: Deps, jkt: string, row: ClaimedRow): Promise<E
       tryNumber: row.try_number,
     }),
     sentry_integration: '',
-    ...(typescript
-      ? {
-          airlock: {
-            runtime: 'typescript' as const,
-            module_hash: row.module_hash!,
-            execution_timeout: row.execution_timeout_seconds,
-            needs: decodeNeeds(row.needs ?? undefined) ?? NO_NEEDS,
-            workload_jti: row.workload_jti,
-          },
-        }
-      : {}),
+    ...(airlock === undefined ? {} : { airlock }),
   };
+}
+
+/** How our own worker runs it; undefined when what it would run is not there: a module, or a bundle. */
+function runtimeOf(row: ClaimedRow): ExecuteTaskWorkload['airlock'] {
+  const shared = { execution_timeout: row.execution_timeout_seconds, workload_jti: row.workload_jti };
+  if (row.runtime !== 'typescript')
+    return row.bundle_path === null ? undefined : { runtime: 'python', bundle_path: row.bundle_path, ...shared };
+  if (row.module_hash === null) return undefined;
+  const needs = decodeNeeds(row.needs ?? undefined) ?? NO_NEEDS;
+  return { runtime: 'typescript', module_hash: row.module_hash, needs, ...shared };
 }
 
 /** Only the queues of `[workers] command` hold workers that know no proof of possession. */

@@ -47,7 +47,7 @@ export function dropCapabilities(): void {
   mustCall('capset', here('capset'), '', header, Buffer.alloc(24));
 }
 
-const RESOURCES = { fileBytes: 1, core: 4, processes: 6, openFiles: 7 } as const;
+const RESOURCES = { fileBytes: 1, core: 4, processes: 6, openFiles: 7, addressSpace: 9 } as const;
 
 /** Sets a hard and soft limit of this process and its descendants. @see getrlimit(2) */
 export function setLimit(resource: keyof typeof RESOURCES, value: number): void {

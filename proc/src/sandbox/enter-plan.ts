@@ -9,6 +9,8 @@ export type EnterPlan = {
   /** Supplementary groups, besides a group of the child's own: those of the folders that it may write. */
   readonly groups: readonly number[];
   readonly workDir: string;
+  /** What takes the place of the entry; null = the entry runs. */
+  readonly program: { readonly argv: readonly string[]; readonly memoryBytes: number } | null;
   readonly limits: SandboxLimits;
   readonly families: { readonly unix: boolean; readonly internet: boolean };
   /** The file tree of the `namespaces` tier, in order; empty for the others. */

@@ -104,6 +104,11 @@ function assertNoPoolThread(): void {
   }
 }
 
+/** Node marks 0 to 2 as well as 3 close-on-exec at its start: F_SETFD takes that back. */
+function keepDescriptors(): void {
+  for (let descriptor = 0; descriptor <= CHANNEL_FD; descriptor++) rawCall(here('fcntl'), descriptor, 2, 0);
+}
+
 function enter(plan: EnterPlan): void {
   const architecture = thisArchitecture();
   const strong = plan.tier === 'namespaces' || plan.tier === 'landlock';
@@ -131,10 +136,14 @@ function enter(plan: EnterPlan): void {
     if (architecture === null) throw new Error(`no seccomp filter for ${process.arch}`);
   }
   if (architecture !== null && plan.tier !== 'none') installFilter(architecture, plan.families);
+  if (plan.program !== null) {
+    keepDescriptors();
+    setLimit('addressSpace', plan.program.memoryBytes);
+    replaceProgram(plan.program.argv[0]!, plan.program.argv, process.env);
+  }
   if (plan.tier === 'landlock') {
     // V8's threads are older than the restriction. A second start of Node, which inherits it as a whole, has none such.
-    // Node marks 0 to 2 as well as 3 close-on-exec at its start: F_SETFD takes that back.
-    for (let descriptor = 0; descriptor <= CHANNEL_FD; descriptor++) rawCall(here('fcntl'), descriptor, 2, 0);
+    keepDescriptors();
     // Without this script: the second start has nothing left to do, and may not see it.
     const switches = process.execArgv.filter((arg, at, all) => arg !== '--require' && all[at - 1] !== '--require');
     replaceProgram(process.execPath, [process.execPath, ...switches, ...process.argv.slice(1)], process.env);

@@ -101,6 +101,9 @@ function buildTree(spec: SandboxSpec, uid: number | null): EnterPlan['tree'] {
   for (const { path, access } of spec.extra ?? []) {
     binds.push({ path: realpathSync(path), access, folder: statSync(path).isDirectory() });
   }
+  for (const link of spec.program?.links ?? []) {
+    if (!binds.some(({ path }) => within(link.path, path))) links.push(link);
+  }
   const files = [...accountFiles(uid ?? MAPPED_ID)];
   for (const path of [...ETC_COPIES, '/etc/localtime']) {
     const text = readableText(path);
@@ -122,6 +125,7 @@ export function makePlan(spec: SandboxSpec, uid: number | null, workDir: string)
     uid,
     groups: uid === null ? [] : [...new Set(writable.map((path) => statSync(path).gid))].filter((gid) => gid !== 0),
     workDir,
+    program: spec.program ? { argv: spec.program.argv, memoryBytes: spec.program.memoryBytes } : null,
     limits: { ...limits, processes: Math.max(256, limits.processes) },
     // A Unix socket of the host is out of sight only in a file tree of the child's own.
     families: { unix: namespaces, internet: spec.network === 'host' },

@@ -19,6 +19,14 @@ export type SandboxLimits = {
   readonly workBytes: number;
 };
 
+export type SandboxProgram = {
+  readonly argv: readonly string[];
+  /** Most address space of it and of each process that it starts, bytes. */
+  readonly memoryBytes: number;
+  /** Symbolic links on the way to it that no shown path holds; made anew where the child has a file tree of its own. */
+  readonly links: ReadonlyArray<{ readonly path: string; readonly target: string }>;
+};
+
 export type SandboxSpec = {
   /** From `detectTier()`; a launch never falls back to a weaker one by itself. */
   readonly tier: SandboxTier;
@@ -29,6 +37,11 @@ export type SandboxSpec = {
    * has to load its type stripper first. The file takes 3 ms.
    */
   readonly enterScript?: string;
+  /**
+   * Another program that takes the child's place once it is restricted, with the channel on descriptor 3; the entry is then
+   * never loaded. Absolute path first, then arguments. @see docs/decisions/0014-python-runs-whole-behind-a-relay.md
+   */
+  readonly program?: SandboxProgram;
   /** Folders of workspace packages whose code the entry imports (real paths); their dependencies are found and shown too. */
   readonly packages: readonly string[];
   /** `host` shares the host's network; `none` has no address family but Unix, and that only where no socket is in sight. */

@@ -27,7 +27,9 @@ export type CallOptions = {
   /** Body as JSON; or `body` as bytes of `contentType`. */
   readonly json?: unknown;
   readonly body?: string | Uint8Array;
-  readonly contentType?: string;
+  readonly contentType?: string | undefined;
+  /** Further headers, by lower-case names. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** For one attempt. Default `[workers] execution_api_timeout`. */
   readonly timeoutMs?: number;
   /** False: one attempt. */
@@ -40,6 +42,7 @@ export type ExecutionAnswer = {
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   /** Attempts made; above 1 an earlier one may have been carried out although its answer was lost. */
   readonly attempts: number;
+  readonly body: Buffer;
   /** The body as JSON, unchecked. @throws SyntaxError */
   json<T>(): T;
   text(): string;
@@ -108,7 +111,7 @@ function answerOf(
   attempts: number,
 ): ExecutionAnswer {
   const text = () => body.toString('utf8');
-  return { status, headers, attempts, text, json: <T>() => JSON.parse(text()) as T };
+  return { status, headers, attempts, body, text, json: <T>() => JSON.parse(text()) as T };
 }
 
 export function createExecutionClient(options: ExecutionClientOptions): ExecutionClient {
@@ -132,6 +135,7 @@ export function createExecutionClient(options: ExecutionClientOptions): Executio
       path,
       method: call.method,
       headers: {
+        ...call.headers,
         ...(call.token === undefined ? {} : { authorization: `DPoP ${call.token.current}` }),
         dpop: key.proof(call.method, url, clock.nowMs(), call.token?.current, nonce),
         ...(payload === undefined ? {} : { 'content-type': call.contentType ?? 'application/json' }),

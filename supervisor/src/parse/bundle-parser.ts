@@ -11,7 +11,7 @@ import type { ParseReport } from '@airlock/contract/supervisor-api';
 import { plainImportError } from './import-error.ts';
 import { Inputs } from './inputs.ts';
 import type { ParsedFile, ParseFile } from './parse-child.ts';
-import { type Scan, scanBundle } from './scan.ts';
+import { isPython, type Scan, scanBundle } from './scan.ts';
 
 const SDK_NAME = '@airlock/sdk';
 /** Least time between two tries of a file that can't be bundled, where the folder changes all the time. */
@@ -221,16 +221,16 @@ export class BundleParser {
       state.again = true;
     }
     state.saidHelper = null;
-    if (parsed.dags.length > 0 || this.#isOwnError(parsed, source))
+    if (parsed.dags.length > 0 || this.#isOwnError(path, parsed, source))
       this.#report(path, state.result, parsed.importError);
     for (const warning of parsed.warnings) options.log.warn({ bundle: options.name, file: path }, warning);
   }
 
-  /** An error of a file that is no Dag file and never was is its importer's affair. */
-  #isOwnError(parsed: ParsedFile, source: string): boolean {
+  /** An error of a file that is no Dag file and never was is its importer's affair. A Python file that is imported looks like one. */
+  #isOwnError(path: string, parsed: ParsedFile, source: string): boolean {
     return (
       parsed.importError !== null &&
-      (source.includes(SDK_NAME) || parsed.inputs.some((name) => this.#mentionsSdk(name)))
+      (isPython(path) || source.includes(SDK_NAME) || parsed.inputs.some((name) => this.#mentionsSdk(name)))
     );
   }
 
@@ -245,8 +245,8 @@ export class BundleParser {
     for (const [path, state] of this.#files) {
       const { result } = state;
       if (result === null || result.parsed.dags.length > 0) continue;
-      if (this.#isOwnError(result.parsed, result.source)) continue;
-      const helper = imported.has(path) || !result.source.includes(SDK_NAME);
+      if (this.#isOwnError(path, result.parsed, result.source)) continue;
+      const helper = isPython(path) || imported.has(path) || !result.source.includes(SDK_NAME);
       if (state.saidHelper === helper) continue;
       state.saidHelper = helper;
       const hint = "Write export default dag('id', { … }, (d) => { … }), or name the export.";

@@ -6,11 +6,14 @@
 import { realpathSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BundleList } from '@airlock/contract/supervisor-api';
+import { createPythonHost } from '../python/host.ts';
+import { makePythonParse } from '../python/parse.ts';
 import type { Role, RoleContext } from '../role-context.ts';
 import { makeParseApi, type ParseApi } from './api.ts';
 import { BundleParser } from './bundle-parser.ts';
 import { Outbox, type OutboxLog } from './outbox.ts';
 import { makeParseFile, type ParseFile } from './parse-child.ts';
+import { isPython } from './scan.ts';
 import { makeSlots } from './slots.ts';
 import { type TreeWatch, watchTree } from './watch.ts';
 
@@ -32,7 +35,7 @@ type OpenBundle = {
 export function startParseRole(context: RoleContext): Role {
   const { config, client, token } = context;
   const seconds = Math.min(config.core.dagbag_import_timeout, config.dag_processor.dag_file_processor_timeout);
-  const parseFile = makeParseFile({
+  const parseTypeScript = makeParseFile({
     tier: context.tier,
     entry: context.entries.parser,
     enterScript: context.entries.enterScript,
@@ -42,6 +45,12 @@ export function startParseRole(context: RoleContext): Role {
     hidden: context.hidden,
     workBase: context.workBase,
   });
+  const parsePython = makePythonParse({
+    host: createPythonHost(context),
+    timeoutMs: seconds * 1000,
+    ownUser: context.tier !== 'none',
+  });
+  const parseFile: ParseFile = (job, signal) => (isPython(job.relative) ? parsePython : parseTypeScript)(job, signal);
   return startParsing({
     api: makeParseApi(client, token),
     parseFile,

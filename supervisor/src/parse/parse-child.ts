@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ParseOutcome } from '@airlock/contract/ipc/runner';
 import type { SandboxTier } from '@airlock/contract/supervisor-api';
-import { launchSandboxed, type SandboxSpec } from '@airlock/proc/sandbox/index';
+import { type ChildExit, launchSandboxed, type SandboxedChild, type SandboxSpec } from '@airlock/proc/sandbox/index';
 import { importErrorText, plainImportError } from './import-error.ts';
 import { packageFolders } from './scan.ts';
 
@@ -71,7 +71,7 @@ function collect(stream: NodeJS.ReadableStream): () => string {
  * As root we can read everything, and our children, who have a user id of their own, can't. The first path from the
  * bundle's root to the file that is closed to them, as the bundle's owner sees it; null when there is none.
  */
-function closedPath(job: ParseJob): string | null {
+export function closedPath(job: ParseJob): string | null {
   if (process.getuid?.() !== 0) return null;
   const parts = job.relative.split('/');
   for (let length = 0; length <= parts.length; length++) {
@@ -104,48 +104,84 @@ export function makeParseFile(options: ParseChildOptions): ParseFile {
       extra: [job.root, ...packageFolders(job.root)].map((path) => ({ path, access: 'read' as const })),
       nodeArgs: [`--max-old-space-size=${HEAP_MIB}`],
     });
-    const stdout = collect(child.stdout);
-    const stderr = collect(child.stderr);
-    const stop = () => void child.kill();
-    signal.addEventListener('abort', stop, { once: true });
-    let late = false;
-    const timer = setTimeout(() => {
+    const end = await followParse(child, job, signal, { parseMs: options.timeoutMs });
+    if (end.report) return fromReport(end.report, end.inputs !== null, end.output);
+    return failed(explainExit(job.relative, end, options.timeoutMs), end.inputs, end.output);
+  };
+}
+
+export type ParseLimits = {
+  /** From the order, or from when the child says that it is idle. */
+  readonly parseMs: number;
+  /** Bound of what comes before that; absent = the child is never idle. */
+  readonly startMs?: number;
+};
+
+export type ParseEnd = {
+  /** Null when the child ended without one. */
+  readonly report: ParseOutcome | null;
+  /** Null when the file never became a module. */
+  readonly inputs: readonly string[] | null;
+  readonly late: boolean;
+  /** What was wrong with its last message. */
+  readonly broken: string | null;
+  readonly exit: ChildExit;
+  readonly stderr: string;
+  readonly output: string;
+};
+
+/** Gives a fresh child its one order, and waits for its report or its end. It is gone when this resolves. @throws the signal's reason */
+export async function followParse(
+  child: SandboxedChild,
+  job: ParseJob,
+  signal: AbortSignal,
+  limits: ParseLimits,
+): Promise<ParseEnd> {
+  const stdout = collect(child.stdout);
+  const stderr = collect(child.stderr);
+  const stop = () => void child.kill();
+  signal.addEventListener('abort', stop, { once: true });
+  let late = false;
+  const arm = (ms: number) =>
+    setTimeout(() => {
       late = true;
       void child.kill();
-    }, options.timeoutMs);
-    try {
-      let broken: string | null = null;
-      let inputs: readonly string[] | null = null;
-      child.onBroken((reason) => {
-        broken = reason;
+    }, ms);
+  let timer = arm(limits.startMs ?? limits.parseMs);
+  try {
+    let broken: string | null = null;
+    let inputs: readonly string[] | null = null;
+    child.onBroken((reason) => {
+      broken = reason;
+    });
+    const reported = new Promise<ParseOutcome | null>((resolve) => {
+      child.onFrame((frame) => {
+        if (frame.type === 'idle' && limits.startMs !== undefined) {
+          clearTimeout(timer);
+          timer = arm(limits.parseMs);
+        }
+        if (frame.type === 'bundled') inputs = frame.inputs;
+        if (frame.type === 'parsed') resolve(frame);
       });
-      const report = new Promise<ParseOutcome | null>((resolve) => {
-        child.onFrame((frame) => {
-          if (frame.type === 'bundled') inputs = frame.inputs;
-          if (frame.type === 'parsed') resolve(frame);
-        });
-        void child.exited.then(() => resolve(null));
-      });
-      child.send({
-        type: 'parse',
-        bundle_root: job.root,
-        file: join(job.root, job.relative),
-        relative_fileloc: job.relative,
-        fileloc: join(job.shownRoot, job.relative),
-        bundle_name: job.bundleName,
-      });
-      const parsed = await report;
-      const exit = await child.kill();
-      signal.throwIfAborted();
-      const output = stdout() + stderr();
-      if (parsed) return fromReport(parsed, inputs !== null, output);
-      return failed(explainExit(job.relative, late ? options.timeoutMs : null, broken, exit, stderr()), inputs, output);
-    } finally {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', stop);
-      await child.kill();
-    }
-  };
+      void child.exited.then(() => resolve(null));
+    });
+    child.send({
+      type: 'parse',
+      bundle_root: job.root,
+      file: join(job.root, job.relative),
+      relative_fileloc: job.relative,
+      fileloc: join(job.shownRoot, job.relative),
+      bundle_name: job.bundleName,
+    });
+    const report = await reported;
+    const exit = await child.kill();
+    signal.throwIfAborted();
+    return { report, inputs, late, broken, exit, stderr: stderr(), output: stdout() + stderr() };
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', stop);
+    await child.kill();
+  }
 }
 
 function fromReport(report: ParseOutcome, bundled: boolean, output: string): ParsedFile {
@@ -161,7 +197,7 @@ function fromReport(report: ParseOutcome, bundled: boolean, output: string): Par
   };
 }
 
-function failed(importError: string, inputs: readonly string[] | null, output: string): ParsedFile {
+export function failed(importError: string, inputs: readonly string[] | null, output: string): ParsedFile {
   return {
     dags: [],
     moduleCode: null,
@@ -173,17 +209,9 @@ function failed(importError: string, inputs: readonly string[] | null, output: s
   };
 }
 
-type Exit = { readonly code: number | null; readonly signal: string | null };
-
-function explainExit(
-  file: string,
-  lateAfterMs: number | null,
-  broken: string | null,
-  exit: Exit,
-  stderr: string,
-): string {
-  if (lateAfterMs !== null) {
-    const message = `Parsing took longer than ${lateAfterMs / 1000} s and was stopped.`;
+function explainExit(file: string, { late, broken, exit, stderr }: ParseEnd, timeoutMs: number): string {
+  if (late) {
+    const message = `Parsing took longer than ${timeoutMs / 1000} s and was stopped.`;
     return plainImportError(
       file,
       message,

@@ -1,5 +1,5 @@
 /**
- * Which files of a bundle are parsed. Every `*.ts` is, but for declarations, tests, names that start with a dot or an
+ * Which files of a bundle are parsed. Every `*.py` is, as in Airflow, and every `*.ts` but for declarations, tests, names that start with a dot or an
  * underscore, and what lies in `node_modules` or a folder whose name starts with a dot. Symbolic links are not followed.
  */
 import { type Dirent, readdirSync, statSync } from 'node:fs';
@@ -18,9 +18,13 @@ const MAX_FILES = 20_000;
 const MAX_FOLDERS = 5_000;
 const MAX_DEPTH = 20;
 
+export function isPython(name: string): boolean {
+  return name.endsWith('.py');
+}
+
 /** True for a file name (without folder) that is parsed. */
 export function isParsedName(name: string): boolean {
-  return name.endsWith('.ts') && !/^[._]|\.d\.ts$|\.(?:test|spec|test-d)\.ts$/.test(name);
+  return isPython(name) || (name.endsWith('.ts') && !/^[._]|\.d\.ts$|\.(?:test|spec|test-d)\.ts$/.test(name));
 }
 
 function isReadFolder(name: string): boolean {

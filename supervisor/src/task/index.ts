@@ -1,6 +1,8 @@
 /** The worker role: takes workloads while it has room, and carries each through in a process of its own. */
 import { claimAnswer, type ExecuteTaskWorkload } from '@airlock/contract/supervisor-api';
 import type { SandboxSpec } from '@airlock/proc/sandbox/index';
+import { createPythonHost } from '../python/host.ts';
+import { startPythonTry } from '../python/try.ts';
 import type { Role, RoleContext } from '../role-context.ts';
 import { claimLoop } from './claim.ts';
 import { commandServes, refuseTry, startCommandTry } from './command.ts';
@@ -43,16 +45,18 @@ export function startTaskRole(ctx: RoleContext): TaskRole {
   );
   const running = new Map<string, RunningTry>();
   const deps: TryDeps = { ctx, pool, modules: new ModuleCache(ctx.client), spec, uids: spec.uids! };
+  const python = { ctx, host: createPythonHost(ctx) };
   let freed: (() => void) | null = null;
 
-  const accept = (workload: ExecuteTaskWorkload) => {
+  const start = (workload: ExecuteTaskWorkload): RunningTry => {
     const { airlock, ti } = workload;
-    const one =
-      airlock !== undefined
-        ? startTry(deps, { ...workload, airlock })
-        : commandServes(ctx, ti.queue)
-          ? startCommandTry(ctx, workload)
-          : refuseTry(ctx, workload);
+    if (airlock?.runtime === 'typescript') return startTry(deps, { ...workload, airlock });
+    if (airlock?.runtime === 'python') return startPythonTry(python, { ...workload, airlock });
+    return commandServes(ctx, ti.queue) ? startCommandTry(ctx, workload) : refuseTry(ctx, workload);
+  };
+  const accept = (workload: ExecuteTaskWorkload) => {
+    const { ti } = workload;
+    const one = start(workload);
     running.set(ti.id, one);
     void one.done.finally(() => {
       if (running.get(ti.id) === one) running.delete(ti.id);

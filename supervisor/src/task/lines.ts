@@ -9,9 +9,11 @@ export class LineSplitter {
   readonly #decoder = new StringDecoder('utf8');
   readonly #masker: Masker;
   readonly #emit: (line: string) => void;
+  readonly #maxLine: number;
   #rest = '';
 
-  constructor(masker: Masker, emit: (line: string) => void) {
+  constructor(masker: Masker, emit: (line: string) => void, maxLine = MAX_LINE) {
+    this.#maxLine = maxLine;
     this.#masker = masker;
     this.#emit = emit;
   }
@@ -26,11 +28,11 @@ export class LineSplitter {
     this.#rest = this.#rest.slice(from);
     // What stays behind is longer than any secret, so that one which has begun is still whole when its end comes.
     const kept = this.#masker.longest;
-    while (this.#rest.length > MAX_LINE + 2 * kept) {
+    while (this.#rest.length > this.#maxLine + 2 * kept) {
       this.#rest = this.#masker.mask(this.#rest);
-      if (this.#rest.length <= MAX_LINE + kept) break;
-      this.#emit(this.#rest.slice(0, MAX_LINE));
-      this.#rest = this.#rest.slice(MAX_LINE);
+      if (this.#rest.length <= this.#maxLine + kept) break;
+      this.#emit(this.#rest.slice(0, this.#maxLine));
+      this.#rest = this.#rest.slice(this.#maxLine);
     }
   }
 
@@ -43,7 +45,7 @@ export class LineSplitter {
 
   #line(text: string): void {
     let line = this.#masker.mask(text.endsWith('\r') ? text.slice(0, -1) : text);
-    for (; line.length > MAX_LINE; line = line.slice(MAX_LINE)) this.#emit(line.slice(0, MAX_LINE));
+    for (; line.length > this.#maxLine; line = line.slice(this.#maxLine)) this.#emit(line.slice(0, this.#maxLine));
     this.#emit(line);
   }
 }

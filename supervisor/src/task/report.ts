@@ -13,7 +13,7 @@ export type FinalState =
 export const PATIENT = { attempts: 60, waitMinMs: 100, waitMaxMs: 10_000 };
 const REASON_LENGTH = 500;
 
-function bodyOf(final: FinalState, nowMs: number): object {
+function bodyOf(final: FinalState, nowMs: number): { readonly state: string } & Record<string, unknown> {
   const endDate = new Date(nowMs).toISOString();
   switch (final.state) {
     case 'success':
@@ -31,24 +31,31 @@ function bodyOf(final: FinalState, nowMs: number): object {
   }
 }
 
-/**
- * @returns whether the server has taken it: 204, 200 for a repeat, or 404 for a retry whose first answer was lost (the try
- * has got a new id by then).
- */
-export async function reportState(
+/** Reports a state of our own making. */
+export function reportState(
   client: ExecutionClient,
   token: TokenHolder,
   ti: TaskInstance,
   final: FinalState,
   nowMs: number,
-): Promise<{ readonly accepted: boolean; readonly answer: ExecutionAnswer }> {
-  const answer = await client.call({
-    token,
-    method: 'PATCH',
-    path: selfPath(ti, 'state'),
-    json: bodyOf(final, nowMs),
-    retry: PATIENT,
-  });
-  const lostReply = final.state === 'up_for_retry' && answer.status === 404 && answer.attempts > 1;
+): Promise<Reported> {
+  return sendReport(client, token, ti, bodyOf(final, nowMs));
+}
+
+export type Reported = { readonly accepted: boolean; readonly answer: ExecutionAnswer };
+
+/**
+ * @param body as the wire has it
+ * @returns whether the server has taken it: 204, 200 for a repeat, or 404 for a retry whose first answer was lost (the try
+ * has got a new id by then).
+ */
+export async function sendReport(
+  client: ExecutionClient,
+  token: TokenHolder,
+  ti: TaskInstance,
+  body: { readonly state: string },
+): Promise<Reported> {
+  const answer = await client.call({ token, method: 'PATCH', path: selfPath(ti, 'state'), json: body, retry: PATIENT });
+  const lostReply = body.state === 'up_for_retry' && answer.status === 404 && answer.attempts > 1;
   return { accepted: answer.status < 300 || lostReply, answer };
 }

@@ -28,7 +28,8 @@ export type TryLogOptions = {
   readonly hold: (on: boolean) => void;
 };
 
-export type LogSource = 'task.stdout' | 'task.stderr' | 'task' | 'airlock';
+/** Who said a line: `airlock` is the worker and nobody else; the others, and names of a task's own loggers, are the task. */
+export type LogSource = 'task.stdout' | 'task.stderr' | 'task' | 'airlock' | (string & {});
 
 export class TryLog {
   readonly #options: TryLogOptions;

@@ -27,16 +27,29 @@ export type TryProcess = {
   hold(on: boolean): void;
 };
 
+/** What becomes of the lines that a process prints. */
+export type TaskLines = {
+  readonly stdout: (line: string) => void;
+  readonly stderr: (line: string) => void;
+  readonly maxLine?: number;
+};
+
+const plainLines = (log: TryLog): TaskLines => ({
+  stdout: (line) => log.add('task.stdout', 'info', line),
+  stderr: (line) => log.add('task.stderr', 'error', line),
+});
+
 export function followProcess(
   child: SandboxedChild,
   log: TryLog,
   masker: Masker,
   onRequest: (request: RunnerRequest) => void,
+  lines: TaskLines = plainLines(log),
 ): TryProcess {
   const ended = Promise.withResolvers<Ending>();
   const streams = [
-    { stream: child.stdout, lines: new LineSplitter(masker, (line) => log.add('task.stdout', 'info', line)) },
-    { stream: child.stderr, lines: new LineSplitter(masker, (line) => log.add('task.stderr', 'error', line)) },
+    { stream: child.stdout, lines: new LineSplitter(masker, lines.stdout, lines.maxLine) },
+    { stream: child.stderr, lines: new LineSplitter(masker, lines.stderr, lines.maxLine) },
   ];
   let chunks = 0;
   const drained = streams.map(

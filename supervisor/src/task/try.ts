@@ -31,7 +31,9 @@ export type TryDeps = {
   readonly uids: UidRange;
 };
 
-type TypeScriptWorkload = ExecuteTaskWorkload & { readonly airlock: NonNullable<ExecuteTaskWorkload['airlock']> };
+type Runtime<R extends string> = Extract<NonNullable<ExecuteTaskWorkload['airlock']>, { runtime: R }>;
+type TypeScriptWorkload = ExecuteTaskWorkload & { readonly airlock: Runtime<'typescript'> };
+export type PythonWorkload = ExecuteTaskWorkload & { readonly airlock: Runtime<'python'> };
 
 export type RunningTry = {
   readonly done: Promise<void>;

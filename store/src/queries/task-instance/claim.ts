@@ -17,6 +17,8 @@ export type ClaimedRow = {
   readonly execution_timeout_seconds: number | null;
   readonly bundle_name: string;
   readonly bundle_version: string | null;
+  /** Null when the bundle is no longer configured. */
+  readonly bundle_path: string | null;
   readonly relative_fileloc: string;
   readonly module_hash: string | null;
   readonly workload_jti: string;
@@ -55,7 +57,7 @@ export async function claimQueued(
       WHERE t.id = p.id AND v.id = t.dag_version_id AND d.dag_id = t.dag_id
       RETURNING t.id, t.dag_id, t.run_id, t.task_id, t.map_index, t.try_number, t.dag_version_id, t.queue, t.pool_slots,
         t.priority_weight, t.runtime, t.needs, t.execution_timeout_seconds, v.bundle_name, v.bundle_version,
-        d.relative_fileloc, v.module_hash, t.workload_jti`,
+        (SELECT b.path FROM dag_bundle b WHERE b.name = v.bundle_name) AS bundle_path, d.relative_fileloc, v.module_hash, t.workload_jti`,
     'ti_claim',
   );
 }

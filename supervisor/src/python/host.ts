@@ -1,0 +1,71 @@
+/** What a child that runs the user's Python is started with. One child serves one Dag file or one try, and ends. */
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { AppError } from '@airlock/contract/errors';
+import type { SandboxSpec } from '@airlock/proc/sandbox/index';
+import type { RoleContext } from '../role-context.ts';
+import { findInterpreter, type Interpreter } from './interpreter.ts';
+
+const HOST = fileURLToPath(new URL('../../../sdk/python/airlock_host.py', import.meta.url));
+const MIB = 1024 * 1024;
+const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+export type PythonHost = {
+  /** For one use. @throws AppError PYTHON_UNAVAILABLE when there is no interpreter */
+  spec(bundleRoot: string, network: SandboxSpec['network']): SandboxSpec;
+};
+
+/** The variables of ours that `[python] env` names, and what keeps Airflow away from every database and file of its own. */
+function environment(ctx: RoleContext, { program }: Interpreter): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const name of ctx.config.python.env) {
+    const value = ctx.environment[name];
+    if (value !== undefined) env[name] = value;
+  }
+  return {
+    ...env,
+    PATH: `${dirname(program)}:${SYSTEM_PATH}`,
+    PYTHONDONTWRITEBYTECODE: '1',
+    PYTHONUNBUFFERED: '1',
+    AIRFLOW_CONFIG: '/dev/null',
+    AIRFLOW__CORE__LOAD_EXAMPLES: 'False',
+    // A database in the memory of the process, empty: whoever asks it finds no table.
+    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: 'sqlite://',
+    AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT: String(ctx.config.core.dagbag_import_timeout),
+    AIRFLOW__CORE__TASK_SUCCESS_OVERTIME: String(Math.ceil(ctx.config.core.task_success_overtime)),
+  };
+}
+
+export function createPythonHost(ctx: RoleContext): PythonHost {
+  const { sandbox, python } = ctx.config;
+  let found: Interpreter | null = null;
+  return {
+    spec(bundleRoot, network) {
+      found ??= findInterpreter(python.interpreter, ctx.environment.PATH ?? SYSTEM_PATH);
+      const { program, shown, links } = found;
+      if (bundleRoot === '') throw new AppError('PYTHON_UNAVAILABLE', { public: 'The bundle has no folder here.' });
+      return {
+        tier: ctx.tier,
+        entry: ctx.entries.runner,
+        enterScript: ctx.entries.enterScript,
+        program: {
+          argv: [program, HOST],
+          memoryBytes: sandbox.memory_limit_mb * MIB,
+          links,
+        },
+        packages: ctx.packages,
+        network,
+        hide: ctx.hidden,
+        workBase: ctx.workBase,
+        uids: { first: sandbox.uid_range_start, size: sandbox.uid_range_size },
+        env: environment(ctx, found),
+        extra: [...new Set([...shown, ...python.paths, bundleRoot])].map((path) => ({ path, access: 'read' as const })),
+        limits: {
+          openFiles: sandbox.max_open_files,
+          processes: sandbox.max_processes,
+          fileBytes: sandbox.max_file_mb * MIB,
+        },
+      };
+    },
+  };
+}

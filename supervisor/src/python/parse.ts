@@ -1,0 +1,103 @@
+/** One parse of one Python file: a fresh sandboxed child that runs the user's Airflow, without network, token or database. */
+import { isAppError } from '@airlock/contract/errors';
+import { launchSandboxed } from '@airlock/proc/sandbox/index';
+import { plainImportError } from '../parse/import-error.ts';
+import { Inputs } from '../parse/inputs.ts';
+import {
+  closedPath,
+  failed,
+  followParse,
+  type ParsedFile,
+  type ParseEnd,
+  type ParseFile,
+} from '../parse/parse-child.ts';
+import type { PythonHost } from './host.ts';
+
+/** Bound on starting an interpreter and importing Airflow, on a busy machine. */
+const START_MS = 120_000;
+/** A parse ends itself at the limit, with a traceback; this is for one that can't. */
+const GRACE_MS = 2_000;
+
+/** A file that could not be a Dag file, by Airflow's own rule of thumb ([core] dag_discovery_safe_mode). */
+export function mayHoldDag(source: string): boolean {
+  const text = source.toLowerCase();
+  return text.includes('airflow') && (text.includes('dag') || text.includes('asset'));
+}
+
+const nothing: ParsedFile = {
+  dags: [],
+  moduleCode: null,
+  bundled: true,
+  inputs: [],
+  importError: null,
+  warnings: [],
+  output: '',
+};
+
+export type PythonParseOptions = {
+  readonly host: PythonHost;
+  readonly timeoutMs: number;
+  /** False where the sandbox is off, and children are ourselves. */
+  readonly ownUser: boolean;
+};
+
+/** @throws AppError when no child can be started for another reason than a missing Python */
+export function makePythonParse({ host, timeoutMs, ownUser }: PythonParseOptions): ParseFile {
+  return async (job, signal) => {
+    signal.throwIfAborted();
+    const source = new Inputs(job.root).read(job.relative)?.toString('utf8') ?? '';
+    if (!mayHoldDag(source)) return nothing;
+    const closed = ownUser ? closedPath(job) : null;
+    if (closed !== null) {
+      const message = `${closed} may not be read by other users, and Dag files are parsed as one of those.`;
+      return failed(plainImportError(job.relative, message, `Run: chmod -R o+rX ${job.shownRoot}`), null, '');
+    }
+    try {
+      const child = launchSandboxed(host.spec(job.root, 'none'));
+      const end = await followParse(child, job, signal, { parseMs: timeoutMs + GRACE_MS, startMs: START_MS });
+      return fromEnd(job.relative, end, timeoutMs);
+    } catch (error) {
+      if (!isAppError(error, 'PYTHON_UNAVAILABLE')) throw error;
+      return failed(plainImportError(job.relative, error.message, error.remedy), null, '');
+    }
+  };
+}
+
+function fromEnd(file: string, end: ParseEnd, timeoutMs: number): ParsedFile {
+  const { report } = end;
+  if (report === null) return failed(explain(file, end, timeoutMs), end.inputs, end.output);
+  const problem = report.import_error;
+  return {
+    dags: report.dags,
+    moduleCode: null,
+    bundled: end.inputs !== null,
+    inputs: end.inputs ?? [],
+    // As Airflow shows it: the traceback, and nothing around it.
+    importError: problem && (problem.stack || plainImportError(file, problem.message, problem.hint)),
+    warnings: report.warnings,
+    output: end.output,
+  };
+}
+
+function explain(file: string, { late, broken, exit, stderr }: ParseEnd, timeoutMs: number): string {
+  if (late) {
+    const text = `Parsing took longer than ${timeoutMs / 1000} s and was stopped.`;
+    return plainImportError(
+      file,
+      text,
+      'Look for an endless loop or a wait outside of a task; [core] dagbag_import_timeout is the limit.',
+    );
+  }
+  if (broken !== null) {
+    const text = `The parser sent something that is no report: ${broken}.`;
+    return plainImportError(file, text, 'A Dag file must not write to descriptor 3.');
+  }
+  const how = exit.signal === null ? `status ${exit.code}` : `signal ${exit.signal}`;
+  const text = `The Python process ended with ${how} before it could report.`;
+  return plainImportError(
+    file,
+    text,
+    'See what it printed, below; [sandbox] memory_limit_mb bounds its memory.',
+    stderr.slice(-4000),
+  );
+}

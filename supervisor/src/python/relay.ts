@@ -1,0 +1,218 @@
+/**
+ * The Execution API as one Python try sees it: a port on the loopback interface that lives as long as the try. The Task SDK
+ * knows only a base address and a bearer; the bearer which it is given here opens nothing but this port, and what is passed
+ * on goes out with the try's own token and a proof of possession, which no child ever sees.
+ *
+ * The relay decides nothing about rights: that is the server's, by the row of the try. It narrows what can be asked at all
+ * to the routes of a task, says in our words where the try runs, and keeps the final report until the process is gone.
+ * @see docs/decisions/0014-python-runs-whole-behind-a-relay.md
+ */
+import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { type StateReport, stateReport } from '@airlock/contract/execution/state-report';
+import type { CallOptions, ExecutionAnswer, ExecutionClient, TokenHolder } from '../client/index.ts';
+import { isSensitiveName, type Masker } from '../task/mask.ts';
+import type { TaskInstance } from '../task/paths.ts';
+
+const PREFIX = '/execution/';
+/** First parts of the paths that a task has business with; our own routes for supervisors are none of them. */
+const OPEN = new Set([
+  'task-instances', 'task-reschedules', 'xcoms', 'variables', 'connections', 'dag-runs', 'dags', 'assets',
+  'asset-events', 'hitlDetails', 'store',
+]); // biome-ignore format: a list of words
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
+/** What of a request and of an answer is passed on, besides the body. */
+const REQUEST_HEADERS = ['airflow-api-version', 'correlation-id'];
+const ANSWER_HEADERS = ['airflow-api-version', 'correlation-id', 'content-range', 'retry-after', 'allow'];
+/** Just above the server's own bound, so that the server says what is too large. */
+const MAX_BODY_BYTES = 17 * 1024 * 1024;
+const MAX_CONNECTIONS = 64;
+const REQUEST_MS = 60_000;
+
+export type RelayOptions = {
+  readonly client: Pick<ExecutionClient, 'call'>;
+  /** The try's token; replaced by the server with its answers. */
+  readonly token: TokenHolder;
+  readonly ti: TaskInstance;
+  /** Where the try runs, as the server was told. */
+  readonly place: { readonly hostname: string; readonly unixname: string; readonly pid: number };
+  readonly masker: Masker;
+  /** Called once, when the try has reported how it ended. */
+  readonly onReport: (report: StateReport) => void;
+};
+
+export type Relay = {
+  /** For AIRFLOW__CORE__EXECUTION_API_SERVER_URL. */
+  readonly url: string;
+  readonly bearer: string;
+  /** What the try has reported, and the server has not heard yet. */
+  readonly report: () => StateReport | null;
+  /** Closes the port and every connection. */
+  close(): Promise<void>;
+};
+
+type Reply = { readonly status: number; readonly headers?: Record<string, string>; readonly body?: string | Buffer };
+
+const json = (status: number, value: unknown): Reply => ({ status, body: JSON.stringify(value) });
+const NOT_FOUND = json(404, { detail: 'Not Found' });
+
+function ended({ state }: StateReport): Reply {
+  const message = 'TI was not in the running state so it cannot be updated';
+  return json(409, { detail: { reason: 'invalid_state', message, previous_state: state } });
+}
+
+/** @throws RangeError above the bound */
+async function readBody(request: IncomingMessage): Promise<Buffer> {
+  // Said before it is read, so that there is still somebody who hears it.
+  if (Number(request.headers['content-length']) > MAX_BODY_BYTES) throw new RangeError('body too large');
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.byteLength;
+    if (size > MAX_BODY_BYTES) throw new RangeError('body too large');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, size);
+}
+
+/** The path below the API with its query, as it was sent; null when it is none of a task's. */
+export function relayedPath(url: string, tiId: string): string | null {
+  if (!url.startsWith(PREFIX)) return null;
+  const path = url.slice(PREFIX.length - 1);
+  const parts = path.split('?', 1)[0]!.slice(1).split('/');
+  // A proxy on the way might take such a part away, and ask for another path than the one that was looked at here.
+  if (parts.some((part) => /^(?:\.|%2e){1,2}$/i.test(part)) || path.includes('\\')) return null;
+  if (!OPEN.has(parts[0]!)) return null;
+  // The log of a try is written by the worker alone, from what the process prints.
+  return parts[0] === 'task-instances' && parts[1] === tiId && /^logs$/i.test(parts[2] ?? '') ? null : path;
+}
+
+function parsed(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Values that must not show in the log of this try. */
+function learnSecrets(masker: Masker, path: string, answer: ExecutionAnswer): void {
+  const [, kind, name] = /^\/(connections|variables)\/([^?]*)/.exec(path) ?? [];
+  const value = kind === undefined ? undefined : parsed(answer.body);
+  if (typeof value !== 'object' || value === null) return;
+  if (kind === 'connections') masker.addConnection(value as Record<string, unknown>);
+  const { value: text } = value as { value?: unknown };
+  if (kind === 'variables' && typeof text === 'string' && isSensitiveName(name ?? '')) masker.add(text);
+}
+
+export async function startRelay(options: RelayOptions): Promise<Relay> {
+  const { client, token, ti, place, masker } = options;
+  const bearer = randomBytes(32).toString('base64url');
+  const expected = Buffer.from(`Bearer ${bearer}`);
+  const closed = new AbortController();
+  let report: StateReport | null = null;
+  const own = (action: string) => `/task-instances/${ti.id}/${action}`;
+
+  const isAuthentic = (header: string | undefined): boolean => {
+    const given = Buffer.from(header ?? '');
+    return given.byteLength === expected.byteLength && timingSafeEqual(given, expected);
+  };
+  const pass = async (call: Omit<CallOptions, 'token' | 'signal' | 'retry'>): Promise<Reply> => {
+    let answer: ExecutionAnswer;
+    try {
+      // The SDK repeats what fails, and its patience is the one that counts.
+      answer = await client.call({ ...call, token, signal: closed.signal, retry: false });
+    } catch {
+      return json(503, { detail: 'The server could not be reached.' });
+    }
+    if (answer.status === 200 && call.method === 'GET') learnSecrets(masker, call.path, answer);
+    const headers: Record<string, string> = {};
+    for (const name of ANSWER_HEADERS) {
+      const value = answer.headers[name];
+      if (typeof value === 'string') headers[name] = value;
+    }
+    return { status: answer.status, headers, body: answer.body };
+  };
+  /** Takes the report in the server's place, once. @returns null for one that the server should judge */
+  const take = (body: Buffer): Reply | null => {
+    const next = stateReport.safeParse(parsed(body));
+    if (!next.success) return null;
+    if (report === null) {
+      report = next.data;
+      options.onReport(report);
+      return { status: 204 };
+    }
+    if (report.state === next.data.state) return { status: 200 };
+    return ended(report);
+  };
+  const answerTo = async (request: IncomingMessage): Promise<Reply> => {
+    if (!isAuthentic(request.headers.authorization)) return json(401, { detail: 'Missing auth token' });
+    const method = request.method as CallOptions['method'];
+    const path = relayedPath(request.url ?? '', ti.id);
+    if (path === null) return NOT_FOUND;
+    if (!METHODS.has(method)) return json(405, { detail: 'Method Not Allowed' });
+    const body = await readBody(request);
+    const headers: Record<string, string> = {};
+    for (const name of REQUEST_HEADERS) {
+      const value = request.headers[name];
+      if (typeof value === 'string') headers[name] = value;
+    }
+    const route = `${method} ${path.split('?', 1)[0]}`;
+    // The worker itself says that the try is alive, for as long as its process is.
+    if (route === `PUT ${own('heartbeat')}`) return { status: 204 };
+    if (route === `PATCH ${own('state')}`) {
+      const taken = take(body);
+      if (taken !== null) return taken;
+    }
+    let sent: Buffer | string = body;
+    if (route === `PATCH ${own('run')}`) {
+      if (report !== null) return ended(report);
+      const given = parsed(body);
+      if (typeof given === 'object' && given !== null) sent = JSON.stringify({ ...given, ...place });
+    }
+    const contentType = request.headers['content-type'];
+    return pass({ method, path, headers, ...(body.byteLength === 0 ? {} : { body: sent, contentType }) });
+  };
+
+  const server = createServer((request, response) => {
+    void answerTo(request)
+      .catch((error: unknown) =>
+        error instanceof RangeError
+          ? json(413, { detail: 'The body is too large.' })
+          : json(400, { detail: 'Bad request' }),
+      )
+      .then((reply) => respond(response, reply));
+  });
+  server.maxConnections = MAX_CONNECTIONS;
+  server.requestTimeout = REQUEST_MS;
+  server.headersTimeout = REQUEST_MS;
+  server.on('clientError', (_error, socket) => socket.destroy());
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new TypeError('a relay listens on a port');
+  const { port } = address;
+  masker.add(bearer);
+  return {
+    url: `http://127.0.0.1:${port}${PREFIX}`,
+    bearer,
+    report: () => report,
+    close: () =>
+      new Promise((resolve) => {
+        closed.abort();
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function respond(response: ServerResponse, { status, headers, body }: Reply): void {
+  if (response.destroyed) return;
+  response.writeHead(status, {
+    ...(body === undefined || body.length === 0 ? {} : { 'content-type': 'application/json' }),
+    ...headers,
+  });
+  response.end(body);
+}

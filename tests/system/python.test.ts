@@ -1,0 +1,164 @@
+/** Python Dags, unmodified, by the real Airflow: parsed and run in the sandbox, as root and as somebody without rights. */
+import assert from 'node:assert/strict';
+import { realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import { before, describe, test } from 'node:test';
+import { blockedBy } from '../../proc/src/enter.ts';
+import { airflowVenv, ensureVenv, findPython, withoutPython } from '../kit/airflow-venv.ts';
+import { importErrorOf, logOf, resultOf, runEnd, taskInstances, trigger } from '../kit/api.ts';
+import { type Standalone, startStandalone } from '../kit/standalone.ts';
+
+const isRoot = process.getuid!() === 0;
+/** Has no account, no home and no rights. */
+const NOBODY = 1_999_902;
+
+const hello = `"""The words above the Dag."""
+from airflow.sdk import dag, task
+from airflow.providers.standard.operators.bash import BashOperator
+from words import GREETING
+
+@dag(schedule=None, tags=["greeting"], params={"count": 6})
+def hello():
+    """What it is for."""
+    @task
+    def one() -> dict:
+        import os
+        print(GREETING)
+        return {"answer": 41, "uid": os.getuid(), "secrets": [n for n in os.environ if "AIRLOCK" in n or "TOKEN" in n]}
+
+    @task
+    def two(found: dict) -> int:
+        return found["answer"] + 1
+
+    two(one()) >> BashOperator(task_id="sh", bash_command="echo $(({{ params.count }} * 7))")
+
+hello()
+`;
+/** What a Dag file and a task must not reach; each answer is a word, and \`None\` what was refused. */
+const probe = `import os, socket
+from airflow.sdk import dag, task
+
+def attempt(action):
+    try:
+        return action()
+    except BaseException as error:
+        return None
+
+def look(home):
+    return {
+        "data": attempt(lambda: os.listdir(home + "/keys")),
+        "root": attempt(lambda: open("/etc/shadow").read()),
+        "parent": attempt(lambda: open("/proc/%d/environ" % os.getppid(), "rb").read().decode() if "AIRLOCK_" in open("/proc/%d/environ" % os.getppid(), "rb").read().decode() else None),
+        "bundle": attempt(lambda: open(__file__, "a").write("#")),
+        "mount": attempt(lambda: os.unshare(os.CLONE_NEWUSER)) if hasattr(os, "unshare") else None,
+    }
+
+PORT = int(os.environ.get("PROBE_PORT", "0"))
+AT_IMPORT = look(HOME)
+AT_IMPORT["network"] = attempt(lambda: bool(socket.create_connection(("127.0.0.1", PORT), 2)))
+AT_IMPORT["udp"] = attempt(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(("127.0.0.1", PORT)) or "sent")
+
+@dag(schedule=None, doc_md=repr(AT_IMPORT))
+def probe():
+    @task
+    def inside() -> dict:
+        return {**look(HOME), "network": attempt(lambda: bool(socket.create_connection(("127.0.0.1", PORT), 2))), "own": attempt(lambda: open(os.environ["HOME"] + "/x", "w").write("x"))}
+    inside()
+probe()
+`;
+
+async function whole(airlock: Standalone): Promise<{ uid: number }> {
+  const runId = await trigger(airlock, 'hello');
+  assert.equal(await runEnd(airlock, 'hello', runId), 'success');
+  const at = { dagId: 'hello', runId };
+  const tasks = await taskInstances(airlock, 'hello', runId);
+  assert.deepEqual(tasks.map((t) => `${t.task_id} ${t.state} ${t.try_number}`).sort(), [
+    'one success 1',
+    'sh success 1',
+    'two success 1',
+  ]);
+  assert.equal(await resultOf(airlock, { ...at, taskId: 'two' }), 42);
+  assert.equal(await resultOf(airlock, { ...at, taskId: 'sh' }), '42');
+  const log = await logOf(airlock, { ...at, taskId: 'one' });
+  assert.ok(log.some((line) => line.logger === 'task.stdout' && line.event === 'good day'));
+  const found = (await resultOf(airlock, { ...at, taskId: 'one' })) as { uid: number; secrets: string[] };
+  assert.deepEqual(found.secrets, []);
+  return found;
+}
+
+describe('Python Dags', { skip: withoutPython }, () => {
+  before(() => ensureVenv(findPython()!));
+  const env = { AIRLOCK__PYTHON__INTERPRETER: airflowVenv };
+  const dags = { 'hello.py': hello, 'words.py': 'GREETING = "good day"\n' };
+
+  test('a Dag with tasks, results and a shell runs to success; its tags, params, text and source are shown', async () => {
+    await using airlock = await startStandalone({ dags, env });
+    const { uid } = await whole(airlock);
+    if (isRoot) assert.ok(uid >= 2_000_000, `ran as ${uid}`);
+    const dag = await airlock.api<{
+      tags: Array<{ name: string }>;
+      params: Record<string, { value: unknown }>;
+      doc_md: string;
+    }>('GET', '/api/v2/dags/hello/details');
+    assert.deepEqual(
+      dag.tags.map((tag) => tag.name),
+      ['greeting'],
+    );
+    assert.equal(dag.params.count?.value, 6);
+    assert.equal(dag.doc_md, 'What it is for.');
+    const source = await airlock.api<{ content: string }>('GET', '/api/v2/dagSources/hello');
+    assert.equal(source.content, hello);
+  });
+
+  const reachable = () => blockedBy(realpathSync(join(airflowVenv, 'bin/python')), NOBODY, NOBODY) === null;
+  test('the same as a user without rights', { skip: isRoot ? false : 'needs root' }, async (t) => {
+    if (!reachable()) return t.skip('the interpreter lies where that user may not go');
+    await using airlock = await startStandalone({ dags, env, runAs: NOBODY });
+    await whole(airlock);
+  });
+
+  test("a file that fails shows Python's traceback, and a TypeScript Dag beside it goes on", async () => {
+    const good = `import { dag } from '@airlock/sdk';
+export default dag('beside', { schedule: null, startDate: '2026-01-01', paused: false }, (d) => { d.task('t', { run: async () => 1 })(); });`;
+    const broken = 'from airflow.sdk import dag\n\ndef inner():\n    return 1 / 0\n\ninner()\n';
+    await using airlock = await startStandalone({ dags: { 'broken.py': broken, 'beside.ts': good }, env });
+    const { stack_trace: text } = await importErrorOf(airlock, 'broken.py');
+    assert.match(text, /^Traceback \(most recent call last\):\n/);
+    assert.match(text, /broken\.py", line 4, in inner/);
+    assert.match(text, /ZeroDivisionError: division by zero\s*$/);
+    const runId = await trigger(airlock, 'beside');
+    assert.equal(await runEnd(airlock, 'beside', runId), 'success');
+  });
+
+  test('a hostile file at import and a hostile task reach no key, no parent, no other file and no network of a parse', async () => {
+    // The port of a control that answers everybody: what a parse may not even reach.
+    await using other = await startStandalone({});
+    const port = new URL(other.url).port;
+    const text = probe.replaceAll('HOME)', `"${other.home}")`);
+    await using airlock = await startStandalone({
+      dags: { 'probe.py': text },
+      env: { ...env, AIRLOCK__PYTHON__ENV: 'PROBE_PORT', PROBE_PORT: port },
+    });
+    const runId = await trigger(airlock, 'probe');
+    assert.equal(await runEnd(airlock, 'probe', runId), 'success');
+    const inside = (await resultOf(airlock, { dagId: 'probe', runId, taskId: 'inside' })) as Record<string, unknown>;
+    const { own, network, ...refused } = inside;
+    assert.deepEqual(refused, { data: null, root: null, parent: null, bundle: null, mount: null });
+    assert.equal(own, 1, 'control: its own folder is writable');
+    assert.equal(network, true, 'control: the port answers who may ask');
+    const { doc_md: doc } = await airlock.api<{ doc_md: string }>('GET', '/api/v2/dags/probe/details');
+    assert.match(doc, /^\{('\w+': None(, )?)+\}$/);
+    const errors = await airlock.api<{ total_entries: number }>('GET', '/api/v2/importErrors');
+    assert.equal(errors.total_entries, 0);
+  });
+});
+
+test('without a Python, a Python file has an import error with a remedy', async () => {
+  await using airlock = await startStandalone({
+    dags: { 'hello.py': hello },
+    env: { AIRLOCK__PYTHON__INTERPRETER: '/nowhere/python' },
+  });
+  const { stack_trace: text } = await importErrorOf(airlock, 'hello.py');
+  assert.match(text, /\/nowhere\/python.*there is no Python/);
+  assert.match(text, /Hint: Install Airflow 3 in a virtual environment, and name it by \[python\] interpreter\./);
+});
