@@ -26,7 +26,7 @@ const RUNS = Number(process.env.AIRLOCK_FUZZ_RUNS ?? 40);
 const routes = REST_ROUTES.filter((route) => route.path !== '/auth/logout');
 const writes = routes.filter((route) => route.method !== 'GET');
 /** Routes that are asked without a body. */
-const BODYLESS = /\/(favorite|unfavorite|:file_token)$/;
+const BODYLESS = /\/(favorite|unfavorite|:file_token|pause|unpause|cancel)$/;
 
 const concrete = (path: string, over: (name: string) => string): string =>
   path.replace(/\*|:(\w+)/g, (_, name?: string) => encodeURIComponent(over(name ?? '*')));

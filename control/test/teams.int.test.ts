@@ -128,6 +128,14 @@ Object.assign(CASES, {
     action: 'update',
     entities: [{ task_id: 'task', note: 'x' }],
   })),
+  'GET /assets': { ask: (t) => ({ query: `name_pattern=${t.mark}` }), succeeds: found('assets') },
+  'GET /assets/aliases': { ask: (t) => ({ query: `name_pattern=${t.mark}` }), succeeds: found('asset_aliases') },
+  'GET /assets/events': { ask: (t) => ({ query: `asset_id=${t.asset}` }), succeeds: found('asset_events') },
+  'POST /assets/events': { ask: (t) => ({ body: { asset_id: t.asset, extra: { more: 1 } } }) },
+  'POST /assets/:asset_id/materialize': { ask: () => ({ body: {} }) },
+  'GET /assets/:asset_id/queuedEvents': { succeeds: found('queued_events') },
+  'GET /dags/:dag_id/assets/queuedEvents': { succeeds: found('queued_events') },
+  'GET /dags/:dag_id/dagRuns/:dag_run_id/upstreamAssetEvents': { succeeds: found('asset_events') },
   'GET /backfills': { ask: ofDag, succeeds: found('backfills') },
   ...Object.fromEntries(
     ['POST /backfills', 'POST /backfills/dry_run'].map((route) => [
@@ -173,6 +181,8 @@ function pathOf(route: string, things: Things): string {
     import_error_id: String(things.importError),
     event_log_id: String(things.eventLog),
     backfill_id: String(things.backfill),
+    asset_id: String(things.asset),
+    asset_alias_id: String(things.alias),
     file_token: things.fileToken,
   };
   const free = path.startsWith('/variables') ? things.variable : path.startsWith('/pools') ? things.pool : 'k';
@@ -195,7 +205,7 @@ function shape(answer: Answer, things: Things): string {
   return `${answer.status} ${answer.text
     .replaceAll(things.mark, 'MARK_')
     .replaceAll(things.fileToken, 'TOKEN')
-    .replace(/(?<![\w.])(?:999\d{3}|\d{1,4})(?![\w.])(?=`)/g, 'ID')}`.replaceAll(`Team '${things.team}'`, 'TEAM');
+    .replace(/(?<![\w.])(?:999\d{3}|\d{1,4})(?![\w.])(?=[`"])/g, 'ID')}`.replaceAll(`Team '${things.team}'`, 'TEAM');
 }
 
 const routes = REST_ROUTES.map((route) => `${route.method} ${route.path}`).filter(

@@ -76,7 +76,13 @@ export async function emitAssetEvents(tx: Db, options: EmitOptions): Promise<rea
   if (events.length === 0) return [];
   const { dag_id: dagId, run_id: runId, task_id: taskId, map_index: mapIndex, dag_run_id: dagRunId } = caller;
   const source = { dagId, runId, taskId, mapIndex, dagRunId };
-  const { queued } = await insertAssetEvents(tx, { events, source, team: caller.team, multiTeam, nowIso });
+  const { queued } = await insertAssetEvents(tx, {
+    events,
+    source,
+    audience: { kind: 'task', team: caller.team },
+    multiTeam,
+    nowIso,
+  });
   if (queued > 0) await notify(tx, { kind: 'schedule' });
   return [...named];
 }

@@ -24,6 +24,8 @@ export type Things = {
   readonly importError: number;
   readonly eventLog: number;
   readonly backfill: number;
+  readonly asset: number;
+  readonly alias: number;
 };
 
 const NOW = '2026-06-10T09:30:00.000Z';
@@ -46,6 +48,8 @@ export function namesOf(side: Side | 'x', serial: number): Things {
     importError: 999_000 + serial,
     eventLog: 999_000 + serial,
     backfill: 999_000 + serial,
+    asset: 999_000 + serial,
+    alias: 999_000 + serial,
   };
 }
 
@@ -128,11 +132,48 @@ export async function makeThings(kit: RestKit, side: Side, serial: number): Prom
     sql`INSERT INTO backfill (dag_id, from_date, to_date, dag_run_conf, reprocess_behavior, max_active_runs, created_at, updated_at)
       VALUES (${names.dag}, ${NOW}, ${NOW}, ${JSON.stringify({ of: secret })}::json, 'none', 1, ${NOW}, ${NOW}) RETURNING id`,
   );
+  const ids = await makeAsset(db, names, secret);
   // One that names no Dag: what it is about can't be told from the row.
   await db.query(
     sql`INSERT INTO event_log (at, event, owner, extra) VALUES (${NOW}, 'post_variable', ${`user-of-${side}`}, ${secret})`,
   );
-  return { ...names, importError: error!.id, eventLog: event!.id, backfill: backfill!.id };
+  return { ...names, importError: error!.id, eventLog: event!.id, backfill: backfill!.id, ...ids };
+}
+
+/** An asset and an alias that the Dag names, with an event that the run has consumed and one that waits. */
+async function makeAsset(db: Db, names: Things, secret: string): Promise<{ asset: number; alias: number }> {
+  const extra = JSON.stringify({ of: secret });
+  const [asset] = await db.query<{ id: number }>(
+    sql`INSERT INTO asset (name, uri, asset_group, extra, active, created_at, updated_at)
+      VALUES (${`${names.mark}asset`}, ${`x-${secret}://${names.mark}`}, ${secret}, ${extra}::json, true, ${NOW}, ${NOW})
+      RETURNING id`,
+  );
+  const [alias] = await db.query<{ id: number }>(
+    sql`INSERT INTO asset_alias (name, alias_group, created_at) VALUES (${`${names.mark}alias`}, ${secret}, ${NOW}) RETURNING id`,
+  );
+  for (const [role, task] of [
+    ['schedule', ''],
+    ['outlet', 'task'],
+    ['inlet', 'task'],
+  ]) {
+    await db.query(
+      sql`INSERT INTO asset_reference (dag_id, role, task_id, kind, asset_id, created_at)
+        VALUES (${names.dag}, ${role}, ${task}, 'asset', ${asset!.id}, ${NOW})`,
+    );
+  }
+  await db.query(
+    sql`INSERT INTO asset_reference (dag_id, role, task_id, kind, alias_id, created_at)
+      VALUES (${names.dag}, 'outlet', 'task', 'alias', ${alias!.id}, ${NOW})`,
+  );
+  await db.query(
+    sql`WITH e AS (INSERT INTO asset_event (asset_id, extra, source_dag_id, source_run_id, source_task_id, at)
+        VALUES (${asset!.id}, ${extra}::json, ${names.dag}, ${names.run}, 'task', ${NOW}) RETURNING id)
+      INSERT INTO dag_run_asset_event (dag_run_id, event_id) SELECT r.id, e.id FROM e, dag_run r WHERE r.dag_id = ${names.dag}`,
+  );
+  await db.query(
+    sql`INSERT INTO asset_queued (dag_id, asset_id, created_at) VALUES (${names.dag}, ${asset!.id}, ${NOW})`,
+  );
+  return { asset: asset!.id, alias: alias!.id };
 }
 
 function sqlByDag(table: string) {
@@ -150,8 +191,10 @@ const OWNED = [
     'dag_warning',
     'xcom',
     'backfill',
+    'asset_queued',
   ].map((table) => sqlByDag(table)),
   sql`SELECT 'dag_favorite', f::text FROM dag_favorite f WHERE dag_id LIKE 'b%'`,
+  sql`SELECT 'asset_event', e::text FROM asset_event e JOIN asset a ON a.id = e.asset_id WHERE a.name LIKE 'b%'`,
   sql`SELECT 'variable', v::text FROM variable v WHERE team = 'b' OR key LIKE 'b%'`,
   sql`SELECT 'connection', c::text FROM connection c WHERE team = 'b' OR conn_id LIKE 'b%'`,
   sql`SELECT 'slot_pool', p::text FROM slot_pool p WHERE team = 'b' OR name LIKE 'b%'`,

@@ -194,6 +194,11 @@ export function parseBody<S extends z.ZodType>(schema: S, request: FastifyReques
   return check(schema, request.body, ['body']);
 }
 
+/** The same for a body that may be left out: `otherwise` stands for it then. */
+export function parseBodyOr<S extends z.ZodType>(otherwise: unknown, schema: S, request: FastifyRequest): z.output<S> {
+  return check(schema, request.body ?? otherwise, ['body']);
+}
+
 /** The query string of `request`, checked. Values are strings, or lists of strings where a name is repeated. */
 export function parseQuery<S extends z.ZodType>(schema: S, request: FastifyRequest): z.output<S> {
   return check(schema, request.query ?? {}, ['query']);

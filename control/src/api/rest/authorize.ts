@@ -23,7 +23,8 @@ export async function authorize(
 ): Promise<void> {
   const { resource, method } = row;
   const item = row.item === null ? null : (params[row.item] ?? null);
-  if (!deps.auth.isAuthorized(user, { resource, method, item, team: null })) {
+  const needs = [{ resource, method, item }, ...(row.also ?? []).map((other) => ({ ...other, item: null }))];
+  if (!needs.every((need) => deps.auth.isAuthorized(user, { ...need, team: null }))) {
     throw new AppError('FORBIDDEN', { public: 'Forbidden' });
   }
   const dagId = params.dag_id;

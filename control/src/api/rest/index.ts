@@ -3,6 +3,8 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { User } from '../../auth-managers/auth-manager.ts';
 import type { ControlDeps } from '../../deps.ts';
 import { createAuthenticator } from '../auth/identity.ts';
+import { assetEventRoutes } from './asset-events.ts';
+import { assetRoutes } from './assets.ts';
 import { backfillRoutes } from './backfills.ts';
 import { configurationRoutes } from './configuration.ts';
 import { connectionRoutes } from './connections.ts';
@@ -13,6 +15,7 @@ import { metaRoutes } from './meta.ts';
 import { nextRunRoutes } from './next-runs.ts';
 import { REST_POLICY } from './policy.ts';
 import { poolRoutes } from './pools.ts';
+import { queuedEventRoutes } from './queued-events.ts';
 import { makeDeps, mountRoutes, type RestDeps, type RestRoute } from './route.ts';
 import { runBulkRoutes } from './run-bulk.ts';
 import { runChangeRoutes } from './run-changes.ts';
@@ -54,6 +57,9 @@ export const REST_ROUTES: readonly RestRoute[] = [
   ...waitingRoutes,
   ...logRoutes,
   ...xcomRoutes,
+  ...assetRoutes,
+  ...assetEventRoutes,
+  ...queuedEventRoutes,
   ...variableRoutes,
   ...connectionRoutes,
   ...poolRoutes,

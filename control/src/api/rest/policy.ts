@@ -8,9 +8,19 @@ export type PolicyRow =
   /** No credential is looked at. */
   | { readonly public: true }
   /** `item` names the path parameter that holds the resource's own id; null = a collection. */
-  | { readonly resource: Resource; readonly method: Method; readonly item: string | null };
+  | {
+      readonly resource: Resource;
+      readonly method: Method;
+      readonly item: string | null;
+      /** What else the caller must be allowed, of no one thing. */
+      readonly also?: ReadonlyArray<{ readonly resource: Resource; readonly method: Method }>;
+    };
 
 const of = (resource: Resource, method: Method, item: string | null = null): PolicyRow => ({ resource, method, item });
+const and = (row: ReturnType<typeof of>, ...also: Array<[Resource, Method]>): PolicyRow => ({
+  ...row,
+  also: also.map(([resource, method]) => ({ resource, method })),
+});
 const RUN = '/dags/:dag_id/dagRuns/:dag_run_id';
 const TI = `${RUN}/taskInstances`;
 
@@ -90,6 +100,22 @@ export const REST_POLICY: Readonly<Record<string, PolicyRow>> = {
   'PUT /backfills/:backfill_id/pause': of('run', 'PUT'),
   'PUT /backfills/:backfill_id/unpause': of('run', 'PUT'),
   'PUT /backfills/:backfill_id/cancel': of('run', 'PUT'),
+
+  'GET /assets': and(of('asset', 'GET'), ['asset_alias', 'GET']),
+  'GET /assets/aliases': of('asset_alias', 'GET'),
+  'GET /assets/aliases/:asset_alias_id': of('asset_alias', 'GET', 'asset_alias_id'),
+  'GET /assets/:asset_id': and(of('asset', 'GET', 'asset_id'), ['asset_alias', 'GET']),
+  // Which Dag makes the asset, and whether the caller may trigger it, is found out by the handler.
+  'POST /assets/:asset_id/materialize': of('asset', 'POST', 'asset_id'),
+  'GET /assets/events': of('asset', 'GET'),
+  'POST /assets/events': of('asset', 'POST'),
+  [`GET ${RUN}/upstreamAssetEvents`]: and(of('run', 'GET', 'dag_id'), ['asset', 'GET']),
+  'GET /assets/:asset_id/queuedEvents': of('asset', 'GET', 'asset_id'),
+  'DELETE /assets/:asset_id/queuedEvents': and(of('asset', 'DELETE', 'asset_id'), ['dag', 'PUT']),
+  'GET /dags/:dag_id/assets/queuedEvents': and(of('dag', 'GET', 'dag_id'), ['asset', 'GET']),
+  'DELETE /dags/:dag_id/assets/queuedEvents': and(of('dag', 'PUT', 'dag_id'), ['asset', 'DELETE']),
+  'GET /dags/:dag_id/assets/:asset_id/queuedEvents': and(of('dag', 'GET', 'dag_id'), ['asset', 'GET']),
+  'DELETE /dags/:dag_id/assets/:asset_id/queuedEvents': and(of('dag', 'PUT', 'dag_id'), ['asset', 'DELETE']),
 
   'GET /variables': of('variable', 'GET'),
   'POST /variables': of('variable', 'POST'),

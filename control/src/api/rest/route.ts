@@ -185,7 +185,12 @@ export function mountRoutes(
             return work(tx);
           }),
       };
-      const body = await route.handle(context);
+      const body = await route.handle(context).catch(async (error: unknown) => {
+        // What the row could not know: a thing that the body names, or that was found on the way.
+        if (error instanceof AppError && error.code === 'FORBIDDEN')
+          await recordRefusal(deps, user, request, route, at);
+        throw error;
+      });
       if (reply.sent || body === reply) return reply;
       if (status === 204) return reply.code(204).send();
       return sendJson(reply, body, status);

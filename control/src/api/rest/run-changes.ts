@@ -1,6 +1,8 @@
 /** Runs: trigger, state and note, delete. @see rest-api 5.1, 5.2 */
 import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
+import type { DagRunType } from '@airlock/contract/states';
+import type { Db } from '@airlock/store';
 import { setRunNote } from '@airlock/store/queries/rest-run/list';
 import { createDagRun, deleteDagRun, setDagRunState } from '../../runs/index.ts';
 import { uniqueViolation } from '../http/errors.ts';
@@ -13,57 +15,70 @@ import { freshRunAnswer, loadRun } from './run-answer.ts';
 /** Characters; what the column of the reference holds. */
 export const NOTE_MAX = 1000;
 
-const triggerBody = z
-  .strictObject({
-    dag_run_id: wire.text().nullish(),
-    data_interval_start: wire.instant().nullish(),
-    data_interval_end: wire.instant().nullish(),
-    // The key must be there; its value may be null.
-    logical_date: wire.instant().nullable(),
-    run_after: wire.instant().nullish(),
-    conf: wire.object().nullish(),
-    note: wire.text({ max: NOTE_MAX }).nullish(),
-    partition_key: wire.text({ max: 250 }).nullish(),
-  })
-  .superRefine((body, ctx) => {
-    if ((body.data_interval_start ?? null) === null && (body.data_interval_end ?? null) === null) return;
-    if ((body.data_interval_start ?? null) !== null && (body.data_interval_end ?? null) !== null) return;
-    const error = 'Either both data_interval_start and data_interval_end must be provided or both must be None';
-    wireIssue(ctx, { type: 'value_error', msg: `Value error, ${error}`, ctx: { error: {} } });
-  });
+/** The body of a new run. @param logicalDate whether its key must be there is the route's affair */
+export function runFields<D extends z.ZodType<string | null | undefined>>(logicalDate: D) {
+  return z
+    .strictObject({
+      dag_run_id: wire.text().nullish(),
+      data_interval_start: wire.instant().nullish(),
+      data_interval_end: wire.instant().nullish(),
+      logical_date: logicalDate,
+      run_after: wire.instant().nullish(),
+      conf: wire.object().nullish(),
+      note: wire.text({ max: NOTE_MAX }).nullish(),
+      partition_key: wire.text({ max: 250 }).nullish(),
+    })
+    .superRefine((body, ctx) => {
+      if ((body.data_interval_start ?? null) === null && (body.data_interval_end ?? null) === null) return;
+      if ((body.data_interval_start ?? null) !== null && (body.data_interval_end ?? null) !== null) return;
+      const error = 'Either both data_interval_start and data_interval_end must be provided or both must be None';
+      wireIssue(ctx, { type: 'value_error', msg: `Value error, ${error}`, ctx: { error: {} } });
+    });
+}
+// The key must be there; its value may be null.
+const triggerBody = runFields(wire.instant().nullable());
+type RunFields = Omit<z.output<typeof triggerBody>, 'logical_date'> & { readonly logical_date?: string | null };
 
-async function trigger(context: RestContext): Promise<unknown> {
-  const dagId = context.param('dag_id');
-  const body = parseBody(triggerBody, context.request);
+/** Makes the run that the body describes. @returns its answer. @throws as `createDagRun`, a taken name as Airflow words it */
+export async function createRunOf(
+  tx: Db,
+  context: RestContext,
+  dagId: string,
+  body: RunFields,
+  how: { readonly runType: DagRunType; readonly triggeredBy: string },
+): Promise<Record<string, unknown>> {
   const interval =
     body.data_interval_start && body.data_interval_end
       ? { start: body.data_interval_start, end: body.data_interval_end }
       : null;
-  return context.mutate(
-    'trigger_dag_run',
-    { dagId, runId: body.dag_run_id ?? null, logicalDate: body.logical_date },
-    async (tx) => {
-      try {
-        const run = await createDagRun(tx, {
-          dagId,
-          runId: body.dag_run_id,
-          runType: 'manual',
-          triggeredBy: context.request.headers.referer === undefined ? 'rest_api' : 'ui',
-          triggeringUserName: context.user.name,
-          logicalDate: body.logical_date,
-          dataInterval: interval,
-          runAfter: body.run_after,
-          conf: body.conf,
-          note: body.note,
-          noteUser: context.user.name,
-          partitionKey: body.partition_key,
-          nowIso: context.nowIso,
-        });
-        return await freshRunAnswer(tx, dagId, run.runId);
-      } catch (error) {
-        throw error instanceof AppError && error.code === 'CONFLICT' ? uniqueViolation(error.message, error) : error;
-      }
-    },
+  try {
+    const run = await createDagRun(tx, {
+      ...how,
+      dagId,
+      runId: body.dag_run_id,
+      triggeringUserName: context.user.name,
+      logicalDate: body.logical_date ?? null,
+      dataInterval: interval,
+      runAfter: body.run_after,
+      conf: body.conf,
+      note: body.note,
+      noteUser: context.user.name,
+      partitionKey: body.partition_key,
+      nowIso: context.nowIso,
+    });
+    return await freshRunAnswer(tx, dagId, run.runId);
+  } catch (error) {
+    throw error instanceof AppError && error.code === 'CONFLICT' ? uniqueViolation(error.message, error) : error;
+  }
+}
+
+async function trigger(context: RestContext): Promise<unknown> {
+  const dagId = context.param('dag_id');
+  const body = parseBody(triggerBody, context.request);
+  const target = { dagId, runId: body.dag_run_id ?? null, logicalDate: body.logical_date };
+  const triggeredBy = context.request.headers.referer === undefined ? 'rest_api' : 'ui';
+  return context.mutate('trigger_dag_run', target, (tx) =>
+    createRunOf(tx, context, dagId, body, { runType: 'manual', triggeredBy }),
   );
 }
 

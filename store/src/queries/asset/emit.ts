@@ -1,5 +1,5 @@
 /** Events of assets, as the end of a try makes them. @see execution API 3.3; scheduling semantics 3.4 */
-import { type Db, sql } from '../../database.ts';
+import { type Db, type Sql, sql } from '../../database.ts';
 import { assetVisible } from './visible.ts';
 
 export type AssetKey = { readonly name: string; readonly uri: string };
@@ -83,25 +83,53 @@ export type EventSource = {
   readonly dagRunId: number;
 };
 
+/** Whose events these are, where teams count: which Dags may take them depends on it. */
+export type EventAudience =
+  /** Of a task, with the team of its Dag. */
+  | { readonly kind: 'task'; readonly team: string | null }
+  /** Of somebody who belongs to these teams (`all` = an administrator), and for whom he wants them. */
+  | {
+      readonly kind: 'user';
+      readonly teams: 'all' | readonly string[];
+      readonly consumers: { readonly teams: readonly string[] | null; readonly allowGlobal: boolean };
+    };
+
+/** Condition on a waiting Dag `d` and its reference `r`. */
+function admits(audience: EventAudience): Sql {
+  if (audience.kind === 'task') {
+    return sql`(d.team IS NOT DISTINCT FROM ${audience.team}::text
+      OR COALESCE((r.access_control::jsonb -> 'producer_teams') ? ${audience.team}::text, false)
+      OR (${audience.team}::text IS NULL AND COALESCE((r.access_control ->> 'allow_global')::boolean, true)))`;
+  }
+  const { teams, consumers } = audience;
+  const own = teams === 'all' ? sql`true` : sql`d.team = ANY(${[...teams]}::text[])`;
+  const takes =
+    teams === 'all'
+      ? sql`true`
+      : sql`(d.team IS NULL OR ${own} OR COALESCE((r.access_control::jsonb -> 'producer_teams') ?| ${[...teams]}::text[], false))`;
+  return sql`(${takes} AND CASE WHEN d.team IS NULL THEN ${consumers.allowGlobal}::boolean
+    ELSE ${consumers.teams === null ? sql`true` : sql`(d.team = ANY(${[...consumers.teams]}::text[]) OR ${teams === 'all' ? sql`false` : own})`} END)`;
+}
+
 /**
  * Stores events and queues the Dags whose schedules they feed: unpaused ones that name the asset itself, its name, its uri or
  * an alias of the event. Several events before a run are one row of the queue; an event with a partition key feeds none of
  * these schedules. With teams, a Dag takes events of its own team and of those that its schedule admits.
  * Locks: the asset_queued rows, by Dag and asset.
- * @returns how many events were stored, and how many rows of the queue are new
+ * @returns ids of the events, and how many rows of the queue are new
  */
 export async function insertAssetEvents(
   tx: Db,
   o: {
     readonly events: readonly NewAssetEvent[];
     readonly source: EventSource | null;
-    readonly team: string | null;
+    readonly audience: EventAudience;
     readonly multiTeam: boolean;
     readonly nowIso: string;
   },
-): Promise<{ stored: number; queued: number }> {
+): Promise<{ ids: number[]; queued: number }> {
   const { source } = o;
-  const rows = await tx.query<{ stored: number; queued: number }>(
+  const rows = await tx.query<{ ids: number[]; queued: number }>(
     sql`WITH x AS (
         SELECT row_number() OVER () AS n, j.asset_id, j.extra, j.aliases,
           COALESCE(j.partition_key, (SELECT r.partition_key FROM dag_run r WHERE r.id = ${source?.dagRunId ?? null}::bigint))
@@ -131,16 +159,14 @@ export async function insertAssetEvents(
           OR (r.kind = 'name' AND r.named = a.name AND a.active) OR (r.kind = 'uri' AND r.named = a.uri AND a.active)
           OR r.alias_id IN (SELECT alias_id FROM named WHERE named.id = n.id))
         JOIN dag d ON d.dag_id = r.dag_id AND NOT d.is_paused AND NOT d.is_stale
-        WHERE n.partition_key IS NULL AND (NOT ${o.multiTeam}::boolean OR d.team IS NOT DISTINCT FROM ${o.team}::text
-          OR COALESCE((r.access_control::jsonb -> 'producer_teams') ? ${o.team}::text, false)
-          OR (${o.team}::text IS NULL AND COALESCE((r.access_control ->> 'allow_global')::boolean, true)))
+        WHERE n.partition_key IS NULL AND ${o.multiTeam ? admits(o.audience) : sql`true`}
       ), q AS (
         INSERT INTO asset_queued (dag_id, asset_id, created_at)
         SELECT dag_id, asset_id, ${o.nowIso}::timestamptz FROM fed ORDER BY dag_id, asset_id ON CONFLICT DO NOTHING
         RETURNING dag_id
       )
-      SELECT (SELECT count(*)::integer FROM e) AS stored, (SELECT count(*)::integer FROM q) AS queued`,
-    'asset_events_insert',
+      SELECT ARRAY(SELECT id FROM e ORDER BY id) AS ids, (SELECT count(*)::integer FROM q) AS queued`,
+    o.multiTeam ? undefined : 'asset_events_insert',
   );
   return rows[0]!;
 }
