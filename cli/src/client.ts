@@ -13,6 +13,8 @@ export type Answer = { readonly status: number; readonly headers: IncomingMessag
 export type Client = {
   /** Where requests go, for messages. */
   readonly where: string;
+  /** Whether they go over the control socket of this machine. */
+  readonly isLocal: boolean;
   /** The JSON of a 2xx answer (null when it has no body). @throws CliError with the server's own words otherwise */
   readonly json: <T>(method: string, path: string, body?: unknown) => Promise<T>;
   /** Any answer, whatever its status. @throws CliError only when no server answers */
@@ -87,6 +89,7 @@ export function createClient(target: Target): Client {
     });
   return {
     where,
+    isLocal: target.kind === 'socket',
     raw,
     json: async <T>(method: string, path: string, body?: unknown): Promise<T> => {
       const answer = await raw(method, path, body);

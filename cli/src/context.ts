@@ -10,6 +10,8 @@ export type Context = {
   readonly stdin: Readable & { readonly isTTY?: boolean };
   /** The server that `--url` names, or the one on the control socket. */
   readonly client: () => Client;
+  /** Ends this command and becomes the one that changes the key files. */
+  readonly becomeKeysTool: (words: readonly string[]) => never;
   /** Epoch ms. */
   readonly nowMs: () => number;
   /** Resolves after `ms`; rejects with a CliError when the user interrupts. */

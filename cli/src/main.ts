@@ -38,6 +38,11 @@ const context: Context = {
     const { url } = program.opts<GlobalOptions>();
     return createClient(targetOf(url, url === undefined ? null : findToken(env, url), controlSocket(home)));
   },
+  becomeKeysTool: (words) => {
+    const entry = join(import.meta.dirname, '../../token-sign/bin/keys.ts');
+    process.removeAllListeners('warning').on('warning', () => undefined); // execve is experimental, and says so
+    return process.execve!(process.execPath, [process.execPath, ...process.execArgv, entry, ...words], env);
+  },
   nowMs: () => Date.now(),
   pause: (ms) =>
     new Promise((resolve, reject) => {

@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { backfillCommand } from './commands/backfill.ts';
 import { configCommand } from './commands/config.ts';
 import { dagsCommand } from './commands/dags.ts';
+import { keysCommand } from './commands/keys.ts';
 import { runsCommand } from './commands/runs.ts';
 import { healthCommand, jwksCommand, loginCommand, versionCommand } from './commands/server.ts';
 import { tasksCommand } from './commands/tasks.ts';
@@ -50,6 +51,7 @@ export function createProgram(context: Context, version: string): Command {
     backfillCommand,
     tasksCommand,
     usersCommand,
+    keysCommand,
     teamsCommand,
     workersCommand,
     configCommand,

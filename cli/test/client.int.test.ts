@@ -66,6 +66,9 @@ async function command(
     ),
     stdin: Readable.from([stdin]),
     client: () => createClient({ kind: 'socket', path }),
+    becomeKeysTool: (words) => {
+      throw new Error(`became the tool of keys: ${words.join(' ')}`);
+    },
     nowMs: () => 0,
     pause: async () => undefined,
   };
@@ -124,6 +127,34 @@ describe('where requests go', () => {
     assert.equal(findToken(env, 'https://c.example'), null);
     assert.equal(findToken({ ...env, AIRLOCK_TOKEN: 'given' }, 'https://a.example'), 'given');
     assert.equal(statSync(tokenFile(env)).mode & 0o777, 0o600);
+  });
+});
+
+describe('keys', () => {
+  const listed = [
+    { kid: 'new', alg: 'EdDSA', state: 'next', signs_from: 1_782_864_000, verifies_until: null },
+    { kid: 'old', alg: 'EdDSA', state: 'signing', signs_from: null, verifies_until: null },
+  ];
+
+  test('a running server is asked, and its refusals are shown', async () => {
+    const asked: string[] = [];
+    const handler: Handler = (request, answer) => {
+      asked.push(`${request.method} ${request.url}`);
+      answer.setHeader('content-type', 'application/json');
+      if (request.url === '/local/keys/old') answer.statusCode = 409;
+      answer.end(JSON.stringify(answer.statusCode === 409 ? { detail: 'it signs' } : { keys: listed }));
+    };
+    assert.match((await command(handler, ['keys', 'list'])).out, /new +EdDSA +next +2026-07-01T00:00:00Z/);
+    assert.match((await command(handler, ['keys', 'rotate'])).out, /the new key new signs from 2026-07-01T00:00:00Z/);
+    assert.match((await command(handler, ['keys', 'retire', 'new'])).out, /new is retired/);
+    const refused = await command(handler, ['keys', 'retire', 'old']);
+    assert.match(String(refused.error), /it signs/);
+    assert.deepEqual(asked, [
+      'GET /local/keys',
+      'POST /local/keys',
+      'DELETE /local/keys/new',
+      'DELETE /local/keys/old',
+    ]);
   });
 });
 

@@ -9,9 +9,8 @@ import {
   type TokenServiceRequest,
   tokenServiceRequest,
 } from '@airlock/contract/ipc/token-service';
-import type { KeyFolder } from './key-folder.ts';
 import type { Signer } from './mint.ts';
-import type { SigningKeys } from './signing-keys.ts';
+import { type OperatedKeys, operate } from './operate.ts';
 
 export type Peer = { readonly uid: number; readonly pid: number };
 export type TokenServer = {
@@ -20,12 +19,7 @@ export type TokenServer = {
   readonly close: () => Promise<void>;
 };
 /** What is asked for over the socket. */
-export type TokenService = {
-  readonly signer: Signer;
-  readonly keys: SigningKeys;
-  /** Null when the configuration names the one key. */
-  readonly folder: KeyFolder | null;
-};
+export type TokenService = OperatedKeys & { readonly signer: Signer };
 export type TokenServerOptions = {
   readonly socketPath: string;
   readonly service: TokenService;
@@ -150,22 +144,9 @@ async function perform(request: TokenServiceRequest, service: TokenService): Pro
     case 'check':
       if (service.keys.secret === null) throw new AppError('BAD_REQUEST', { public: 'No secret signs here.' });
       return { valid: await service.keys.secret.check(request.token) };
-    default: {
-      const folder = folderOf(service);
-      if (request.op === 'rotate_key') folder.rotate();
-      if (request.op === 'retire_key') folder.retire(request.kid);
-      return { listed: folder.list() };
-    }
+    default:
+      return { listed: operate(service, request) };
   }
-}
-
-function folderOf({ folder }: TokenService): KeyFolder {
-  if (folder) return folder;
-  throw new AppError('CONFLICT', {
-    public: 'The signing key is named by the configuration, so it is not Airlock that changes it.',
-    remedy:
-      'Change [api_auth] jwt_private_key_path or jwt_secret; see docs/security/jwt_token_authentication.md, Signing.',
-  });
 }
 
 type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;

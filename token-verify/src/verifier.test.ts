@@ -98,6 +98,21 @@ for (const [name, token] of Object.entries({
   });
 }
 
+test('a key serves the one algorithm that it is published for: RS512 by a key for RS256 is refused', async () => {
+  const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const { n, e } = rsa.publicKey.export({ format: 'jwk' }) as { n: string; e: string };
+  const by = (alg: 'RS256' | 'RS512', published: 'RS256' | 'RS512') => {
+    const input = `${part({ alg, kid: 'rsa', typ: 'airlock-execution+jwt' })}.${part(claims())}`;
+    const hash = alg === 'RS256' ? 'sha256' : 'sha512';
+    const token = `${input}.${sign(hash, Buffer.from(input), rsa.privateKey).toString('base64url')}`;
+    return verify(token, NOW, { keys: { keys: [{ kty: 'RSA', n, e, kid: 'rsa', use: 'sig', alg: published }] } });
+  };
+  assert.ok(await by('RS256', 'RS256'));
+  assert.ok(await by('RS512', 'RS512'));
+  await assert.rejects(by('RS512', 'RS256'), INVALID);
+  await assert.rejects(by('RS256', 'RS512'), INVALID);
+});
+
 test('the kind is read from typ, and unknown ones give none', () => {
   assert.equal(peekUnverifiedKind(make(claims())), 'execution');
   assert.equal(peekUnverifiedKind(make(claims(), { typ: 'airlock-parse+jwt' })), 'parse');

@@ -10,6 +10,7 @@ import { allowOrigins } from './http/cors.ts';
 import { sendJson } from './http/errors.ts';
 import { sendPage } from './http/page.ts';
 import { createHttpServer } from './http/server.ts';
+import { registerKeyRoutes } from './local/keys.ts';
 import { createLocalGate, listenLocally } from './local/socket.ts';
 import { registerSupervisorRoutes } from './local/supervisors.ts';
 import { registerTeamRoutes } from './local/teams.ts';
@@ -69,6 +70,7 @@ export async function startApi(deps: ControlDeps, options: ApiOptions): Promise<
     local = createHttpServer(deps, limits);
     gate.guard(local);
     mountRest(local, rest, gate.identify);
+    registerKeyRoutes(local, deps, gate.identify);
     registerUserRoutes(local, deps, gate.identify);
     registerTeamRoutes(local, deps, gate.identify);
     registerSupervisorRoutes(local, deps, gate.identify);
