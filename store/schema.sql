@@ -201,6 +201,38 @@ CREATE TABLE connection (
 CREATE UNIQUE INDEX connection_conn_id ON connection USING btree (COALESCE(team, ''::text), conn_id);
 -- granted: airlock_control: delete, insert, select, update
 
+CREATE TABLE connection_test (
+  id uuid NOT NULL,
+  team text,
+  conn_id text NOT NULL,
+  conn_type text NOT NULL,
+  host text,
+  schema text,
+  login text,
+  password text,
+  port integer,
+  extra text,
+  is_encrypted boolean NOT NULL DEFAULT false,
+  state text NOT NULL,
+  result_message text,
+  requested_by text,
+  timeout_seconds double precision NOT NULL,
+  created_at timestamp with time zone NOT NULL,
+  workload_jti text,
+  fetched_at timestamp with time zone,
+  fetch_key text,
+  ended_at timestamp with time zone,
+  CONSTRAINT connection_test_pkey PRIMARY KEY (id),
+  CONSTRAINT connection_test_conn_id_check CHECK (((length(conn_id) >= 1) AND (length(conn_id) <= 250))),
+  CONSTRAINT connection_test_result_message_check CHECK ((length(result_message) <= 2000)),
+  CONSTRAINT connection_test_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'queued'::text, 'running'::text, 'success'::text, 'failed'::text]))),
+  CONSTRAINT connection_test_team_fkey FOREIGN KEY (team) REFERENCES team(name),
+  CONSTRAINT connection_test_timeout_seconds_check CHECK ((timeout_seconds > (0)::double precision))
+);
+CREATE UNIQUE INDEX connection_test_active ON connection_test USING btree (COALESCE(team, ''::text), conn_id) WHERE (state = ANY (ARRAY['pending'::text, 'queued'::text, 'running'::text]));
+CREATE INDEX connection_test_by_age ON connection_test USING btree (created_at);
+-- granted: airlock_control: delete, insert, select, update
+
 CREATE TABLE dag (
   dag_id text NOT NULL,
   bundle_name text NOT NULL,

@@ -34,3 +34,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON asset, asset_alias, asset_reference TO a
 
 -- Requests to people, and what tasks and assets keep.
 GRANT SELECT, INSERT, UPDATE, DELETE ON hitl_detail, task_state, asset_state TO airlock_control;
+
+-- Tests of connections.
+GRANT SELECT, INSERT, UPDATE, DELETE ON connection_test TO airlock_control;

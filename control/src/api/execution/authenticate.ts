@@ -74,7 +74,8 @@ export function createAuthenticator(options: {
       const proven = claims.cnf ? proofOf(request, token, claims.cnf.jkt) : null;
       if (!Array.isArray(row.tokens) || !row.tokens.includes(kind)) throw wrongKind(kind, row);
       if (row.self === 'path' && claims.sub !== selfId) {
-        throw new AppError('TI_NOT_SELF', { public: 'Token subject does not match task instance ID' });
+        const subject = request.routeOptions.url?.includes(':connection_test_id') ? 'connection test' : 'task instance';
+        throw new AppError('TI_NOT_SELF', { public: `Token subject does not match ${subject} ID` });
       }
       if (proven) await countOnce(proven);
       return { kind, claims, token, jkt: proven?.jkt ?? null };

@@ -37,6 +37,14 @@ const shared = (rights: ExecutionPolicyRow['rights'], cost: number): ExecutionPo
   cost,
 });
 
+/** The subject of the token is the test itself, not a try. */
+const CONNECTION_TEST: ExecutionPolicyRow = {
+  tokens: ['workload'],
+  self: 'path',
+  rights: 'own',
+  cost: 5,
+  servedIn: { since: '2026-06-30' },
+};
 /** The versions that know state stores. */
 const STORES: ServedIn = { since: '2026-06-30' };
 
@@ -82,6 +90,9 @@ export const EXECUTION_POLICY: Readonly<Record<string, ExecutionPolicyRow>> = {
   'GET /assets/by-alias': { ...shared('asset', 5), servedIn: { since: '2026-06-30' } },
   'GET /asset-events/by-asset': shared('asset', 50),
   'GET /asset-events/by-asset-alias': shared('asset', 50),
+
+  'GET /connection-tests/:connection_test_id/connection': CONNECTION_TEST,
+  'PATCH /connection-tests/:connection_test_id': CONNECTION_TEST,
 
   'POST /hitlDetails/:task_instance_id': own(5),
   'PATCH /hitlDetails/:task_instance_id': own(5),
@@ -138,7 +149,7 @@ export const EXECUTION_POLICY: Readonly<Record<string, ExecutionPolicyRow>> = {
 };
 
 /** Parameters that may name the subject of a token. */
-export const SELF_PARAMETERS = ['task_instance_id', 'supervisor_id'] as const;
+export const SELF_PARAMETERS = ['task_instance_id', 'supervisor_id', 'connection_test_id'] as const;
 
 /**
  * Compares routes and rows. @throws TypeError naming every route without a row and every row without a route

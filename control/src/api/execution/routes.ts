@@ -5,6 +5,7 @@ import type { FastifyRequest } from 'fastify';
 import type { Answer, ExecutionContext, Handler } from './context.ts';
 import * as assets from './handlers/assets.ts';
 import { bundles, listing, report } from './handlers/bundles.ts';
+import { fetchConnection, reportResult } from './handlers/connection-tests.ts';
 import * as dagRuns from './handlers/dag-runs.ts';
 import { clearRun, triggerRun } from './handlers/dag-runs-write.ts';
 import { getDag } from './handlers/dags.ts';
@@ -71,6 +72,9 @@ export const EXECUTION_ROUTES: Readonly<Record<string, Route>> = {
   'GET /assets/by-alias': withToken(assets.assetsByAlias),
   'GET /asset-events/by-asset': withToken(assets.eventsByAsset),
   'GET /asset-events/by-asset-alias': withToken(assets.eventsByAlias),
+
+  'GET /connection-tests/:connection_test_id/connection': withToken(fetchConnection),
+  'PATCH /connection-tests/:connection_test_id': withToken(reportResult),
 
   'POST /hitlDetails/:task_instance_id': withToken(hitl.createRequest),
   'PATCH /hitlDetails/:task_instance_id': withToken(hitl.takeDefaults),

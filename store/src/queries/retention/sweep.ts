@@ -3,6 +3,7 @@
  * holds up work for long. Several schedulers may sweep at once: they skip each other's rows.
  */
 import type { Db } from '../../database.ts';
+import { deleteOldConnectionTests } from './connection-tests.ts';
 import { deleteOldDagRuns } from './dag-runs.ts';
 import { deleteOldDagVersions, deleteUnusedModules } from './dag-versions.ts';
 import { deleteOldEvents } from './event-log.ts';
@@ -53,6 +54,7 @@ export async function sweep(
   }
   counts.token = await deleteExpiredTokens(db, { expiredBefore: ago(TOKEN_GRACE_MS), limit });
   counts.task_state = await deleteExpiredState(db, { expiredBefore: ago(0), limit });
+  counts.connection_test = await deleteOldConnectionTests(db, { createdBefore: ago(DAY_MS), limit });
   counts.process = await deleteOldProcesses(db, { silentSince: ago(rules.job_days * DAY_MS), limit });
   counts.dag_version = await deleteOldDagVersions(db, { keep: rules.dag_versions, createdBefore: ago(DAY_MS), limit });
   counts.dag_module = await deleteUnusedModules(db, { createdBefore: ago(DAY_MS), limit });
