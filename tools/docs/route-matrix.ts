@@ -47,9 +47,9 @@ function restCell(path: string, row: PolicyRow, who: IdentityName): Cell {
   const role = who === 'foreign' ? 'op' : ROLES.find((each) => each === who);
   // No other token than a user's is one here.
   if (role === undefined) return '403';
-  const { resource, method, item } = row;
   const user = { name: who, role, teams: [], via: 'bearer' } as const;
-  if (!permissions.isAuthorized(user, { resource, method, item, team: null })) return '403';
+  const needs = [{ resource: row.resource, method: row.method }, ...(row.also ?? [])];
+  if (!needs.every((need) => permissions.isAuthorized(user, { ...need, item: null, team: null }))) return '403';
   return who === 'foreign' && path.includes('/:dag_id') ? '404' : 'yes';
 }
 
