@@ -73,6 +73,7 @@ CREATE TABLE asset_event (
   source_map_index integer NOT NULL DEFAULT '-1'::integer,
   partition_key text,
   at timestamp with time zone NOT NULL,
+  audience text[],
   CONSTRAINT asset_event_pkey PRIMARY KEY (id),
   CONSTRAINT asset_event_asset_id_fkey FOREIGN KEY (asset_id) REFERENCES asset(id) ON DELETE CASCADE,
   CONSTRAINT asset_event_partition_key_check CHECK ((length(partition_key) <= 250))

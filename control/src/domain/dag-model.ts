@@ -5,6 +5,7 @@
  */
 import { type DagDocument, type TaskDocument, TYPESCRIPT_TASK_MODULE } from '@airlock/contract/dag/document';
 import { NEEDS_FIELD } from '@airlock/contract/dag/needs';
+import { type AssetCondition, readAssetCondition } from './asset-condition.ts';
 import { type AssetUse, readAssetUses } from './assets.ts';
 import { type Expansion, mappedGroups, readExpansion } from './mapping.ts';
 import { type ParamDefinition, readParams } from './params.ts';
@@ -84,6 +85,8 @@ export type DagModel = {
   readonly params: readonly ParamDefinition[];
   readonly tags: readonly string[];
   readonly assets: readonly AssetUse[];
+  /** Which events of assets make a run; null = none do. */
+  readonly assetCondition: AssetCondition;
   readonly owners: string;
   readonly description: string | null;
   /** By task id, upstream before downstream. */
@@ -189,6 +192,7 @@ export function buildDagModel(document: DagDocument): DagModel {
     params: readParams(dag.params ?? []),
     tags: [...new Set(dag.tags ?? [])].sort(),
     assets: readAssetUses(document),
+    assetCondition: readAssetCondition(document),
     owners: [...new Set([...tasks.values()].map((task) => task.owner))].sort().join(', '),
     description: dag.description ?? null,
     tasks,

@@ -12,6 +12,7 @@ import { refreshPoolWarnings } from '@airlock/store/queries/schedule/pool-warnin
 import { findOverdueRuns } from '@airlock/store/queries/schedule/sweep';
 import { instantIso, instantMs } from '../domain/instants.ts';
 import { type Agenda, createAgenda } from './agenda.ts';
+import { createAssetRuns } from './asset-runs.ts';
 import { createDueRuns } from './create-runs.ts';
 import { MAX_RUNS_PER_PASS, type PassResult, runPass } from './pass.ts';
 import { type SweepOptions, sweepTries } from './sweep.ts';
@@ -130,13 +131,13 @@ export function createSchedulerCore(options: CoreOptions): SchedulerCore {
   };
 
   const create = async (): Promise<void> => {
-    const result = await db.transaction((tx) =>
-      createDueRuns(tx, { nowMs: clock.nowMs(), limit: options.maxRunsToCreate }),
-    );
-    for (const dagId of result.denied)
-      log.warn({ dag_id: dagId }, 'the Dag has a schedule but allows no scheduled runs');
-    for (const id of result.created) agenda.mark(id);
-    if (result.more) agenda.wantCreate();
+    const limit = options.maxRunsToCreate;
+    const fed = await db.transaction((tx) => createAssetRuns(tx, { nowMs: clock.nowMs(), limit }));
+    const timed = await db.transaction((tx) => createDueRuns(tx, { nowMs: clock.nowMs(), limit }));
+    for (const dagId of [...fed.denied, ...timed.denied])
+      log.warn({ dag_id: dagId }, 'the Dag has a schedule but does not allow the runs that it makes');
+    for (const id of [...fed.created, ...timed.created]) agenda.mark(id);
+    if (fed.more || timed.more) agenda.wantCreate();
     else await readDue();
   };
 

@@ -60,20 +60,48 @@ function newestDue(dag: DueDag, model: DagModel, nowMs: number): Tick & { readon
 }
 
 async function createScheduledRun(tx: Db, dag: DueDag, model: DagModel, nowIso: string): Promise<number | null> {
+  const { next_interval_start: start, next_interval_end: end } = dag;
+  return insertAutomaticRun(tx, dag, model, {
+    runType: 'scheduled',
+    triggeredBy: 'timetable',
+    runId: generateRunId('scheduled', dag.next_create_after),
+    logicalDate: dag.next_logical_date,
+    interval: start === null || end === null ? null : { start, end },
+    runAfter: dag.next_create_after,
+    nowIso,
+  });
+}
+
+export type AutomaticRun = {
+  readonly runType: 'scheduled' | 'asset_triggered';
+  readonly triggeredBy: 'timetable' | 'asset';
+  readonly runId: string;
+  readonly logicalDate: string | null;
+  readonly interval: { readonly start: string; readonly end: string } | null;
+  readonly runAfter: string;
+  readonly nowIso: string;
+};
+
+/** A queued run that nobody asked for, with its task instances. @returns null when its name or logical date is taken */
+export async function insertAutomaticRun(
+  tx: Db,
+  dag: Pick<DueDag, 'dag_id' | 'team' | 'current_version_id' | 'bundle_version'>,
+  model: DagModel,
+  { runType, triggeredBy, runId, logicalDate, interval, runAfter, nowIso }: AutomaticRun,
+): Promise<number | null> {
   const pinned = dag.bundle_version !== null && !model.disableBundleVersioning;
-  const runId = generateRunId('scheduled', dag.next_create_after);
   const id = await insertDagRun(tx, {
     dagId: dag.dag_id,
     runId,
     team: dag.team,
-    runType: 'scheduled',
-    triggeredBy: 'timetable',
+    runType,
+    triggeredBy,
     triggeringUserName: null,
     triggerTry: null,
-    logicalDate: dag.next_logical_date,
-    intervalStart: dag.next_interval_start,
-    intervalEnd: dag.next_interval_end,
-    runAfter: dag.next_create_after,
+    logicalDate,
+    intervalStart: interval?.start ?? null,
+    intervalEnd: interval?.end ?? null,
+    runAfter,
     conf: {},
     note: null,
     noteUser: null,
@@ -85,6 +113,6 @@ async function createScheduledRun(tx: Db, dag: DueDag, model: DagModel, nowIso: 
   });
   if (id === null) return null;
   const run = { dagRunId: id, dagId: dag.dag_id, runId, team: dag.team, versionId: dag.current_version_id, nowIso };
-  await insertTaskInstances(tx, initialTaskInstances(run, model, instantMs(dag.next_logical_date)), nowIso);
+  await insertTaskInstances(tx, initialTaskInstances(run, model, instantMs(logicalDate)), nowIso);
   return id;
 }

@@ -129,6 +129,14 @@ export async function insertAssetEvents(
   },
 ): Promise<{ ids: number[]; queued: number }> {
   const { source } = o;
+  const names = (aliases: Sql) => sql`(r.asset_id = a.id
+    OR (r.kind = 'name' AND r.named = a.name AND a.active) OR (r.kind = 'uri' AND r.named = a.uri AND a.active)
+    OR r.alias_id IN (${aliases}))`;
+  const audience = o.multiTeam
+    ? sql`ARRAY(SELECT DISTINCT r.dag_id FROM asset a JOIN asset_reference r ON r.role = 'schedule'
+          AND ${names(sql`SELECT l.id FROM asset_alias l WHERE l.name IN (SELECT json_array_elements_text(x.aliases))`)}
+        JOIN dag d ON d.dag_id = r.dag_id WHERE a.id = x.asset_id AND ${admits(o.audience)})`
+    : sql`NULL::text[]`;
   const rows = await tx.query<{ ids: number[]; queued: number }>(
     sql`WITH x AS (
         SELECT row_number() OVER () AS n, j.asset_id, j.extra, j.aliases,
@@ -138,9 +146,9 @@ export async function insertAssetEvents(
           AS j (asset_id bigint, extra json, partition_key text, aliases json)
       ), e AS (
         INSERT INTO asset_event (asset_id, extra, source_dag_id, source_run_id, source_task_id, source_map_index,
-          partition_key, at)
+          partition_key, audience, at)
         SELECT asset_id, extra, ${source?.dagId ?? null}, ${source?.runId ?? null}, ${source?.taskId ?? null},
-          ${source?.mapIndex ?? -1}::integer, partition_key, ${o.nowIso}::timestamptz FROM x ORDER BY n
+          ${source?.mapIndex ?? -1}::integer, partition_key, ${audience}, ${o.nowIso}::timestamptz FROM x ORDER BY n
         RETURNING id
       ), numbered AS (
         -- Ids are given in the order of the rows.
@@ -155,9 +163,8 @@ export async function insertAssetEvents(
         INSERT INTO asset_alias_asset (alias_id, asset_id) SELECT DISTINCT alias_id, asset_id FROM named ON CONFLICT DO NOTHING
       ), fed AS (
         SELECT DISTINCT r.dag_id, a.id AS asset_id FROM numbered n JOIN asset a ON a.id = n.asset_id
-        JOIN asset_reference r ON r.role = 'schedule' AND (r.asset_id = a.id
-          OR (r.kind = 'name' AND r.named = a.name AND a.active) OR (r.kind = 'uri' AND r.named = a.uri AND a.active)
-          OR r.alias_id IN (SELECT alias_id FROM named WHERE named.id = n.id))
+        JOIN asset_reference r ON r.role = 'schedule'
+          AND ${names(sql`SELECT alias_id FROM named WHERE named.id = n.id`)}
         JOIN dag d ON d.dag_id = r.dag_id AND NOT d.is_paused AND NOT d.is_stale
         WHERE n.partition_key IS NULL AND ${o.multiTeam ? admits(o.audience) : sql`true`}
       ), q AS (
