@@ -7,6 +7,7 @@ import type { TokenVerifier } from '@airlock/token-verify';
 import type { Logger } from 'pino';
 import type { SecretBox } from './api/secrets/index.ts';
 import type { TokenMinter } from './tokens/minter.ts';
+import type { SigningCheck } from './tokens/signing-check.ts';
 
 /** Store notifications of this process: one LISTEN connection, many listeners. */
 export type EventHub = {
@@ -25,6 +26,7 @@ export type ControlDeps = {
   readonly shownConfig: ShownConfig;
   readonly minter: TokenMinter;
   readonly verifier: TokenVerifier;
+  readonly signingWorks: SigningCheck;
   readonly events: EventHub;
   /** Opens and seals secrets at rest; see control/src/api/secrets/stored.ts. */
   readonly secrets: SecretBox;

@@ -29,6 +29,7 @@ import { type Admission, admitTicket } from './executors/join-ticket.ts';
 import { startScheduler } from './scheduler/index.ts';
 import { createTokenMinter } from './tokens/minter.ts';
 import { createRotatingVerifier } from './tokens/rotating-verifier.ts';
+import { createSigningCheck } from './tokens/signing-check.ts';
 
 /** Everything must be down by then; what is not goes with the process. */
 const STOP_MS = 4_000;
@@ -101,6 +102,7 @@ export async function startControl(values: ControlValues, options: ControlOption
       config,
       minter,
       verifier,
+      signingWorks: createSigningCheck({ minter, verifier, clock: systemClock, log }),
       events,
       secrets,
       instanceId: randomUUID(),

@@ -20,6 +20,7 @@ import { makeDeps, type RestDeps } from '../src/api/rest/route.ts';
 import { createSecretBox } from '../src/api/secrets/index.ts';
 import type { ControlDeps } from '../src/deps.ts';
 import { createEventHub } from '../src/events.ts';
+import { createSigningCheck } from '../src/tokens/signing-check.ts';
 
 export type Answer = {
   readonly status: number;
@@ -79,7 +80,8 @@ export async function restKit(options: { config?: Record<string, string> } = {})
   const mint: ControlDeps['minter']['mint'] = async (kind, given) => {
     const iat = Math.floor((given.issuedAtMs ?? clock.nowMs()) / 1000);
     const aud = kind === 'user' ? 'apache-airflow' : TASK_AUDIENCE;
-    const claims = { aud, iat, nbf: iat, exp: iat + given.ttlSeconds, jti: given.jti, sub: given.sub };
+    const scope = kind === 'workload' || kind === 'execution' ? { scope: kind } : {};
+    const claims = { aud, ...scope, iat, nbf: iat, exp: iat + given.ttlSeconds, jti: given.jti, sub: given.sub };
     const signed = `${part({ alg: 'EdDSA', kid, typ: TOKEN_PROFILES[kind].typ })}.${part(claims)}`;
     return `${signed}.${sign(null, Buffer.from(signed), privateKey).toString('base64url')}`;
   };
@@ -99,6 +101,7 @@ export async function restKit(options: { config?: Record<string, string> } = {})
     ini: {},
     expand: (text) => text,
   });
+  const verifier = createVerifier({ keys, userAudience: 'apache-airflow', leewaySeconds: 10, cacheSize: 1000 });
   const control: ControlDeps = {
     db: database.db,
     clock,
@@ -106,7 +109,8 @@ export async function restKit(options: { config?: Record<string, string> } = {})
     config,
     minter: { mint, keys: async () => ({ jwks: keys, secret: null }), ...noKeyChanges, close: () => undefined },
     shownConfig: shownConfig(config),
-    verifier: createVerifier({ keys, userAudience: 'apache-airflow', leewaySeconds: 10, cacheSize: 1000 }),
+    verifier,
+    signingWorks: createSigningCheck({ minter: { mint }, verifier, clock, log }),
     events,
     secrets: createSecretBox(Buffer.alloc(32, 7).toString('base64url')),
     instanceId: '00000000-0000-4000-8000-000000000000',

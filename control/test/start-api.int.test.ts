@@ -1,11 +1,13 @@
 /** The API server as a process mounts it: every API, the pages, the public keys, and the port. */
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { adoptConfig } from '@airlock/contract/config/handed';
+import { sql } from '@airlock/store';
 import { REST_ROUTES } from '../src/api/rest/index.ts';
 import { type RunningApi, startApi } from '../src/api/start.ts';
 import { type RestKit, restKit } from './rest-kit.ts';
@@ -66,6 +68,25 @@ test('the Execution API is mounted beside, and keeps its own words', async () =>
   assert.equal(health.status, 200);
   const refused = await fetch(`${api.url}/execution/variables/x`);
   assert.ok(refused.status === 401 || refused.status === 403);
+});
+
+test('health says when no token can be made and verified, in the parts that clients of Airflow look at', async (t) => {
+  const beatIso = new Date(kit.clock.nowMs()).toISOString();
+  await kit.database.db.query(sql`
+    INSERT INTO job (instance_id, job_type, state, hostname, unixname, start_date, latest_heartbeat)
+    VALUES (${randomUUID()}, 'SchedulerJob', 'running', 'h', 'u', ${beatIso}, ${beatIso})
+  `);
+  const look = async (signingWorks: boolean) => {
+    const options = { controlSocket: null, operatorUids: [], jwks: () => keys };
+    const running = await startApi({ ...withApi({}), signingWorks: async () => signingWorks }, options);
+    t.after(() => running.stop());
+    const health = await fetch(`${running.url}/api/v2/monitor/health`);
+    const ping = await fetch(`${running.url}/execution/health/ping`);
+    const { metadatabase, scheduler } = (await health.json()) as Record<string, { status: string }>;
+    return [health.headers.get('airlock-signing'), metadatabase!.status, scheduler!.status, ping.status];
+  };
+  assert.deepEqual(await look(true), ['healthy', 'healthy', 'healthy', 200]);
+  assert.deepEqual(await look(false), ['unhealthy', 'healthy', 'unhealthy', 500]);
 });
 
 test('pages of a listed origin may call, and no others', async () => {

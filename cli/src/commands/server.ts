@@ -1,5 +1,6 @@
 /** Commands about the server itself and about who we are to it. */
 import { Command } from 'commander';
+import { type Answer, refusal } from '../client.ts';
 import type { Context } from '../context.ts';
 import { CliError, EXIT_CODES } from '../exit-codes.ts';
 import { readSecretLine } from '../secret-input.ts';
@@ -12,16 +13,24 @@ export function healthCommand(context: Context): Command {
     .description('whether every part of the server is well; exit status 1 when not')
     .option('--json', "the server's own answer")
     .action(async (options: { json?: boolean }) => {
-      const health = await context.client().json<Record<string, Component>>('GET', '/api/v2/monitor/health');
+      const answer = await context.client().raw('GET', '/api/v2/monitor/health');
+      if (answer.status !== 200) throw refusal(answer);
+      const health = JSON.parse(answer.text) as Record<string, Component>;
       if (options.json) context.output.json(health);
       else
-        for (const [name, { status }] of Object.entries(health))
+        for (const [name, { status }] of [...Object.entries(health), ...signingOf(answer)])
           context.output.line(
             `${name}  ${context.output.paint(status === 'healthy' ? 'green' : status === null ? 'dim' : 'red', status ?? 'not used')}`,
           );
       if (Object.values(health).some(({ status }) => status === 'unhealthy'))
         throw new CliError(EXIT_CODES.failed, 'a part of the server is not healthy');
     });
+}
+
+/** Told beside the body, which has no room for it. */
+function signingOf({ headers }: Answer): Array<[string, Component]> {
+  const status = headers['airlock-signing'];
+  return typeof status === 'string' ? [['signing', { status }]] : [];
 }
 
 export function jwksCommand(context: Context): Command {

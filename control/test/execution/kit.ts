@@ -17,6 +17,7 @@ import { createHttpServer } from '../../src/api/http/server.ts';
 import { createSecretBox } from '../../src/api/secrets/index.ts';
 import type { ControlDeps } from '../../src/deps.ts';
 import { createTokenMinter } from '../../src/tokens/minter.ts';
+import { createSigningCheck } from '../../src/tokens/signing-check.ts';
 import { createScene } from './scene.ts';
 
 export { forge, type Key, makeProof, newKey, type ProofParts } from './proofs.ts';
@@ -77,14 +78,17 @@ export async function startExecutionApi(
       userAudience: config.api_auth.jwt_audience,
       leewaySeconds: options.leewaySeconds ?? config.api_auth.jwt_leeway,
     });
+  const log = pino({ level: process.env.TEST_LOG ?? 'silent' });
+  const verifier = newVerifier();
   const deps: ControlDeps = {
     db,
     clock,
-    log: pino({ level: process.env.TEST_LOG ?? 'silent' }),
+    log,
     config,
     shownConfig: shownConfig(config),
     minter,
-    verifier: newVerifier(),
+    verifier,
+    signingWorks: createSigningCheck({ minter, verifier, clock, log }),
     events: {
       on: (listener) => {
         listeners.add(listener);

@@ -33,6 +33,7 @@ async function version(context: RestContext): Promise<unknown> {
 
 async function health(context: RestContext): Promise<unknown> {
   const { db, config, log } = context.deps;
+  const signing = context.deps.signingWorks();
   let jobs: NewestJob[] = [];
   let metadatabase = 'healthy';
   try {
@@ -55,6 +56,12 @@ async function health(context: RestContext): Promise<unknown> {
     return { status: healthy ? 'healthy' : 'unhealthy', at: offsetInstant(job.latest_heartbeat) };
   };
   const scheduler = part('SchedulerJob', config.scheduler.scheduler_health_check_threshold, 'unhealthy');
+  // The body has four parts and no room for a fifth. Without tokens no task can be given out, so the scheduler is not well.
+  if (await signing) context.reply.header('airlock-signing', 'healthy');
+  else {
+    context.reply.header('airlock-signing', 'unhealthy');
+    scheduler.status = 'unhealthy';
+  }
   const triggerer = part('TriggererJob', config.scheduler.scheduler_health_check_threshold, null);
   const processor = part('DagProcessorJob', config.dag_processor.health_check_threshold, null);
   return {
