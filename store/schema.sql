@@ -733,6 +733,20 @@ CREATE TABLE team (
 );
 -- granted: airlock_control: delete, insert, select, update
 
+CREATE TABLE user_session (
+  jti text NOT NULL,
+  previous_jti text,
+  account text NOT NULL,
+  issued_at timestamp with time zone NOT NULL,
+  ends_at timestamp with time zone NOT NULL,
+  CONSTRAINT user_session_pkey PRIMARY KEY (jti),
+  CONSTRAINT user_session_account_fkey FOREIGN KEY (account) REFERENCES account(name) ON DELETE CASCADE,
+  CONSTRAINT user_session_previous_jti_key UNIQUE (previous_jti)
+);
+CREATE INDEX user_session_by_account ON user_session USING btree (account);
+CREATE INDEX user_session_by_end ON user_session USING btree (ends_at);
+-- granted: airlock_control: delete, insert, select, update
+
 CREATE TABLE variable (
   id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
   team text,

@@ -25,6 +25,8 @@ TO airlock_control;
 
 -- Log-ins that are counted.
 GRANT SELECT, INSERT, DELETE ON login_attempt TO airlock_control;
+-- Log-ins by the page.
+GRANT SELECT, INSERT, UPDATE, DELETE ON user_session TO airlock_control;
 
 -- Assets and their events.
 GRANT SELECT, INSERT, DELETE ON

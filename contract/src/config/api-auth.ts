@@ -48,6 +48,14 @@ export const API_AUTH_OPTIONS = {
       'Name of the key in the header of tokens, with jwt_private_key_path or jwt_secret. Unset: the thumbprint of RFC 7638, ' +
       'and not-used with a secret.',
   }),
+  session_lifetime: int(7 * 86_400, {
+    readers: ['control'],
+    unit: 's',
+    min: 300,
+    max: 30 * 86_400,
+    advice:
+      'When a browser must log in again, however much it is used. Until then its cookie is renewed by use; unused it ends after jwt_expiration_time.',
+  }),
   jwt_issuer: list([], {
     readers: ['control', 'token-service'],
     advice:

@@ -8,7 +8,7 @@ import { registerAuthApi } from './auth/index.ts';
 import { registerExecutionApi } from './execution/index.ts';
 import { allowOrigins } from './http/cors.ts';
 import { sendJson } from './http/errors.ts';
-import { sendPage } from './http/page.ts';
+import { sendHomePage } from './http/page.ts';
 import { createHttpServer } from './http/server.ts';
 import { registerKeyRoutes } from './local/keys.ts';
 import { createLocalGate, listenLocally } from './local/socket.ts';
@@ -54,7 +54,7 @@ export async function startApi(deps: ControlDeps, options: ApiOptions): Promise<
   registerAuthApi(app, deps);
   const rest = registerRestApi(app, deps);
   registerExecutionApi(app, deps);
-  app.get('/', async (_request, reply) => sendPage(reply, 'home'));
+  app.get('/', async (_request, reply) => sendHomePage(reply));
   const serveKeys = (to: FastifyInstance) =>
     to.get('/.well-known/jwks.json', async (_request, reply) => {
       reply.header('cache-control', 'public, max-age=15');

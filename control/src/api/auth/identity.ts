@@ -11,42 +11,26 @@ import type { FastifyRequest } from 'fastify';
 import type { User } from '../../auth-managers/auth-manager.ts';
 import type { ControlDeps } from '../../deps.ts';
 import { createSharedReads } from '../http/share.ts';
+import { readTokenCookie } from './cookie.ts';
+import { renewedToken } from './session.ts';
 
 const SCHEME = /^bearer +([^ ]+) *$/i;
-
-/** The value of one cookie, quotes removed; null when absent or empty. */
-export function readCookie(header: string | undefined, name: string): string | null {
-  for (const part of (header ?? '').split(';')) {
-    const at = part.indexOf('=');
-    if (at < 0 || part.slice(0, at).trim() !== name) continue;
-    const value = part
-      .slice(at + 1)
-      .trim()
-      .replace(/^"(.*)"$/, '$1');
-    if (value !== '') return value;
-  }
-  return null;
-}
 
 /** Every credential that a request presents; a bearer always goes before the cookie. */
 export function presentedTokens(request: FastifyRequest): Array<{ via: 'bearer' | 'cookie'; token: string }> {
   const bearer = SCHEME.exec(request.headers.authorization ?? '')?.[1];
-  const cookie = readCookie(request.headers.cookie, '_token');
+  const cookie = readTokenCookie(request);
   return [
     ...(bearer ? [{ via: 'bearer' as const, token: bearer }] : []),
     ...(cookie ? [{ via: 'cookie' as const, token: cookie }] : []),
   ];
 }
 
-/** Tells a browser to forget the cookie. */
-export function deletionCookie(request: FastifyRequest): string {
-  const secure = request.protocol === 'https' ? '; Secure' : '';
-  return `_token=""; expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; Max-Age=0; Path=/; SameSite=lax${secure}`;
-}
-
 export type Authenticator = {
   /** @throws TOKEN_MISSING, TOKEN_EXPIRED, TOKEN_INVALID */
   readonly authenticate: (request: FastifyRequest) => Promise<User>;
+  /** A newer token for the cookie that has just been accepted, when it is due; see session.ts. */
+  readonly renew: (request: FastifyRequest) => Promise<string | null>;
   /** The claims of a user token whose signature and profile hold, whatever became of its holder. */
   readonly claimsOf: (token: string) => Promise<UserClaims>;
 };
@@ -55,7 +39,9 @@ const invalid = (internal: Record<string, unknown>) =>
   new AppError('TOKEN_INVALID', { public: 'Invalid JWT token', internal });
 const expired = () => new AppError('TOKEN_EXPIRED', { public: 'Token Expired' });
 
-export function createAuthenticator(deps: Pick<ControlDeps, 'db' | 'clock' | 'verifier'>): Authenticator {
+export function createAuthenticator(
+  deps: Pick<ControlDeps, 'db' | 'clock' | 'verifier' | 'minter' | 'config'>,
+): Authenticator {
   const shared = createSharedReads();
 
   // The verifier remembers tokens by their whole text, so that a repeat costs no signature check; a rotation of keys renews it.
@@ -71,6 +57,10 @@ export function createAuthenticator(deps: Pick<ControlDeps, 'db' | 'clock' | 've
 
   return {
     claimsOf,
+    renew: async (request) => {
+      const cookie = readTokenCookie(request);
+      return cookie === null ? null : renewedToken(deps, await claimsOf(cookie));
+    },
     authenticate: async (request) => {
       const presented = presentedTokens(request)[0];
       if (!presented) throw new AppError('TOKEN_MISSING', { public: 'Not authenticated' });

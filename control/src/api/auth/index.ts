@@ -1,17 +1,20 @@
-/** The routes below `/auth`: trading a password for a token, and the page that says how. */
-import { randomUUID } from 'node:crypto';
+/** The routes below `/auth`: trading a password for a token, by an API or by the page. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AppError } from '@airlock/contract/errors';
+import { AppError, type ErrorCode } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
 import { type AccountRow, getAccount } from '@airlock/store/queries/account/get';
 import { insertEventLog } from '@airlock/store/queries/event-log/insert';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ControlDeps } from '../../deps.ts';
-import { sendJson } from '../http/errors.ts';
+import { mapRestError, sendJson } from '../http/errors.ts';
 import { nowIso } from '../http/instant.ts';
-import { sendPage } from '../http/page.ts';
 import { check } from '../http/validation.ts';
+import { tokenCookie } from './cookie.ts';
+import { sendLoginPage } from './login-page.ts';
+import { safePath } from './next.ts';
 import { hashGate, verifyPassword } from './passwords.ts';
+import { requireOwnPage } from './same-site.ts';
+import { beginSession, newJti } from './session.ts';
 import { createThrottle } from './throttle.ts';
 
 const credentials = z.strictObject({ username: z.string().max(1000), password: z.string().max(10_000) });
@@ -20,11 +23,6 @@ type Credentials = z.output<typeof credentials>;
 const FORM = 'application/x-www-form-urlencoded';
 /** Nothing near this size is a log-in. */
 const LOGIN_BODY_LIMIT = 16 * 1024;
-
-/** 32 hex digits; what revocation names. */
-export function newJti(): string {
-  return randomUUID().replaceAll('-', '');
-}
 
 type AuthDeps = Pick<ControlDeps, 'db' | 'clock' | 'log' | 'config' | 'minter' | 'secrets'>;
 
@@ -56,26 +54,65 @@ async function checkCredentials(deps: AuthDeps, request: FastifyRequest, given: 
   });
 }
 
-async function logIn(deps: AuthDeps, request: FastifyRequest, given: Credentials, ttlSeconds: number): Promise<string> {
+/** Whoever knows the password. Waits out the second in which tokens of the account began to count anew. */
+async function logIn(deps: AuthDeps, request: FastifyRequest, given: Credentials): Promise<AccountRow> {
   const account = await checkCredentials(deps, request, given);
-  // A token of the second in which the password changed would be refused: wait that second out.
   const waitMs = Date.parse(account.tokens_valid_from) - deps.clock.nowMs();
   if (waitMs > 0) await sleep(Math.min(waitMs, 1_000));
+  return account;
+}
+
+async function tradeForToken(
+  deps: AuthDeps,
+  request: FastifyRequest,
+  given: Credentials,
+  ttlSeconds: number,
+): Promise<string> {
+  const { name } = await logIn(deps, request, given);
   const jti = newJti();
-  await insertEventLog(deps.db, {
-    nowIso: nowIso(deps.clock.nowMs()),
-    event: 'login',
-    owner: account.name,
-    extra: JSON.stringify({ address: request.ip, jti }),
-  });
-  return deps.minter.mint('user', { sub: account.name, ttlSeconds, jti });
+  const extra = JSON.stringify({ address: request.ip, jti });
+  await insertEventLog(deps.db, { nowIso: nowIso(deps.clock.nowMs()), event: 'login', owner: name, extra });
+  return deps.minter.mint('user', { sub: name, ttlSeconds, jti });
+}
+
+const isForm = (request: FastifyRequest): boolean =>
+  (request.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase() === FORM;
+const formOf = (request: FastifyRequest) => Object.fromEntries(new URLSearchParams(request.bodyText ?? ''));
+
+const PROBLEMS: Partial<Record<ErrorCode, string>> = {
+  BAD_REQUEST: 'Enter user name and password.',
+  INVALID_CREDENTIALS: 'User name or password is wrong.',
+  RATE_LIMITED: 'Too many log-ins failed. Wait a minute, then try again.',
+};
+
+/** The form of the page. Only a page of ours may send it, so that nobody is logged in as somebody else unawares. */
+async function logInByPage(deps: AuthDeps, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  requireOwnPage(request, deps.config.api);
+  if (!isForm(request)) throw new AppError('UNSUPPORTED_MEDIA_TYPE', { public: `Only ${FORM} is supported` });
+  const { username, password, next } = formOf(request);
+  // A log-out by POST ends here with what it sent, which is nothing.
+  if (username === undefined && password === undefined) return reply.redirect('/auth/login', 303);
+  const to = safePath(next, request);
+  const given = credentials.safeParse({ username, password });
+  try {
+    if (!given.success) throw new AppError('INVALID_CREDENTIALS', { public: 'Invalid credentials' });
+    const account = await logIn(deps, request, given.data);
+    const token = await beginSession(deps, account.name, request.ip);
+    return reply.header('set-cookie', tokenCookie(request, deps.config.api, token)).redirect(to ?? '/', 303);
+  } catch (error) {
+    const text = error instanceof AppError ? PROBLEMS[error.code] : undefined;
+    if (text === undefined) throw error;
+    const { status, retryAfter } = mapRestError(error);
+    if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter));
+    return sendLoginPage(reply, { next: to, username: (username ?? '').slice(0, 250), problem: { text, status } });
+  }
 }
 
 /** JSON or a form, and the plain-string refusals of this one route. */
 function readCredentials(request: FastifyRequest): Credentials {
   const type = (request.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase();
   let given: unknown;
-  if (type === FORM) given = Object.fromEntries(new URLSearchParams(request.bodyText ?? ''));
+  if (isForm(request)) given = formOf(request);
   else if (type === 'application/json') given = request.body ?? {};
   else {
     throw new AppError('UNSUPPORTED_MEDIA_TYPE', {
@@ -98,11 +135,11 @@ export function registerAuthApi(app: FastifyInstance, deps: AuthDeps): void {
 
   app.post('/auth/token', options, async (request, reply) => {
     const given = readCredentials(request);
-    return answer(reply, await logIn(deps, request, given, deps.config.api_auth.jwt_expiration_time));
+    return answer(reply, await tradeForToken(deps, request, given, deps.config.api_auth.jwt_expiration_time));
   });
   app.post('/auth/token/cli', options, async (request, reply) => {
     const given = check(credentials, request.body, ['body']);
-    return answer(reply, await logIn(deps, request, given, deps.config.api_auth.jwt_cli_expiration_time));
+    return answer(reply, await tradeForToken(deps, request, given, deps.config.api_auth.jwt_cli_expiration_time));
   });
   const onlyAllAdmins = async () => {
     throw new AppError('FORBIDDEN', {
@@ -112,5 +149,8 @@ export function registerAuthApi(app: FastifyInstance, deps: AuthDeps): void {
   };
   app.get('/auth/token', onlyAllAdmins);
   app.get('/auth/token/login', onlyAllAdmins);
-  app.get('/auth/*', async (_request, reply) => sendPage(reply, 'login'));
+  app.post('/auth/login', options, (request, reply) => logInByPage(deps, request, reply));
+  app.get('/auth/*', async (request, reply) =>
+    sendLoginPage(reply, { next: safePath((request.query as { next?: unknown }).next, request) }),
+  );
 }

@@ -9,7 +9,8 @@ import type { AuthManager, Question, User } from '../../auth-managers/auth-manag
 import { createAuthManager } from '../../auth-managers/index.ts';
 import type { ControlDeps } from '../../deps.ts';
 import { createLogStore, type LogStore } from '../../logs/log-store.ts';
-import { type Authenticator, deletionCookie, readCookie } from '../auth/identity.ts';
+import { deletionCookie, readTokenCookie, tokenCookie } from '../auth/cookie.ts';
+import type { Authenticator } from '../auth/identity.ts';
 import { requireOwnPage } from '../auth/same-site.ts';
 import { sendJson } from '../http/errors.ts';
 import { nowIso } from '../http/instant.ts';
@@ -119,6 +120,17 @@ function isNoRoute(params: Record<string, string>): boolean {
   return false;
 }
 
+/** Prolongs the session of a browser. When it can't be done now, the next request will. */
+async function renewCookie(deps: RestDeps, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  try {
+    const token = await deps.authenticator.renew(request);
+    if (token !== null) reply.header('set-cookie', tokenCookie(request, deps.config.api, token));
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    request.log.warn({ err: error }, 'a session was not renewed');
+  }
+}
+
 /**
  * Mounts routes under the prefix that `app` already carries.
  * @param identify how a request is authenticated here; the operator socket has its own way.
@@ -148,15 +160,17 @@ export function mountRoutes(
       if (!('public' in row)) {
         user = await identify(request).catch((error: unknown) => {
           // A cookie that is no use any more would be sent for ever.
-          if (readCookie(request.headers.cookie, '_token') !== null)
-            reply.header('set-cookie', deletionCookie(request));
+          if (readTokenCookie(request) !== null) reply.header('set-cookie', deletionCookie(request, deps.config.api));
           throw error;
         });
         await authorize(deps, user, row, params).catch(async (error: unknown) => {
           if (error instanceof AppError) await recordRefusal(deps, user, request, route, at);
           throw error;
         });
-        if (user.via === 'cookie' && route.method !== 'GET') requireOwnPage(request, deps.config.api);
+        if (user.via === 'cookie') {
+          if (route.method !== 'GET') requireOwnPage(request, deps.config.api);
+          await renewCookie(deps, request, reply);
+        }
       }
       const context: RestContext = {
         deps,

@@ -2,30 +2,16 @@
 import type { UserClaims } from '@airlock/contract/claims';
 import { AppError } from '@airlock/contract/errors';
 import { revokeToken } from '@airlock/store/queries/account/revoke-token';
+import { endSession } from '@airlock/store/queries/account/session';
 import { insertEventLog } from '@airlock/store/queries/event-log/insert';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { deletionCookie, presentedTokens, readCookie } from '../auth/identity.ts';
+import { deletionCookie, readTokenCookie } from '../auth/cookie.ts';
+import { presentedTokens } from '../auth/identity.ts';
+import { isSafeNext } from '../auth/next.ts';
 import { requestProvenance, requireOwnPage } from '../auth/same-site.ts';
 import type { RestContext, RestRoute } from './route.ts';
 
 const LOGIN_PAGE = '/auth/login';
-
-/** A path of this host: no scheme tricks, no other host, nothing that a browser would read as one. */
-export function isSafeNext(next: string, ownOrigin: string): boolean {
-  let decoded: string;
-  try {
-    decoded = decodeURIComponent(next).replaceAll('\\', '/').trim();
-  } catch {
-    return false;
-  }
-  if (decoded.startsWith('//')) return false;
-  try {
-    const url = new URL(decoded, ownOrigin);
-    return (url.protocol === 'http:' || url.protocol === 'https:') && url.origin === new URL(ownOrigin).origin;
-  } catch {
-    return false;
-  }
-}
 
 async function login(context: RestContext): Promise<unknown> {
   const { request, reply } = context;
@@ -56,6 +42,7 @@ async function revokeAll(context: RestContext, tokens: readonly string[]): Promi
   if (valid.length === 0) return;
   await deps.db.transaction(async (tx) => {
     for (const { jti, exp, sub } of valid) {
+      await endSession(tx, jti);
       await revokeToken(tx, { jti, expiresIso: new Date(exp * 1000 + leewayMs).toISOString() });
       const extra = JSON.stringify({ jti, method: request.method });
       await insertEventLog(tx, { nowIso, event: 'logout', owner: sub, extra });
@@ -69,9 +56,9 @@ const toLogin = (reply: FastifyReply) => reply.code(307).header('location', LOGI
 /** Ends every credential that was presented, on every replica, before it answers. A cookie must come from a page of ours. */
 async function logout(context: RestContext): Promise<unknown> {
   const { deps, request, reply } = context;
-  if (readCookie(request.headers.cookie, '_token') !== null) requireOwnPage(request, deps.config.api);
+  if (readTokenCookie(request) !== null) requireOwnPage(request, deps.config.api);
   await revokeAll(context, tokensOf(request));
-  return toLogin(reply).header('set-cookie', deletionCookie(request)).send();
+  return toLogin(reply).header('set-cookie', deletionCookie(request, deps.config.api)).send();
 }
 
 /** The same for Airflow's clients, which know only GET. A link or picture on another site may send a browser here: then nothing ends. */
@@ -79,7 +66,7 @@ async function logoutByGet(context: RestContext): Promise<unknown> {
   const { deps, request, reply } = context;
   if (requestProvenance(request, deps.config.api) === 'foreign') return toLogin(reply).send();
   await revokeAll(context, tokensOf(request));
-  return toLogin(reply).header('set-cookie', deletionCookie(request)).send();
+  return toLogin(reply).header('set-cookie', deletionCookie(request, deps.config.api)).send();
 }
 
 export const sessionRoutes: RestRoute[] = [

@@ -2,7 +2,7 @@ import { type Db, sql } from '../../database.ts';
 
 /**
  * Removes revocations of tokens that expired before `expiredBefore` (now minus the leeway, or earlier), join tickets that
- * nobody can use any more, and log-ins that count no longer. None of it changes what is accepted. Locks: the rows. @returns how many went
+ * nobody can use any more, log-ins that count no longer, and sessions that are over. None of it changes what is accepted. Locks: the rows. @returns how many went
  */
 export async function deleteExpiredTokens(
   db: Db,
@@ -23,5 +23,10 @@ export async function deleteExpiredTokens(
       SELECT id, key FROM login_attempt WHERE at < ${options.expiredBefore}::timestamptz ORDER BY at LIMIT ${options.limit}
     ) RETURNING id`,
   );
-  return revoked.length + tickets.length + attempts.length;
+  const sessions = await db.query(
+    sql`DELETE FROM user_session WHERE jti IN (
+      SELECT jti FROM user_session WHERE ends_at < ${options.expiredBefore}::timestamptz ORDER BY ends_at LIMIT ${options.limit}
+    ) RETURNING jti`,
+  );
+  return revoked.length + tickets.length + attempts.length + sessions.length;
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isSafeNext } from './session.ts';
+import { isSafeNext } from './next.ts';
 
 const own = 'http://airlock.example:8080';
 
