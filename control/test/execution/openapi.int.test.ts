@@ -213,9 +213,11 @@ for (const version of API_VERSIONS) {
     const document = documentOf(version);
     const shared = await scene();
     let bodies = 0;
-    for (const [name, operation] of operationsOf(document)) {
+    // Reads first: they share a scene and leave it as it is.
+    const isRead = ([name]: readonly [string, unknown]) => name.startsWith('GET');
+    const operations = [...operationsOf(document)].sort((a, b) => Number(isRead(b)) - Number(isRead(a)));
+    for (const [name, operation] of operations) {
       const { query = '', json, as } = CALLS[name]!;
-      // Reads leave the scene as it is.
       const ti = name.startsWith('GET') ? shared : await scene();
       const tested = as === 'connection test' ? await connectionTest() : null;
       const ids: Record<string, string> = {
