@@ -116,7 +116,7 @@ export async function restKit(options: { config?: Record<string, string> } = {})
     instanceId: '00000000-0000-4000-8000-000000000000',
   };
   const deps = makeDeps(control, createAuthenticator(control));
-  const app = createHttpServer(deps);
+  const app = createHttpServer(deps, { trustedProxies: config.api.trusted_proxies });
   registerAuthApi(app, deps);
   mountRest(app, deps, deps.auth.userOf);
   await app.listen({ host: '127.0.0.1', port: 0 });

@@ -1,5 +1,5 @@
 import { choice, int, list, number, optionalText, text } from './options.ts';
-import { HOST, HTTP_URL, ORIGIN } from './rules.ts';
+import { HOST, HTTP_URL, ORIGIN, PROXY } from './rules.ts';
 
 export const API_OPTIONS = {
   host: text('127.0.0.1', {
@@ -24,6 +24,13 @@ export const API_OPTIONS = {
     rule: HTTP_URL,
     formerly: ['webserver.base_url'],
     advice: 'Public address when a proxy stands in front. Unset: built from host and port.',
+  }),
+  trusted_proxies: list([], {
+    readers: ['control'],
+    unit: 'addresses',
+    rule: PROXY,
+    advice:
+      'Proxies whose `X-Forwarded-For`, `-Proto` and `-Host` are believed (`--forwarded-allow-ips` of uvicorn under Airflow). Behind one that is not listed, log-ins of all users count as from one address.',
   }),
   maximum_page_limit: int(100, {
     readers: ['control'],

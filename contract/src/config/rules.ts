@@ -1,5 +1,7 @@
 /** What a text may be, where its type alone does not say it. Checked when the configuration is read, so that a typing error is found at start. */
 
+import { z } from 'zod';
+
 export type Rule = {
   /** For people, after "allowed:". */
   readonly allowed: string;
@@ -42,6 +44,14 @@ export const HTTP_URL: Rule = {
 export const ORIGIN: Rule = {
   allowed: 'scheme and host, such as https://tools.example (never *)',
   holds: (text) => HTTP_URL.holds(text) && ['', '/'].includes(text.replace(/^https?:\/\/[^/]+/, '')),
+};
+
+const ADDRESS = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()]);
+
+/** A network of length 0 is everybody, and then everybody could say where he comes from. */
+export const PROXY: Rule = {
+  allowed: 'an IP address or a network such as 10.1.0.0/16 (not one of everybody)',
+  holds: (text) => ADDRESS.safeParse(text).success && !text.endsWith('/0'),
 };
 
 export const PATH: Rule = { allowed: 'a path', holds: (text) => text.trim() !== '' };

@@ -23,6 +23,11 @@ const BY_RULE: ReadonlyArray<{ allowed: RegExp; right: string; wrong: readonly s
     right: 'https://a.example',
     wrong: ['*', 'a.example', 'https://a.example/path', 'null'],
   },
+  {
+    allowed: /an IP address or a network/,
+    right: '127.0.0.1, 10.1.0.0/16, ::1, fd00::/8',
+    wrong: ['*', 'true', '1', 'proxy.example', '10.0.0.0/33', '0.0.0.0/0', '::/0', '10.1.0.0/16,*'],
+  },
   { allowed: /a path/, right: '/var/x', wrong: ['', '  '] },
   { allowed: /IANA name/, right: 'Europe/Stockholm', wrong: ['', 'Nowhere/Land', 'UTC+27'] },
   { allowed: /a regular expression/, right: '^x$', wrong: ['', '(', 'a{2,1}'] },

@@ -49,7 +49,7 @@ export async function startApi(deps: ControlDeps, options: ApiOptions): Promise<
     bodyLimitBytes: config.api.max_body_bytes,
     requestTimeoutMs: config.api.request_timeout * 1000,
   };
-  const app = createHttpServer(deps, limits);
+  const app = createHttpServer(deps, { ...limits, trustedProxies: config.api.trusted_proxies });
   allowOrigins(app, config.api.access_control_allow_origins);
   registerAuthApi(app, deps);
   const rest = registerRestApi(app, deps);

@@ -37,8 +37,8 @@ export const REQUEST_TIMEOUT_MS = 30_000;
 const LINGER_MS = 1_000;
 
 export type HttpServerOptions = {
-  /** Behind a proxy, whose forwarding headers may then be believed (`[fab] enable_proxy_fix` in Airflow's words). */
-  readonly trustProxy?: boolean;
+  /** Addresses and networks whose forwarding headers are believed. None by default: everybody may write such headers. */
+  readonly trustedProxies?: readonly string[];
   readonly requestTimeoutMs?: number;
   readonly bodyLimitBytes?: number;
 };
@@ -155,7 +155,7 @@ export function createHttpServer(deps: Pick<ControlDeps, 'log'>, options: HttpSe
     keepAliveTimeout: 72_000,
     routerOptions: { maxParamLength: 4_000 },
     exposeHeadRoutes: false,
-    trustProxy: options.trustProxy ?? false,
+    trustProxy: options.trustedProxies?.length ? [...options.trustedProxies] : false,
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     // Our own parser decides about these keys, with the wire's own answer.
