@@ -428,6 +428,7 @@ CREATE TABLE event_log (
 );
 CREATE INDEX event_log_at ON event_log USING btree (at);
 CREATE INDEX event_log_dag ON event_log USING btree (dag_id, at);
+CREATE INDEX event_log_token_alarm ON event_log USING btree (at) WHERE (event = ANY (ARRAY['run_refused'::text, 'token_reuse_refused'::text, 'token_family_ended'::text]));
 -- granted: airlock_control: delete, insert, select
 
 CREATE TABLE hitl_detail (

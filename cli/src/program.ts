@@ -8,6 +8,7 @@ import { runsCommand } from './commands/runs.ts';
 import { healthCommand, jwksCommand, loginCommand, versionCommand } from './commands/server.ts';
 import { tasksCommand } from './commands/tasks.ts';
 import { teamsCommand } from './commands/teams.ts';
+import { tokensCommand } from './commands/tokens.ts';
 import { usersCommand } from './commands/users.ts';
 import { workersCommand } from './commands/workers.ts';
 import type { Context } from './context.ts';
@@ -54,6 +55,7 @@ export function createProgram(context: Context, version: string): Command {
     keysCommand,
     teamsCommand,
     workersCommand,
+    tokensCommand,
     configCommand,
     healthCommand,
     jwksCommand,

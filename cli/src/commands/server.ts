@@ -1,4 +1,5 @@
 /** Commands about the server itself and about who we are to it. */
+import { ALARM_HOURS, MAX_COUNTED_ALARMS, TOKEN_ALARMS_HEADER } from '@airlock/contract/token-alarms';
 import { Command } from 'commander';
 import { type Answer, refusal } from '../client.ts';
 import type { Context } from '../context.ts';
@@ -22,6 +23,13 @@ export function healthCommand(context: Context): Command {
           context.output.line(
             `${name}  ${context.output.paint(status === 'healthy' ? 'green' : status === null ? 'dim' : 'red', status ?? 'not used')}`,
           );
+      const alarms = Number(answer.headers[TOKEN_ALARMS_HEADER] ?? 0);
+      if (alarms > 0) {
+        const many = alarms >= MAX_COUNTED_ALARMS ? `at least ${alarms}` : String(alarms);
+        context.output.note(
+          `${many} misused tokens were refused in the last ${ALARM_HOURS} hours: airlock tokens alarms`,
+        );
+      }
       if (Object.values(health).some(({ status }) => status === 'unhealthy'))
         throw new CliError(EXIT_CODES.failed, 'a part of the server is not healthy');
     });

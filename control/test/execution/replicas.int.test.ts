@@ -1,12 +1,17 @@
 // Promises L1 to L4 on three API servers that are processes of their own, over one database. Each test prints its figure and
 // has a control beside its refusals. A tenth of the trials, whole with `npm run soak`.
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
 import { systemClock } from '@airlock/contract/clock';
+import { TOKEN_ALARMS_HEADER } from '@airlock/contract/token-alarms';
 import { openDatabase, sql } from '@airlock/store';
 import { type Replicas, startReplicas } from '../../../tests/kit/replicas.ts';
 import { scaled } from '../../../tests/kit/seed.ts';
+import { repositoryRoot } from '../../../tests/kit/standalone.ts';
 import { createAccount } from '../../src/api/auth/accounts.ts';
 import { releaseTriesOf } from '../../src/runs/index.ts';
 import { createTokenMinter, type TokenMinter } from '../../src/tokens/minter.ts';
@@ -299,6 +304,43 @@ test(
     assert.deepEqual([confirmed[0]!.n, refused, ended], [tries.length, tries.length, tries.length]);
   },
 );
+
+test('L3, L5: misused tokens are shown: in the event log, in the health answer and by the command line', async () => {
+  const shownBy = async (base: string) => {
+    const response = await fetch(base.replace(/execution$/, 'api/v2/monitor/health'));
+    await response.arrayBuffer();
+    return Number(response.headers.get(TOKEN_ALARMS_HEADER));
+  };
+  const before = await Promise.all(bases.map(shownBy));
+  const ti = await scene.startTry(NEEDS);
+  const again = { key: ti.key, token: ti.workload.token, json: scene.runBody() };
+  assert.equal((await beat(ti, ti.token, bases[0]!)).status, 204);
+  assert.deepEqual(await Promise.all(bases.map(shownBy)), before, 'the control: honest use is no alarm');
+  assert.equal((await scene.call('PATCH', `/task-instances/${ti.id}/run`, again)).status, 409);
+  assert.deepEqual(
+    await Promise.all(bases.map(shownBy)),
+    before.map((n) => n + 1),
+  );
+
+  const airlock = async (...args: string[]) => {
+    const url = bases[1]!.replace('/execution', '');
+    const command = [join(repositoryRoot, 'cli/bin/airlock'), '--url', url, ...args];
+    const env = { ...process.env, AIRLOCK_TOKEN: admin };
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, command, { env }).catch((error) => error);
+    return `${stdout}${stderr}`;
+  };
+  const [newest] = JSON.parse(await airlock('tokens', 'alarms', '--limit', '1', '--json'));
+  const { event, dag_id, run_id, task_id, try_number } = newest;
+  assert.deepEqual(
+    { event, dag_id, run_id, task_id, try_number },
+    { event: 'run_refused', dag_id: ti.run.dagId, run_id: ti.run.runId, task_id: ti.taskId, try_number: 1 },
+  );
+  assert.match(
+    await airlock('tokens', 'alarms'),
+    new RegExp(`${ti.run.runId} +extract +1 +the start of a try was refused`),
+  );
+  assert.match(await airlock('health'), /misused tokens were refused in the last 24 hours: airlock tokens alarms/);
+});
 
 test('L4: an execution token lives 300 s, and no longer than its try may', async () => {
   const lifetimes = await Promise.all(

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import test from 'node:test';
+import { TOKEN_ALARM_EVENTS } from '@airlock/contract/token-alarms';
 import { sql } from '@airlock/store';
 import { type Server, startExecutionApi, type Try } from './kit.ts';
 
@@ -11,6 +12,12 @@ const beat = (server: Server, ti: Try, token = ti.token) =>
   server.call('PUT', `/task-instances/${ti.id}/heartbeat`, { key: ti.key, token, json: beatBody });
 const runAgain = (server: Server, ti: Try, token: string, over: object = {}) =>
   server.call('PATCH', `/task-instances/${ti.id}/run`, { key: ti.key, token, json: server.runBody(over) });
+const alarms = async (server: Server) =>
+  (
+    await server.db.query<{ event: string }>(
+      sql`SELECT event FROM event_log WHERE event = ANY(${TOKEN_ALARM_EVENTS}::text[]) ORDER BY id`,
+    )
+  ).map((each) => each.event);
 const refreshed = (answer: { headers: Headers }) => answer.headers.get('refreshed-api-token');
 const taken = {
   detail: {
@@ -24,7 +31,9 @@ test('an execution token lives 300 s by default and at most', async () => {
   await using server = await startExecutionApi();
   const claims = claimsOf((await server.startTry()).token);
   assert.equal(claims.exp - claims.iat, 300);
-  await assert.rejects(startExecutionApi({ AIRLOCK__EXECUTION_API__JWT_EXPIRATION_TIME: '301' }));
+  await using greedy = await startExecutionApi({ AIRLOCK__EXECUTION_API__JWT_EXPIRATION_TIME: '600' });
+  const shortened = claimsOf((await greedy.startTry()).token);
+  assert.equal(shortened.exp - shortened.iat, 300);
 });
 
 test('64 processes exchange one bearer workload token: one gets an execution token, 63 get 409 and an audit row', async () => {
@@ -138,6 +147,33 @@ test('the predecessor works for 30 s after the successor’s first use, gets no 
     ['token_reuse_refused', 'token_reuse_refused'],
   );
   assert.equal((await beat(server, ti, successor)).status, 204);
+});
+
+test('a token before the predecessor is written down too, and ends nothing', async () => {
+  // Tokens of 30 s are renewed from second 20 on; the wide leeway lets the first of three be seen by itself.
+  const env = { AIRLOCK__EXECUTION_API__JWT_EXPIRATION_TIME: '30' };
+  await using server = await startExecutionApi(env, { leewaySeconds: 600 });
+  const ti = await server.startTry();
+  let token = ti.token;
+  for (let renewal = 0; renewal < 2; renewal++) {
+    server.advance(20);
+    token = refreshed(await beat(server, ti, token))!;
+    assert.equal((await beat(server, ti, token)).status, 204);
+  }
+  assert.equal((await beat(server, ti)).status, 403);
+  assert.deepEqual(await alarms(server), ['token_reuse_refused']);
+  assert.equal((await beat(server, ti, token)).status, 204);
+});
+
+test('a try that is past its deadline, or has ended, raises no alarm', async () => {
+  await using server = await startExecutionApi();
+  const late = await server.startTry({ executionTimeoutSeconds: 1 });
+  server.advance(125);
+  assert.equal((await beat(server, late)).status, 403);
+  const done = await server.startTry();
+  await ends.success!(server, done);
+  assert.equal((await beat(server, done)).status, 409);
+  assert.deepEqual(await alarms(server), []);
 });
 
 test('a predecessor used more than 60 s after its overlap ends every token of the try', async () => {
@@ -269,6 +305,7 @@ test('a token of an earlier stretch is refused while the next stretch of the sam
   assert.equal((await report(server, ti, { state: 'success', end_date: '2026-01-01T00:00:00Z' })).status, 403);
   assert.equal((await runAgain(server, ti, ti.workload.token)).status, 409);
   assert.equal((await beat(server, ti, refreshed(next)!)).status, 204);
+  assert.deepEqual(await alarms(server), ['token_reuse_refused', 'token_reuse_refused', 'run_refused']);
 });
 
 test('a late exit report of an earlier stretch does not touch the next one', async () => {

@@ -5,7 +5,9 @@
  */
 import { randomBytes } from 'node:crypto';
 import { AppError } from '@airlock/contract/errors';
+import type { TokenAlarm } from '@airlock/contract/token-alarms';
 import { insertEventLog } from '@airlock/store/queries/event-log/insert';
+import type { OwnTry } from '@airlock/store/queries/task-instance/heartbeat';
 import type { CallerKey, CallerRow } from '@airlock/store/queries/token/caller';
 import { endTokenFamily, recordTokenUse, type TokenState } from '@airlock/store/queries/token/use';
 import type { TokenMinter } from '../../tokens/minter.ts';
@@ -56,28 +58,44 @@ export async function requireLive<Row extends CallerRow>(
 }
 
 type Reusable = Pick<
-  CallerRow,
-  'execution_jti_prev' | 'execution_overlap_until' | 'dag_id' | 'run_id' | 'task_id' | 'map_index' | 'try_number'
+  OwnTry,
+  | 'state'
+  | 'execution_jti'
+  | 'execution_jti_next'
+  | 'execution_jti_prev'
+  | 'execution_overlap_until'
+  | 'dag_id'
+  | 'run_id'
+  | 'task_id'
+  | 'map_index'
+  | 'try_number'
 >;
 
-/** A predecessor used after its overlap is written down; long after it, every token of the try dies. */
+/**
+ * Writes down that a running try was addressed by a token which is not one of its own any more: its predecessor after the
+ * overlap, one before that, or one of an earlier stretch. Long after the overlap every token of the try dies.
+ */
 export async function auditReuse(context: ExecutionContext, call: Call, row: Reusable): Promise<void> {
   const { jti, sub } = call.identity.claims;
-  if (row.execution_jti_prev !== jti || row.execution_overlap_until === null) return;
-  const lateMs = call.nowMs - Date.parse(row.execution_overlap_until);
-  const ended = lateMs > REUSE_ALARM_MS;
+  // Without any token it has lost them all already, and that was written down.
+  if (row.state !== 'running' || row.execution_jti === null) return;
+  if (row.execution_jti === jti || row.execution_jti_next === jti) return;
+  const isPredecessor = row.execution_jti_prev === jti && row.execution_overlap_until !== null;
+  const lateMs = isPredecessor ? call.nowMs - Date.parse(row.execution_overlap_until!) : null;
+  const ended = lateMs !== null && lateMs > REUSE_ALARM_MS;
+  const event: TokenAlarm = ended ? 'token_family_ended' : 'token_reuse_refused';
   await context.db.transaction(async (tx) => {
     if (ended) await endTokenFamily(tx, { id: sub, jti });
     await insertEventLog(tx, {
       nowIso: call.nowIso,
-      event: ended ? 'token_family_ended' : 'token_reuse_refused',
+      event,
       owner: 'task',
       dagId: row.dag_id,
       runId: row.run_id,
       taskId: row.task_id,
       mapIndex: row.map_index,
       tryNumber: row.try_number,
-      extra: JSON.stringify({ jti, seconds_late: Math.round(lateMs / 1000) }),
+      extra: JSON.stringify({ jti, seconds_late: lateMs === null ? null : Math.round(lateMs / 1000) }),
     });
   });
   if (ended)

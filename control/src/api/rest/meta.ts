@@ -1,14 +1,16 @@
 /** Version, health, jobs, import errors and the audit log. @see rest-api 4.9, 5.17 */
+
 import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
 import { SANDBOX_TIERS } from '@airlock/contract/supervisor-api';
+import { ALARM_HOURS, MAX_COUNTED_ALARMS, TOKEN_ALARMS_HEADER } from '@airlock/contract/token-alarms';
 import {
   EVENT_LOG_ORDER,
   type EventLogRow,
   getEventLog,
   listEventLogs,
 } from '@airlock/store/queries/rest-meta/event-logs';
-import { liveTiers, type NewestJob, newestJobs } from '@airlock/store/queries/rest-meta/health';
+import { countTokenAlarms, liveTiers, type NewestJob, newestJobs } from '@airlock/store/queries/rest-meta/health';
 import {
   getImportError,
   IMPORT_ERROR_ORDER,
@@ -39,11 +41,17 @@ async function health(context: RestContext): Promise<unknown> {
   try {
     const thresholdMs = config.scheduler.scheduler_health_check_threshold * 1000;
     const since = new Date(Date.parse(context.nowIso) - thresholdMs).toISOString();
-    const [newest, tiers] = await Promise.all([newestJobs(db, context.nowIso), liveTiers(db, since)]);
+    const dayAgo = new Date(Date.parse(context.nowIso) - ALARM_HOURS * 3_600_000).toISOString();
+    const [newest, tiers, alarms] = await Promise.all([
+      newestJobs(db, context.nowIso),
+      liveTiers(db, since),
+      countTokenAlarms(db, dayAgo, MAX_COUNTED_ALARMS),
+    ]);
     jobs = newest;
     // Beside the body, which has no room for it: how strongly tasks are held apart here. The weakest worker counts.
     const weakest = SANDBOX_TIERS.findLast((tier) => tiers.includes(tier));
     if (weakest) context.reply.header('airlock-sandbox-tier', weakest);
+    context.reply.header(TOKEN_ALARMS_HEADER, String(alarms));
     context.reply.header('airlock-token-binding', config.execution_api.token_binding);
   } catch (error) {
     log.warn({ err: error }, 'health: the database does not answer');

@@ -19,6 +19,17 @@ export async function newestJobs(db: Db, nowIso: string): Promise<NewestJob[]> {
   );
 }
 
+/** Misuse of tokens since that instant, counted up to `limit`. By an index of its own: everybody may ask for the health. */
+export async function countTokenAlarms(db: Db, sinceIso: string, limit: number): Promise<number> {
+  const rows = await db.query<{ n: number }>(
+    sql`SELECT count(*)::integer AS n FROM (SELECT 1 FROM event_log
+      WHERE event IN ('run_refused', 'token_reuse_refused', 'token_family_ended') AND at > ${sinceIso}::timestamptz
+      LIMIT ${limit}) alarms`,
+    'rest_health_token_alarms',
+  );
+  return rows[0]!.n;
+}
+
 /** Sandbox tiers of the supervisors that were heard of since that instant. */
 export async function liveTiers(db: Db, sinceIso: string): Promise<string[]> {
   const rows = await db.query<{ sandbox_tier: string }>(

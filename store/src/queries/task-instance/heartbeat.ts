@@ -55,6 +55,8 @@ export type OwnTry = {
   readonly pid: number | null;
   /** What the worker of an archived try had reported. */
   readonly reported_state: string | null;
+  readonly execution_jti: string | null;
+  readonly execution_jti_next: string | null;
   readonly execution_jti_prev: string | null;
   readonly execution_overlap_until: string | null;
   readonly dag_id: string;
@@ -68,10 +70,10 @@ export type OwnTry = {
 export async function findOwnTry(db: Db, key: CallerKey): Promise<OwnTry | null> {
   const rows = await db.query<OwnTry>(
     sql`SELECT false AS archived, ${liveCondition(key)} AS live, t.state, t.hostname, t.pid, NULL AS reported_state,
-        t.execution_jti_prev, t.execution_overlap_until, t.dag_id, t.run_id, t.task_id, t.map_index, t.try_number
+        t.execution_jti, t.execution_jti_next, t.execution_jti_prev, t.execution_overlap_until, t.dag_id, t.run_id, t.task_id, t.map_index, t.try_number
       FROM task_instance t WHERE t.id = ${key.id}
       UNION ALL
-      SELECT true, false, h.state, h.hostname, h.pid, h.reported_state, NULL, NULL, h.dag_id, h.run_id, h.task_id,
+      SELECT true, false, h.state, h.hostname, h.pid, h.reported_state, NULL, NULL, NULL, NULL, h.dag_id, h.run_id, h.task_id,
         h.map_index, h.try_number
       FROM task_instance_history h WHERE h.id = ${key.id}
       LIMIT 1`,

@@ -1,6 +1,7 @@
 /** Start of a try: the one exchange of the workload token. @see execution API 3.2; promise L5 */
 
 import type { TaskRunContext } from '@airlock/contract/execution/run-context';
+import type { TokenAlarm } from '@airlock/contract/token-alarms';
 import { insertEventLog } from '@airlock/store/queries/event-log/insert';
 import { findOwnTry } from '@airlock/store/queries/task-instance/heartbeat';
 import { type StartRow, startTask } from '@airlock/store/queries/task-instance/start';
@@ -73,7 +74,7 @@ async function refuse(context: ExecutionContext, call: Call, row: StartRow): Pro
   }
   await insertEventLog(context.db, {
     nowIso: call.nowIso,
-    event: 'run_refused',
+    event: 'run_refused' satisfies TokenAlarm,
     owner: 'task',
     dagId: row.dag_id,
     runId: row.run_id,
