@@ -14,6 +14,7 @@ export { type IngestOptions, ingestParseReport } from './ingest.ts';
 export { applyBundleListing } from './listing.ts';
 export { findModel, loadModel } from './models.ts';
 export { endRestart, reapMissingTries, releaseTriesOf } from './reap.ts';
+export { resumeAnswered } from './resume.ts';
 export {
   type SetRunState,
   type SetTiResult,

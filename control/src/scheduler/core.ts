@@ -11,6 +11,7 @@ import { tryLockSweep } from '@airlock/store/queries/schedule/lock';
 import { refreshPoolWarnings } from '@airlock/store/queries/schedule/pool-warnings';
 import { findOverdueRuns } from '@airlock/store/queries/schedule/sweep';
 import { instantIso, instantMs } from '../domain/instants.ts';
+import { resumeAnswered } from '../runs/index.ts';
 import { type Agenda, createAgenda } from './agenda.ts';
 import { createAssetRuns } from './asset-runs.ts';
 import { createDueRuns } from './create-runs.ts';
@@ -185,6 +186,8 @@ export function createSchedulerCore(options: CoreOptions): SchedulerCore {
       db.transaction(async (tx) => {
         if (!(await tryLockSweep(tx))) return false;
         const result = await sweepTries(tx, { ...sweep, nowMs: clock.nowMs() });
+        const resumed = await resumeAnswered(tx, { nowIso: instantIso(clock.nowMs()) });
+        if (resumed > 0) log.info({ resumed }, 'tries that waited for people go on');
         for (const id of await completeBackfills(tx, instantIso(clock.nowMs())))
           log.info({ backfill: id }, 'a backfill is complete');
         for (const { id, reason } of result.failed) log.warn({ ti_id: id, reason }, 'a try was ended by the scheduler');

@@ -145,7 +145,6 @@ for (const [name, body] of Object.entries({
     next_kwargs: {},
     trigger_timeout: 'PT1M',
   },
-  awaiting_input: { state: 'awaiting_input', next_method: 'm', timeout: 'P1D' },
   'a bare state': { state: 'queued' },
 })) {
   test(`${name} is told to be unsupported, and the try stays running`, async () => {

@@ -49,8 +49,7 @@ const outletEvent = z.looseObject({
   extra: wire.object().nullish(),
   partition_key: wire.json().optional(),
 });
-/** ISO 8601 text or a number of seconds; only its presence is looked at here. */
-const duration = z.union([z.string(), z.number()]).nullish();
+const duration = wire.duration().nullish();
 
 const STATE_SHAPES = {
   _terminal_: z.strictObject({
@@ -102,6 +101,7 @@ type Shapes = { [K in keyof typeof STATE_SHAPES]: z.output<(typeof STATE_SHAPES)
 export type StateReport = { [K in keyof Shapes]: { readonly shape: K; readonly body: Shapes[K] } }[keyof Shapes];
 
 export type SuccessReport = Shapes['success'];
+export type AwaitInputReport = Shapes['awaiting_input'];
 
 /**
  * Fits a body to the first of the seven shapes. The `success` state literal has no list of one, so its own refusal says

@@ -50,6 +50,20 @@ function inBounds(value: number, bounds: Bounds, refuse: (issue: WireIssue) => n
 /** Largest number that the database's `integer` holds; what is above is refused here rather than there. */
 export const INT4_MAX = 2_147_483_647;
 
+/** Three decades: beyond it an instant that is counted from now means nothing. */
+const MAX_DURATION_SECONDS = 1e9;
+const ISO_DURATION =
+  /^([+-])?P(?!$)(?:(\d{1,9})W)?(?:(\d{1,9})D)?(?:T(?!$)(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9}(?:\.\d{1,9})?)S)?)?$/;
+
+function isoSeconds(text: string): number | null {
+  const match = ISO_DURATION.exec(text);
+  if (!match) return null;
+  const [, sign, ...parts] = match;
+  const scale = [604_800, 86_400, 3600, 60, 1];
+  const seconds = parts.reduce((sum, part, index) => sum + Number(part ?? 0) * scale[index]!, 0);
+  return sign === '-' ? -seconds : seconds;
+}
+
 const TRUE = new Set(['true', '1', 'yes', 'on', 't', 'y']);
 const FALSE = new Set(['false', '0', 'no', 'off', 'f', 'n']);
 
@@ -80,6 +94,19 @@ export const wire = {
           : refuse({ type: 'float_type', msg: 'Input should be a valid number' });
       }
       return inBounds(number, bounds, refuse);
+    }),
+  /** Seconds: a number, or ISO 8601 of weeks to seconds; at most `MAX_DURATION_SECONDS` either way. */
+  duration: () =>
+    field<number>((value, refuse) => {
+      const seconds = typeof value === 'string' ? isoSeconds(value) : value;
+      if (typeof value !== 'string' && typeof value !== 'number')
+        return refuse({ type: 'time_delta_type', msg: 'Input should be a valid timedelta' });
+      if (typeof seconds !== 'number' || !(Math.abs(seconds) <= MAX_DURATION_SECONDS))
+        return refuse({
+          type: 'time_delta_parsing',
+          msg: 'Input should be a valid timedelta, invalid digit in duration',
+        });
+      return seconds;
     }),
   bool: () =>
     field<boolean>((value, refuse) => {

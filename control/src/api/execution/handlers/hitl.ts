@@ -12,6 +12,7 @@ import {
   putRequestFor,
   readRequestFor,
 } from '@airlock/store/queries/hitl/for-try';
+import { defaultInput } from '../../../domain/hitl.ts';
 import { wireInstant } from '../../http/instant.ts';
 import { parseBody } from '../../http/validation.ts';
 import { wire } from '../../http/wire.ts';
@@ -112,8 +113,5 @@ export const takeDefaults: Handler = async (context, call) => {
 /** Nothing, or the values that the request itself gives. */
 function isPlainDefault(input: object, params: Readonly<Record<string, unknown>>): boolean {
   if (Object.keys(input).length === 0) return true;
-  const plainOf = (param: unknown) =>
-    typeof param === 'object' && param !== null && 'value' in param ? param.value : param;
-  const values = Object.fromEntries(Object.entries(params).map(([name, param]) => [name, plainOf(param)]));
-  return isDeepStrictEqual(input, values) || isDeepStrictEqual(input, params);
+  return isDeepStrictEqual(input, defaultInput(params)) || isDeepStrictEqual(input, params);
 }

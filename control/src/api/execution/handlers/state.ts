@@ -10,6 +10,7 @@ import type { Answer, Call, ExecutionContext, Handler } from '../context.ts';
 import { invalidState, notFound, TRY_NOT_FOUND } from '../errors.ts';
 import { parseStateReport, type StateReport } from '../schemas.ts';
 import { auditReuse, callerKey } from '../token-life.ts';
+import { awaitInput } from './await-input.ts';
 import { succeed } from './success.ts';
 
 /** The reference cuts reasons there. */
@@ -29,7 +30,7 @@ export const state: Handler = async (context, call) => {
 /** Reports that this release does not take. A bare state is sent by no worker; the reference fails the try for it. */
 function refuseUnserved(report: StateReport): void {
   const { shape, body } = report;
-  if (shape === 'deferred' || shape === 'awaiting_input' || shape === '_other_') {
+  if (shape === 'deferred' || shape === '_other_') {
     const message =
       shape === '_other_'
         ? `The state '${body.state}' can't be reported by itself`
@@ -61,6 +62,7 @@ async function apply(context: ExecutionContext, call: Call, report: StateReport)
     const row = await succeed(context, call, body);
     return { finished: row?.finished ?? false, row };
   }
+  if (shape === 'awaiting_input') return await awaitInput(context, call, body);
   if (shape !== '_terminal_') return { finished: false, row: null };
   const row = await finishTask(context.db, {
     ...key,

@@ -1,0 +1,56 @@
+/** What a try that waited for a person is told when it goes on. Pure. @see scheduling semantics 7.6; execution API 8.2 */
+
+export type Answer = {
+  readonly chosenOptions: readonly string[];
+  readonly paramsInput: Readonly<Record<string, unknown>>;
+  readonly respondedAtMs: number;
+  /** Null = nobody: the defaults were taken. */
+  readonly by: { readonly id: string; readonly name: string } | null;
+  readonly timedOut: boolean;
+};
+
+/** The form in which the Task SDK writes instants into arguments. */
+function sdkInstant(ms: number): object {
+  return {
+    __classname__: 'datetime.datetime',
+    __version__: 2,
+    __data__: {
+      timestamp: ms / 1000,
+      tz: {
+        __classname__: 'builtins.tuple',
+        __version__: 1,
+        __data__: ['UTC', 'pendulum.tz.timezone.Timezone', 1, true],
+      },
+    },
+  };
+}
+
+/** The event of an answer, as `execute_complete` of the operator reads it. */
+export function answerEvent(answer: Answer): object {
+  return {
+    chosen_options: answer.chosenOptions,
+    params_input: answer.paramsInput,
+    responded_at: sdkInstant(answer.respondedAtMs),
+    responded_by_user: answer.by,
+    timedout: answer.timedOut,
+  };
+}
+
+/** The event of a time that is over with no answer and no defaults: the task fails by itself. */
+export const TIMEOUT_EVENT = {
+  error: 'The Human-in-the-loop response timeout has passed without a response.',
+  error_type: 'timeout',
+};
+
+/** The values of a request's params, where nobody gave others. */
+export function defaultInput(params: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const plain = (param: unknown) =>
+    typeof param === 'object' && param !== null && 'value' in param ? param.value : param;
+  return Object.fromEntries(Object.entries(params).map(([name, param]) => [name, plain(param)]));
+}
+
+/** Arguments with the event laid in; what a worker sent that is no object counts as none. */
+export function withEvent(kwargs: unknown, event: object): object {
+  const given = typeof kwargs === 'object' && kwargs !== null && !Array.isArray(kwargs) ? kwargs : {};
+  return { ...given, event };
+}
