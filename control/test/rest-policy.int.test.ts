@@ -37,7 +37,7 @@ const LEAST: Array<[pattern: RegExp, least: Role | null]> = [
   [/^GET \/backfills(\/|$)/, 'viewer'],
   [/^(POST|PUT) \/backfills(\/|$)/, 'user'],
   [/^GET \/dags(\/|$)/, 'viewer'],
-  [/^(POST|PATCH|DELETE) \/dags(\/|$)/, 'user'],
+  [/^(POST|PATCH|PUT|DELETE) \/dags(\/|$)/, 'user'],
 ];
 
 const names = REST_ROUTES.map((route) => `${route.method} ${route.path}`);

@@ -136,6 +136,11 @@ Object.assign(CASES, {
   'GET /assets/:asset_id/queuedEvents': { succeeds: found('queued_events') },
   'GET /dags/:dag_id/assets/queuedEvents': { succeeds: found('queued_events') },
   'GET /dags/:dag_id/dagRuns/:dag_run_id/upstreamAssetEvents': { succeeds: found('asset_events') },
+  'PUT /assets/:asset_id/state-store/*': { ask: () => ({ body: { value: 'new' } }) },
+  [`PUT ${TI}/state-store/*`]: { ask: () => ({ body: { value: 'new' } }) },
+  [`PATCH ${TI}/state-store/*`]: { ask: () => ({ body: { value: 'new' } }) },
+  [`PATCH ${TI}/:map_index/hitlDetails`]: { ask: () => ({ body: { chosen_options: ['A'] } }) },
+  'GET /dags/:dag_id/dagRuns/:dag_run_id/hitlDetails': { succeeds: found('hitl_details') },
   'GET /backfills': { ask: ofDag, succeeds: found('backfills') },
   ...Object.fromEntries(
     ['POST /backfills', 'POST /backfills/dry_run'].map((route) => [
@@ -205,7 +210,10 @@ function shape(answer: Answer, things: Things): string {
   return `${answer.status} ${answer.text
     .replaceAll(things.mark, 'MARK_')
     .replaceAll(things.fileToken, 'TOKEN')
-    .replace(/(?<![\w.])(?:999\d{3}|\d{1,4})(?![\w.])(?=[`"])/g, 'ID')}`.replaceAll(`Team '${things.team}'`, 'TEAM');
+    .replace(/(?<![\w.])(?:999\d{3}|\d{1,4})(?![\w.])(?=[`"]| not found)/g, 'ID')}`.replaceAll(
+    `Team '${things.team}'`,
+    'TEAM',
+  );
 }
 
 const routes = REST_ROUTES.map((route) => `${route.method} ${route.path}`).filter(

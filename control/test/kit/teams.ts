@@ -133,6 +133,7 @@ export async function makeThings(kit: RestKit, side: Side, serial: number): Prom
       VALUES (${names.dag}, ${NOW}, ${NOW}, ${JSON.stringify({ of: secret })}::json, 'none', 1, ${NOW}, ${NOW}) RETURNING id`,
   );
   const ids = await makeAsset(db, names, secret);
+  await keepStates(db, names, ids.asset, secret);
   // One that names no Dag: what it is about can't be told from the row.
   await db.query(
     sql`INSERT INTO event_log (at, event, owner, extra) VALUES (${NOW}, 'post_variable', ${`user-of-${side}`}, ${secret})`,
@@ -176,6 +177,24 @@ async function makeAsset(db: Db, names: Things, secret: string): Promise<{ asset
   return { asset: asset!.id, alias: alias!.id };
 }
 
+/** What the task and the asset keep, and what the task asks people. */
+async function keepStates(db: Db, names: Things, asset: number, secret: string): Promise<void> {
+  const value = JSON.stringify(secret);
+  await db.query(
+    sql`INSERT INTO task_state (dag_run_id, task_id, map_index, key, value, updated_at)
+      SELECT id, 'task', -1, 'k', ${value}::json, ${NOW} FROM dag_run WHERE dag_id = ${names.dag}`,
+  );
+  await db.query(
+    sql`INSERT INTO asset_state (asset_id, key, value, updated_at) VALUES (${asset}, 'k', ${value}::json, ${NOW})`,
+  );
+  await db.query(
+    sql`INSERT INTO hitl_detail (ti_id, dag_run_id, dag_id, run_id, task_id, map_index, options, subject, multiple, params,
+        assigned_users, created_at)
+      SELECT id, dag_run_id, dag_id, run_id, task_id, -1, ${['A']}::text[], ${secret}, false, '{}', '[]', ${NOW}
+      FROM task_instance WHERE dag_id = ${names.dag} AND task_id = 'task'`,
+  );
+}
+
 function sqlByDag(table: string) {
   return sql`SELECT ${table}::text, t::text FROM ${raw(table)} t WHERE t.dag_id LIKE 'b%'`;
 }
@@ -192,8 +211,11 @@ const OWNED = [
     'xcom',
     'backfill',
     'asset_queued',
+    'hitl_detail',
   ].map((table) => sqlByDag(table)),
   sql`SELECT 'dag_favorite', f::text FROM dag_favorite f WHERE dag_id LIKE 'b%'`,
+  sql`SELECT 'task_state', s::text FROM task_state s JOIN dag_run r ON r.id = s.dag_run_id WHERE r.dag_id LIKE 'b%'`,
+  sql`SELECT 'asset_state', s::text FROM asset_state s JOIN asset a ON a.id = s.asset_id WHERE a.name LIKE 'b%'`,
   sql`SELECT 'asset_event', e::text FROM asset_event e JOIN asset a ON a.id = e.asset_id WHERE a.name LIKE 'b%'`,
   sql`SELECT 'variable', v::text FROM variable v WHERE team = 'b' OR key LIKE 'b%'`,
   sql`SELECT 'connection', c::text FROM connection c WHERE team = 'b' OR conn_id LIKE 'b%'`,

@@ -10,6 +10,7 @@ import { configurationRoutes } from './configuration.ts';
 import { connectionRoutes } from './connections.ts';
 import { dagChangeRoutes } from './dag-changes.ts';
 import { dagRoutes } from './dags.ts';
+import { hitlRoutes } from './hitl.ts';
 import { logRoutes } from './logs.ts';
 import { metaRoutes } from './meta.ts';
 import { nextRunRoutes } from './next-runs.ts';
@@ -23,6 +24,7 @@ import { runClearRoutes } from './run-clear.ts';
 import { runWaitRoutes } from './run-wait.ts';
 import { runRoutes } from './runs.ts';
 import { sessionRoutes } from './session.ts';
+import { stateStoreRoutes } from './state-stores.ts';
 import { taskBulkRoutes } from './task-bulk.ts';
 import { taskChangeRoutes } from './task-changes.ts';
 import { taskClearRoutes } from './task-clear.ts';
@@ -60,6 +62,8 @@ export const REST_ROUTES: readonly RestRoute[] = [
   ...assetRoutes,
   ...assetEventRoutes,
   ...queuedEventRoutes,
+  ...stateStoreRoutes,
+  ...hitlRoutes,
   ...variableRoutes,
   ...connectionRoutes,
   ...poolRoutes,

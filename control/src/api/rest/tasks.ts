@@ -255,7 +255,8 @@ async function listMapped(context: RestContext): Promise<unknown> {
 
 const mapIndexQuery = z.object({ map_index: one(wire.int()).default(-1) });
 
-async function triesOf(
+/** All tries of the task instance that the path names. @throws NOT_FOUND */
+export async function triesOf(
   context: RestContext,
   mapIndex: number,
 ): Promise<{ key: TaskInstanceKey; tries: Array<Record<string, unknown>> }> {
