@@ -44,6 +44,8 @@ function altered(token: string, over: object): string {
 }
 const longAgo = () => ({ iat: scene.nowSeconds() - 200, nbf: scene.nowSeconds() - 200, exp: scene.nowSeconds() - 100 });
 
+const old = () => ({ iat: scene.nowSeconds() - 250, nbf: scene.nowSeconds() - 250, exp: scene.nowSeconds() + 50 });
+
 before(async () => {
   cluster = await startReplicas({
     count: 1,
@@ -75,9 +77,10 @@ before(async () => {
     expired: { token: altered(tries.self.token, longAgo()), key: tries.self.key },
     audience: { token: altered(tries.self.token, { aud: 'urn:another' }), key: tries.self.key },
     workload: { token: tries.self.workload.token, key: tries.self.key },
-    self: tries.self,
-    other: tries.other,
-    ended: tries.ended,
+    // Renewal of these is due, so that whatever renews where it must not is seen.
+    self: { token: altered(tries.self.token, old()), key: tries.self.key },
+    other: { token: altered(tries.other.token, old()), key: tries.other.key },
+    ended: { token: altered(tries.ended.token, old()), key: tries.ended.key },
     worker: { token: host.tokens.worker!, key: host.key },
     parse: { token: host.tokens.parse!, key: host.key },
     trigger: { token: host.tokens.trigger!, key: host.key },
@@ -176,7 +179,9 @@ describe('the matrix of routes and identities', () => {
     }
   });
 
-  test('Execution API: each cell is answered as the page says', async () => {
+  test('Execution API: each cell is answered as the page says, and renews a token that is due only where it lets a try in', async () => {
+    const unfit: string[] = [];
+    let renewals = 0;
     const paths: Partial<Record<IdentityName, string>> = { other: tries.self.id, ended: tries.ended.id };
     const { wrong, cells, statuses } = await differences(
       expectedMatrix.execution,
@@ -204,11 +209,18 @@ describe('the matrix of routes and identities', () => {
           ...(hasBody(method) ? { json: (expected === 'ended' && REPORTS[path]) || {} } : {}),
           ...(version === undefined ? {} : { headers: { 'airflow-api-version': version } }),
         });
+        const where = `${method} ${path} by ${IDENTITIES[who]}: ${answer.status}`;
+        const mayRenew = answer.status < 300 && Array.isArray(row.tokens) && (who === 'self' || who === 'other');
+        if (answer.headers.has('refreshed-api-token') !== mayRenew) unfit.push(where);
+        else if (mayRenew) renewals++;
         return { cell: cellOf(answer.status, answer.headers.get('airlock-error'), expected), status: answer.status };
       },
     );
     show('Execution API', cells, statuses, wrong);
+    process.stdout.write(`Execution API: ${renewals} renewals, all of them where a live try was answered well\n`);
     assert.deepEqual(wrong, []);
+    assert.deepEqual(unfit, [], 'renewed where nothing was authorised, or not renewed where it was due');
+    assert.ok(renewals > 0);
     assert.ok(cells >= 300);
   });
 
