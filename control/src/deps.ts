@@ -27,6 +27,8 @@ export type ControlDeps = {
   readonly minter: TokenMinter;
   readonly verifier: TokenVerifier;
   readonly signingWorks: SigningCheck;
+  /** Keys of others could not be read for some time. */
+  readonly trustedKeysOverdue: () => boolean;
   readonly events: EventHub;
   /** Opens and seals secrets at rest; see control/src/api/secrets/stored.ts. */
   readonly secrets: SecretBox;

@@ -30,6 +30,7 @@ import { startScheduler } from './scheduler/index.ts';
 import { createTokenMinter } from './tokens/minter.ts';
 import { createRotatingVerifier } from './tokens/rotating-verifier.ts';
 import { createSigningCheck } from './tokens/signing-check.ts';
+import { followTrustedKeys } from './tokens/trusted-keys.ts';
 
 /** Everything must be down by then; what is not goes with the process. */
 const STOP_MS = 4_000;
@@ -80,8 +81,15 @@ export async function startControl(values: ControlValues, options: ControlOption
     const secrets = createSecretBox(values.fernet_key);
     const { examples_dir: examplesDir, output_dir: outputDir } = values;
     const runsApi = values.roles.includes('api');
+    const trusted = await followTrustedKeys({
+      location: config.api_auth.trusted_jwks_url,
+      intervalMs: config.api_auth.trusted_jwks_refresh_interval * 1000,
+      rsaAlgorithm: config.api_auth.jwt_algorithm === 'RS512' ? 'RS512' : 'RS256',
+      log,
+    });
+    down.push(() => trusted.close());
     const [verifier, events, adminCreated] = await Promise.all([
-      createRotatingVerifier(minter, config, log),
+      createRotatingVerifier(minter, trusted, config, log),
       createEventHub(db, log),
       runsApi ? ensureFirstAdmin({ db, clock: systemClock }, values.admin_password) : false,
       prepareBundles(db, {
@@ -103,6 +111,7 @@ export async function startControl(values: ControlValues, options: ControlOption
       minter,
       verifier,
       signingWorks: createSigningCheck({ minter, verifier, clock: systemClock, log }),
+      trustedKeysOverdue: trusted.isOverdue,
       events,
       secrets,
       instanceId: randomUUID(),

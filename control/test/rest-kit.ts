@@ -111,6 +111,7 @@ export async function restKit(options: { config?: Record<string, string> } = {})
     shownConfig: shownConfig(config),
     verifier,
     signingWorks: createSigningCheck({ minter: { mint }, verifier, clock, log }),
+    trustedKeysOverdue: () => false,
     events,
     secrets: createSecretBox(Buffer.alloc(32, 7).toString('base64url')),
     instanceId: '00000000-0000-4000-8000-000000000000',

@@ -3,7 +3,7 @@ import { AppError } from '@airlock/contract/errors';
 import type { JwksDocument } from '@airlock/contract/jwks';
 import { parseObject, splitCompact } from './compact.ts';
 import { checkSignature, invalid, readCompact, type SecretChecker } from './jws.ts';
-import { publicKeyOf } from './key-set.ts';
+import { type KeySet, publicKeyOf } from './key-set.ts';
 
 export type VerifierOptions = {
   /** Public keys whose tokens count; each is named by its `kid`. */
@@ -12,6 +12,8 @@ export type VerifierOptions = {
   readonly userAudience: string;
   /** `aud` values accepted in workload and execution tokens; the wire's own by default. */
   readonly taskAudiences?: readonly string[];
+  /** Keys of others that count too; a name that `keys` has is never theirs. */
+  readonly trusted?: KeySet;
   /** Where tokens are signed with a secret: who checks that. It must answer false for anything which is not signed by it. */
   readonly secret?: SecretChecker | null;
   /** `iss` values of which every token must carry one; absent or empty = no token may carry one. */
@@ -50,7 +52,10 @@ export function peekUnverifiedKind(compact: string): TokenKind | null {
 
 /** Builds the one verification function of a process. @throws CONFIG_INVALID a key that is none */
 export function createVerifier(options: VerifierOptions): TokenVerifier {
-  const keys = new Map(options.keys.keys.map((jwk) => [jwk.kid, publicKeyOf(jwk)]));
+  const keys: KeySet = new Map([
+    ...(options.trusted ?? []),
+    ...options.keys.keys.map((jwk) => [jwk.kid, publicKeyOf(jwk)] as const),
+  ]);
   const issuers = options.issuers ?? [];
   const taskAudiences = options.taskAudiences ?? [TASK_AUDIENCE];
   const audiencesOf = (kind: TokenKind): readonly string[] | null => {

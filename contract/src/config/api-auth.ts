@@ -1,5 +1,5 @@
 import { choice, int, list, optionalText, text } from './options.ts';
-import { NOT_EMPTY, PATH } from './rules.ts';
+import { JWKS_LOCATION, NOT_EMPTY, PATH } from './rules.ts';
 
 export const API_AUTH_OPTIONS = {
   jwt_audience: text('apache-airflow', {
@@ -55,6 +55,21 @@ export const API_AUTH_OPTIONS = {
     max: 30 * 86_400,
     advice:
       'When a browser must log in again, however much it is used. Until then its cookie is renewed by use; unused it ends after jwt_expiration_time.',
+  }),
+  trusted_jwks_url: optionalText({
+    readers: ['control'],
+    rule: JWKS_LOCATION,
+    advice:
+      'Public keys of others (a JWK set, RFC 7517) whose tokens count besides our own: an absolute path or an https address. ' +
+      'Whoever has such a key can be any user and any task here: name only signers of this deployment.',
+  }),
+  trusted_jwks_refresh_interval: int(60, {
+    readers: ['control'],
+    unit: 's',
+    min: 10,
+    max: 86_400,
+    advice:
+      'How often trusted_jwks_url is read again; a key that was taken out of it is refused after this at the latest.',
   }),
   jwt_issuer: list([], {
     readers: ['control', 'token-service'],

@@ -54,6 +54,18 @@ export const PROXY: Rule = {
   holds: (text) => ADDRESS.safeParse(text).success && !text.endsWith('/0'),
 };
 
+/** Keys of others: never over a connection on which somebody could put keys of his own. */
+export const JWKS_LOCATION: Rule = {
+  allowed: 'an absolute path, or an https:// address without user name and fragment (plain http is refused)',
+  holds: (text) => {
+    if (text.startsWith('/')) return true;
+    const url = URL.parse(text);
+    return (
+      text.startsWith('https://') && url !== null && !/\s/.test(text) && url.username + url.password + url.hash === ''
+    );
+  },
+};
+
 export const PATH: Rule = { allowed: 'a path', holds: (text) => text.trim() !== '' };
 
 export const TIME_ZONE: Rule = {

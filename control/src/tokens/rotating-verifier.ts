@@ -3,9 +3,10 @@ import { taskAudiences } from '@airlock/contract/config/audiences';
 import type { Config } from '@airlock/contract/config/index';
 import type { VerificationKeys } from '@airlock/contract/ipc/token-service';
 import type { JwksDocument } from '@airlock/contract/jwks';
-import { createVerifier, isUnknownKey, type TokenVerifier } from '@airlock/token-verify';
+import { createVerifier, isUnknownKey, type KeySet, type TokenVerifier } from '@airlock/token-verify';
 import type { Logger } from 'pino';
 import type { TokenMinter } from './minter.ts';
+import type { TrustedKeys } from './trusted-keys.ts';
 
 /**
  * A retired key is refused at the latest after this and the signer's own look at its folder. A new key is known before it
@@ -25,12 +26,14 @@ export type RotatingVerifier = TokenVerifier & {
 /** @throws KEY_UNAVAILABLE the signer does not answer */
 export async function createRotatingVerifier(
   minter: Pick<TokenMinter, 'keys' | 'checkSecret'>,
+  trusted: TrustedKeys,
   config: Config,
   log: Logger,
 ): Promise<RotatingVerifier> {
-  const build = ({ jwks, secret }: VerificationKeys): TokenVerifier =>
+  const build = ({ jwks, secret }: VerificationKeys, others: KeySet): TokenVerifier =>
     createVerifier({
       keys: jwks,
+      trusted: others,
       secret: secret && { ...secret, check: minter.checkSecret },
       userAudience: config.api_auth.jwt_audience,
       taskAudiences: taskAudiences(config.execution_api.jwt_audience),
@@ -39,7 +42,16 @@ export async function createRotatingVerifier(
       cacheSize: CACHED_TOKENS,
     });
   let keys = await minter.keys();
-  let current = build(keys);
+  let others = trusted.keys();
+  let verifier = build(keys, others);
+  /** With the old verifier goes what it remembered, so that a retired key's tokens end too. */
+  const current = (): TokenVerifier => {
+    if (others !== trusted.keys()) {
+      others = trusted.keys();
+      verifier = build(keys, others);
+    }
+    return verifier;
+  };
   let asking: Promise<void> | null = null;
   let askedAt = performance.now();
 
@@ -49,8 +61,7 @@ export async function createRotatingVerifier(
       const next = await minter.keys();
       if (JSON.stringify(next) === JSON.stringify(keys)) return;
       keys = next;
-      // With the old verifier goes what it remembered, so that a retired key's tokens end too.
-      current = build(next);
+      verifier = build(next, others);
       log.info({ kids: next.jwks.keys.map((key) => key.kid) }, 'the signing keys have changed');
     } catch (error) {
       log.warn({ err: error }, 'the token service does not answer; the known keys stay in use');
@@ -67,14 +78,15 @@ export async function createRotatingVerifier(
 
   return {
     verify: async (kind, compact, nowMs) => {
-      const before = current;
+      const before = current();
       try {
         return await before.verify(kind, compact, nowMs);
       } catch (error) {
         if (!isUnknownKey(error)) throw error;
-        if (asking || performance.now() - askedAt >= UNKNOWN_KEY_MS) await refreshOnce();
-        if (current === before) throw error;
-        return await current.verify(kind, compact, nowMs);
+        const asked = asking || performance.now() - askedAt >= UNKNOWN_KEY_MS ? refreshOnce() : null;
+        await Promise.all([asked, trusted.askAgain()]);
+        if (current() === before) throw error;
+        return await current().verify(kind, compact, nowMs);
       }
     },
     jwks: () => keys.jwks,

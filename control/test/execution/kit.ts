@@ -89,6 +89,7 @@ export async function startExecutionApi(
     minter,
     verifier,
     signingWorks: createSigningCheck({ minter, verifier, clock, log }),
+    trustedKeysOverdue: () => false,
     events: {
       on: (listener) => {
         listeners.add(listener);

@@ -6,6 +6,12 @@ export const health: OpenHandler = async () => ({ status: 200, body: { status: '
 const VALIDATOR = 'airflow.api_fastapi.auth.tokens.JWTValidator';
 
 export const ping: OpenHandler = async (context) => {
-  if (await context.deps.signingWorks()) return { status: 200, body: { ok: [VALIDATOR], failing: {} } };
-  return { status: 500, body: { ok: [], failing: { [VALIDATOR]: 'A token could not be made and verified.' } } };
+  const { signingWorks, trustedKeysOverdue } = context.deps;
+  const why = !(await signingWorks())
+    ? 'A token could not be made and verified.'
+    : trustedKeysOverdue()
+      ? 'The trusted keys could not be read for some time.'
+      : null;
+  if (why === null) return { status: 200, body: { ok: [VALIDATOR], failing: {} } };
+  return { status: 500, body: { ok: [], failing: { [VALIDATOR]: why } } };
 };
