@@ -6,6 +6,9 @@ waits there for its one order. Frames are a 4-byte big-endian length and UTF-8 J
 Runs on every Python that Airflow 3 runs on, and imports nothing but the standard library and Airflow.
 """
 
+import atexit
+import contextlib
+import importlib
 import json
 import os
 import selectors
@@ -13,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 
 CHANNEL = 3
 MAX_FRAME = 64 * 1024 * 1024
@@ -43,6 +47,17 @@ def send(frame):
         data = data[os.write(CHANNEL, data) :]
 
 
+# What the Task SDK and the usual operators import only when a task is running, by comparing sys.modules before and after one.
+# An installation that lacks some of them works as well.
+LATER = """
+airflow.executors.base_executor airflow.executors.workloads.types airflow.sdk._shared.logging.remote
+airflow.sdk.definitions.connection airflow.dag_processing.bundles.local airflow.sdk.definitions.decorators
+airflow.sdk.definitions.asset.metadata airflow.sdk.bases.branch airflow.providers.standard.decorators.python
+airflow.providers.standard.operators.python airflow.providers.standard.operators.bash setproctitle stringprep encodings.idna
+jinja2.ext
+""".split()
+
+
 def load_airflow():
     """Imports what a parse and a task need. The home of Airflow is the private folder of this process."""
     os.environ["AIRFLOW_HOME"] = os.environ["HOME"]
@@ -50,6 +65,10 @@ def load_airflow():
     import airflow.dag_processing.processor  # noqa: F401
     import airflow.sdk.execution_time.execute_workload  # noqa: F401
     import airflow.sdk.execution_time.task_runner  # noqa: F401
+
+    for name in LATER:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
 
 def inputs_below(root):
@@ -163,5 +182,27 @@ def main():
         run_task(order)
 
 
+def run():
+    """
+    Ends without taking the interpreter down piece by piece, which takes as long as a task: what was registered to run at the
+    end does run, and the kernel has the rest.
+    """
+    code = 0
+    try:
+        main()
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    main()
+    run()

@@ -1,4 +1,4 @@
-import { list, optionalText } from './options.ts';
+import { int, list, number, optionalText } from './options.ts';
 
 export const PYTHON_OPTIONS = {
   interpreter: optionalText({
@@ -6,6 +6,20 @@ export const PYTHON_OPTIONS = {
     unit: 'path',
     advice:
       'Python with Airflow 3 that parses Python Dag files and runs their tasks: the program, or the folder of its virtual environment. Unset: the first `python3` on PATH that is a program and no script.',
+  }),
+  pool_size: int(1, {
+    readers: ['supervisor'],
+    unit: 'count',
+    min: 0,
+    max: 64,
+    advice:
+      'Interpreters that wait with Airflow imported, for tasks and for Dag files of each bundle in use, each used once. They hide the two seconds that this import takes, and hold about 100 MB each; 0 = none.',
+  }),
+  pool_idle_time: number(300, {
+    readers: ['supervisor'],
+    unit: 's',
+    min: 1,
+    advice: 'Time without use after which they are ended.',
   }),
   paths: list([], {
     readers: ['supervisor'],

@@ -39,7 +39,7 @@ export type SandboxSpec = {
   readonly enterScript?: string;
   /**
    * Another program that takes the child's place once it is restricted, with the channel on descriptor 3; the entry is then
-   * never loaded. Absolute path first, then arguments. @see docs/decisions/0014-python-runs-whole-behind-a-relay.md
+   * never loaded. Absolute path first, then arguments. @see docs/decisions/0016-python-runs-whole-behind-a-relay.md
    */
   readonly program?: SandboxProgram;
   /** Folders of workspace packages whose code the entry imports (real paths); their dependencies are found and shown too. */

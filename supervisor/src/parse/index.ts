@@ -6,7 +6,7 @@
 import { realpathSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BundleList } from '@airlock/contract/supervisor-api';
-import { createPythonHost } from '../python/host.ts';
+import { createPythonHosts } from '../python/host.ts';
 import { makePythonParse } from '../python/parse.ts';
 import type { Role, RoleContext } from '../role-context.ts';
 import { makeParseApi, type ParseApi } from './api.ts';
@@ -45,18 +45,25 @@ export function startParseRole(context: RoleContext): Role {
     hidden: context.hidden,
     workBase: context.workBase,
   });
+  const hosts = createPythonHosts(context, 'none');
   const parsePython = makePythonParse({
-    host: createPythonHost(context),
+    hosts,
     timeoutMs: seconds * 1000,
     ownUser: context.tier !== 'none',
   });
   const parseFile: ParseFile = (job, signal) => (isPython(job.relative) ? parsePython : parseTypeScript)(job, signal);
-  return startParsing({
+  const role = startParsing({
     api: makeParseApi(client, token),
     parseFile,
     parsingProcesses: config.dag_processor.parsing_processes,
     log: context.log.child({ role: 'dag-processor' }),
   });
+  return {
+    async stop() {
+      await role.stop();
+      await hosts.stop();
+    },
+  };
 }
 
 export type ParsingOptions = {

@@ -1,19 +1,16 @@
 /** What a child that runs the user's Python is started with. One child serves one Dag file or one try, and ends. */
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { AppError } from '@airlock/contract/errors';
 import type { SandboxSpec } from '@airlock/proc/sandbox/index';
 import type { RoleContext } from '../role-context.ts';
 import { findInterpreter, type Interpreter } from './interpreter.ts';
+import { createPythonPool, type PythonPool } from './pool.ts';
 
 const HOST = fileURLToPath(new URL('../../../sdk/python/airlock_host.py', import.meta.url));
 const MIB = 1024 * 1024;
 const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-export type PythonHost = {
-  /** For one use. @throws AppError PYTHON_UNAVAILABLE when there is no interpreter */
-  spec(bundleRoot: string, network: SandboxSpec['network']): SandboxSpec;
-};
+const SECOND_MS = 1000;
 
 /** The variables of ours that `[python] env` names, and what keeps Airflow away from every database and file of its own. */
 function environment(ctx: RoleContext, { program }: Interpreter): Record<string, string> {
@@ -36,14 +33,17 @@ function environment(ctx: RoleContext, { program }: Interpreter): Record<string,
   };
 }
 
-export function createPythonHost(ctx: RoleContext): PythonHost {
+/** Children for one role. Parses have no network; tasks share the host's, as those of TypeScript do. */
+export function createPythonHosts(ctx: RoleContext, network: SandboxSpec['network']): PythonPool {
   const { sandbox, python } = ctx.config;
   let found: Interpreter | null = null;
-  return {
-    spec(bundleRoot, network) {
+  return createPythonPool({
+    size: python.pool_size,
+    idleMs: python.pool_idle_time * SECOND_MS,
+    onFailure: (error) => ctx.log.error({ err: error }, 'an idle Python could not be started'),
+    spec(bundleRoot) {
       found ??= findInterpreter(python.interpreter, ctx.environment.PATH ?? SYSTEM_PATH);
       const { program, shown, links } = found;
-      if (bundleRoot === '') throw new AppError('PYTHON_UNAVAILABLE', { public: 'The bundle has no folder here.' });
       return {
         tier: ctx.tier,
         entry: ctx.entries.runner,
@@ -67,5 +67,5 @@ export function createPythonHost(ctx: RoleContext): PythonHost {
         },
       };
     },
-  };
+  });
 }

@@ -1,6 +1,5 @@
 /** One parse of one Python file: a fresh sandboxed child that runs the user's Airflow, without network, token or database. */
 import { isAppError } from '@airlock/contract/errors';
-import { launchSandboxed } from '@airlock/proc/sandbox/index';
 import { plainImportError } from '../parse/import-error.ts';
 import { Inputs } from '../parse/inputs.ts';
 import {
@@ -11,7 +10,7 @@ import {
   type ParseEnd,
   type ParseFile,
 } from '../parse/parse-child.ts';
-import type { PythonHost } from './host.ts';
+import type { PythonPool } from './pool.ts';
 
 /** Bound on starting an interpreter and importing Airflow, on a busy machine. */
 const START_MS = 120_000;
@@ -35,14 +34,14 @@ const nothing: ParsedFile = {
 };
 
 export type PythonParseOptions = {
-  readonly host: PythonHost;
+  readonly hosts: PythonPool;
   readonly timeoutMs: number;
   /** False where the sandbox is off, and children are ourselves. */
   readonly ownUser: boolean;
 };
 
 /** @throws AppError when no child can be started for another reason than a missing Python */
-export function makePythonParse({ host, timeoutMs, ownUser }: PythonParseOptions): ParseFile {
+export function makePythonParse({ hosts, timeoutMs, ownUser }: PythonParseOptions): ParseFile {
   return async (job, signal) => {
     signal.throwIfAborted();
     const source = new Inputs(job.root).read(job.relative)?.toString('utf8') ?? '';
@@ -53,7 +52,7 @@ export function makePythonParse({ host, timeoutMs, ownUser }: PythonParseOptions
       return failed(plainImportError(job.relative, message, `Run: chmod -R o+rX ${job.shownRoot}`), null, '');
     }
     try {
-      const child = launchSandboxed(host.spec(job.root, 'none'));
+      const child = hosts.take(job.root);
       const end = await followParse(child, job, signal, { parseMs: timeoutMs + GRACE_MS, startMs: START_MS });
       return fromEnd(job.relative, end, timeoutMs);
     } catch (error) {

@@ -5,7 +5,7 @@
  *
  * The relay decides nothing about rights: that is the server's, by the row of the try. It narrows what can be asked at all
  * to the routes of a task, says in our words where the try runs, and keeps the final report until the process is gone.
- * @see docs/decisions/0014-python-runs-whole-behind-a-relay.md
+ * @see docs/decisions/0016-python-runs-whole-behind-a-relay.md
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';

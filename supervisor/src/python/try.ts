@@ -2,14 +2,14 @@
  * One try of one Python task: the unmodified supervisor of the user's own Task SDK, whole inside a sandbox, behind a relay.
  * The order of the end is that of every try: its process and all that it started are gone, its log is with the server; then,
  * and only then, what it reported is sent on, or what became of it without a report.
- * @see docs/decisions/0014-python-runs-whole-behind-a-relay.md
+ * @see docs/decisions/0016-python-runs-whole-behind-a-relay.md
  */
 import { realpathSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { AppError, isAppError } from '@airlock/contract/errors';
 import type { StateReport } from '@airlock/contract/execution/state-report';
 import { type RunAnswer, runAnswer } from '@airlock/contract/run-answer';
-import { launchSandboxed, type SandboxedChild } from '@airlock/proc/sandbox/index';
+import type { SandboxedChild } from '@airlock/proc/sandbox/index';
 import type { TokenHolder } from '../client/index.ts';
 import type { RoleContext } from '../role-context.ts';
 import { startHeartbeat } from '../task/heartbeat.ts';
@@ -20,8 +20,8 @@ import { reportState, sendReport } from '../task/report.ts';
 import { type PythonWorkload, type RunningTry, reportDeath } from '../task/try.ts';
 import { TryLog } from '../task/try-log.ts';
 import { followProcess, type TryProcess } from '../task/try-process.ts';
-import type { PythonHost } from './host.ts';
 import { pythonLines } from './lines.ts';
+import type { PythonPool } from './pool.ts';
 import { type Relay, startRelay } from './relay.ts';
 
 const LOCAL_BUNDLE = 'airflow.dag_processing.bundles.local.LocalDagBundle';
@@ -30,7 +30,7 @@ const TIMEOUT_GRACE_SECONDS = 60;
 /** More than a timer can count. */
 const LONGEST_MS = 2 ** 31 - 1;
 
-export type PythonTryDeps = { readonly ctx: RoleContext; readonly host: PythonHost };
+export type PythonTryDeps = { readonly ctx: RoleContext; readonly hosts: PythonPool };
 
 export function startPythonTry(deps: PythonTryDeps, workload: PythonWorkload): RunningTry {
   const stopped = Promise.withResolvers<string>();
@@ -55,10 +55,14 @@ function bundleRoot(path: string): string {
   }
 }
 
-async function runTry({ ctx, host }: PythonTryDeps, workload: PythonWorkload, stopped: Promise<string>): Promise<void> {
+async function runTry(
+  { ctx, hosts }: PythonTryDeps,
+  workload: PythonWorkload,
+  stopped: Promise<string>,
+): Promise<void> {
   const { ti, airlock } = workload;
   const root = bundleRoot(airlock.bundle_path);
-  const child = launchSandboxed(host.spec(root, 'host'));
+  const child = hosts.take(root);
   const token: TokenHolder = { current: workload.token };
   const place = { hostname: ctx.hostname, unixname: ctx.unixname, pid: child.pid };
   try {

@@ -1,7 +1,7 @@
 /** The worker role: takes workloads while it has room, and carries each through in a process of its own. */
 import { claimAnswer, type ExecuteTaskWorkload } from '@airlock/contract/supervisor-api';
 import type { SandboxSpec } from '@airlock/proc/sandbox/index';
-import { createPythonHost } from '../python/host.ts';
+import { createPythonHosts } from '../python/host.ts';
 import { startPythonTry } from '../python/try.ts';
 import type { Role, RoleContext } from '../role-context.ts';
 import { claimLoop } from './claim.ts';
@@ -45,7 +45,7 @@ export function startTaskRole(ctx: RoleContext): TaskRole {
   );
   const running = new Map<string, RunningTry>();
   const deps: TryDeps = { ctx, pool, modules: new ModuleCache(ctx.client), spec, uids: spec.uids! };
-  const python = { ctx, host: createPythonHost(ctx) };
+  const python = { ctx, hosts: createPythonHosts(ctx, 'host') };
   let freed: (() => void) | null = null;
 
   const start = (workload: ExecuteTaskWorkload): RunningTry => {
@@ -80,7 +80,7 @@ export function startTaskRole(ctx: RoleContext): TaskRole {
       await loop.stop();
       for (const one of running.values()) one.stop('The worker was stopped.');
       await Promise.allSettled([...running.values()].map((one) => one.done));
-      await pool.stop();
+      await Promise.all([pool.stop(), python.hosts.stop()]);
     },
   };
 }
