@@ -151,6 +151,24 @@ test('an answer is checked in the order of the reference, counts once, and is in
   assert.ok(!JSON.stringify(kept).includes('canary-77'));
 });
 
+test('an answer lets the task that waits for it go on at once, in the same transaction', async () => {
+  await request('s', 'many', {});
+  const state = async () =>
+    (
+      await db().query<{ state: string; next_kwargs: { event?: { chosen_options: string[] } } }>(
+        sql`SELECT state, next_kwargs FROM task_instance WHERE run_id = 's' AND task_id = 'many'`,
+      )
+    )[0]!;
+  await db().query(
+    sql`UPDATE task_instance SET state = 'awaiting_input', next_method = 'm', next_kwargs = '{}' WHERE run_id = 's' AND task_id = 'many'`,
+  );
+  assert.equal((await user('PATCH', at('many', 's'), { chosen_options: ['Z'] })).status, 400);
+  assert.equal((await state()).state, 'awaiting_input', 'a refused answer is none');
+  assert.equal((await user('PATCH', at('many', 's'), { chosen_options: ['A'] })).status, 200);
+  const { state: now, next_kwargs: kwargs } = await state();
+  assert.deepEqual([now, kwargs.event?.chosen_options], ['scheduled', ['A']]);
+});
+
 test('of many who answer at once one is heard', async () => {
   const all = await Promise.all(
     Array.from({ length: 8 }, (_, i) => user('PATCH', at('plain', 's'), { chosen_options: [i % 2 ? 'A' : 'B'] })),

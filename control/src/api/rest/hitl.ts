@@ -1,7 +1,7 @@
 /** Requests of tasks to people, and people's answers. @see rest-api 4.4, 5.13; promise L34 */
 import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
-import { type Db, notify } from '@airlock/store';
+import type { Db } from '@airlock/store';
 import {
   answerHitl,
   findTryId,
@@ -12,6 +12,7 @@ import {
   lockHitlDetail,
 } from '@airlock/store/queries/rest-hitl/list';
 import { getTaskInstanceRow, getTaskInstancesById } from '@airlock/store/queries/rest-task/list';
+import { resumeAnswered } from '../../runs/index.ts';
 import { wireInstant } from '../http/instant.ts';
 import { check, parseBody, parseQuery } from '../http/validation.ts';
 import { many, wire } from '../http/wire.ts';
@@ -177,7 +178,7 @@ async function respond(context: RestContext): Promise<unknown> {
     if (refusal) throw refusal;
     const { chosen_options: chosenOptions, params_input: paramsInput } = body;
     await answerHitl(tx, id, { by, chosenOptions, paramsInput, nowIso: context.nowIso });
-    await notify(tx, { kind: 'schedule' });
+    await resumeAnswered(tx, { ids: [id], nowIso: context.nowIso });
     return {
       responded_by: by,
       responded_at: context.nowIso,
