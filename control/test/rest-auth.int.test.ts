@@ -109,6 +109,17 @@ test('tokens of other kinds, of strangers, and expired ones are refused', async 
   assert.deepEqual(await ask(old), { detail: 'Token Expired' });
 });
 
+test('a token that log-out could not name is refused, however well it is signed', async (t) => {
+  const odd: unknown[] = [undefined, '', 'short', 'F'.repeat(32), 'f'.repeat(33), 7, null, ['f'.repeat(32)]];
+  for (const jti of odd) {
+    const answer = await kit.withToken(await kit.tokenOf('admin', { jti }))('GET', '/pools');
+    assert.deepEqual([answer.status, answer.body], [403, { detail: 'Invalid JWT token' }], JSON.stringify(jti));
+  }
+  const control = await kit.tokenOf('admin', { jti: 'f'.repeat(32) });
+  assert.equal((await kit.withToken(control)('GET', '/pools')).status, 200);
+  t.diagnostic(`L20: 0 of ${odd.length} tokens without a proper jti accepted`);
+});
+
 const LOGOUT = '/api/v2/auth/logout';
 const logOut = (method: string, headers: Record<string, string>, base = kit.base) =>
   fetch(base + LOGOUT, { method, redirect: 'manual', headers });
@@ -385,7 +396,7 @@ test('unknown user, wrong password and disabled user get the same answer in the 
   }
   const percent = (kind: keyof typeof tries) => `${(gap(kind) * 100).toFixed(1)} %`;
   t.diagnostic(
-    `${rounds} rounds, median ${median(times.known).toFixed(1)} ms; gap to a wrong password: unknown user ${percent('unknown')}, ` +
+    `L18: ${rounds} rounds, median ${median(times.known).toFixed(1)} ms; gap to a wrong password: unknown user ${percent('unknown')}, ` +
       `disabled user ${percent('disabled')}, control with a leak of 10 % ${percent('leaking')}`,
   );
   assert.ok(gap('unknown') < 0.05 && gap('disabled') < 0.05, 'the time tells them apart');
