@@ -4,6 +4,7 @@
  */
 import { request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
+import { isPlainOverNetwork } from '@airlock/contract/config/transport';
 import { CliError, EXIT_CODES } from './exit-codes.ts';
 
 export type Target =
@@ -35,8 +36,7 @@ export function targetOf(url: string | undefined, token: string | null, socketPa
   }
   if (!['http:', 'https:'].includes(base.protocol))
     throw new CliError(EXIT_CODES.usage, `--url must begin with http:// or https://`);
-  const isLoopback = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(base.hostname);
-  if (base.protocol === 'http:' && !isLoopback) {
+  if (isPlainOverNetwork(url)) {
     throw new CliError(
       EXIT_CODES.usage,
       'plain http would show the token to the network',

@@ -17,6 +17,7 @@ import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
 import { loadConfig } from '@airlock/proc/config-load';
 import { describe, FATAL_STATUS, handedOver, PARENT_GONE, receiveHandover } from '@airlock/proc/handover';
+import { readTls } from '@airlock/proc/tls-files';
 import { openDatabase } from '@airlock/store';
 import { type Logger, pino } from 'pino';
 import { ensureFirstAdmin } from './api/auth/accounts.ts';
@@ -122,6 +123,7 @@ export async function startControl(values: ControlValues, options: ControlOption
         controlSocket: values.control_socket,
         operatorUids: values.operator_uids,
         jwks: verifier.jwks,
+        tls: values.tls,
       });
       url = api.url;
       down.push(() => api.stop());
@@ -163,6 +165,7 @@ function valuesFromFile(roles: ControlValues['roles']): ControlValues {
     admin_password: process.env.AIRLOCK_ADMIN_PASSWORD || null,
     examples_dir: null,
     output_dir: join(home, 'output'),
+    tls: roles.includes('api') ? readTls(config.api) : null,
   };
 }
 

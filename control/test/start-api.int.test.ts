@@ -29,6 +29,7 @@ before(async () => {
     controlSocket: join(folder, 'control.sock'),
     operatorUids: [],
     jwks: () => keys,
+    tls: null,
   });
 });
 after(async () => {
@@ -101,7 +102,7 @@ test('pages of a listed origin may call, and no others', async () => {
   assert.deepEqual([bad.status, bad.headers.get('access-control-allow-origin')], [400, null]);
   const get = await fetch(`${api.url}/api/v2/version`, { headers: { origin: 'https://ui.example' } });
   assert.equal(get.headers.get('access-control-allow-credentials'), 'true');
-  const options = { controlSocket: null, operatorUids: [], jwks: () => keys };
+  const options = { controlSocket: null, operatorUids: [], jwks: () => keys, tls: null };
   await assert.rejects(startApi(withApi({ access_control_allow_origins: ['*'] }), options), { code: 'CONFIG_INVALID' });
 });
 
@@ -109,7 +110,7 @@ test('a port that is taken refuses the start in words', async () => {
   const other = createServer().listen(0, '127.0.0.1');
   await new Promise((resolve) => other.once('listening', resolve));
   const { port } = other.address() as { port: number };
-  const options = { controlSocket: null, operatorUids: [], jwks: () => keys };
+  const options = { controlSocket: null, operatorUids: [], jwks: () => keys, tls: null };
   await assert.rejects(startApi(withApi({ port }), options), {
     code: 'PORT_IN_USE',
     message: new RegExp(String(port)),
@@ -123,7 +124,7 @@ test('a handed configuration holds every option that this process reads', async 
   const handed = adoptConfig(JSON.parse(JSON.stringify(configFor(kit.deps.config, 'control'))));
   const running = await startApi(
     { ...kit.deps, config: { ...handed, api: { ...handed.api, port: 0 } } },
-    { controlSocket: null, operatorUids: [], jwks: () => keys },
+    { controlSocket: null, operatorUids: [], jwks: () => keys, tls: null },
   );
   assert.equal((await fetch(`${running.url}/api/v2/monitor/health`)).status, 200);
   await running.stop();

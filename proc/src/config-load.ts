@@ -7,6 +7,7 @@ import { type Config, configOf, SECTIONS } from '@airlock/contract/config/index'
 import { refuseStrayValues } from '@airlock/contract/config/must-not-have';
 import type { ProcessKind } from '@airlock/contract/config/options';
 import { type ConfigSources, type ResolvedOption, resolveAll } from '@airlock/contract/config/resolve';
+import { checkTransport } from '@airlock/contract/config/transport';
 import { unknownOptions } from '@airlock/contract/config/unknown';
 import { AppError } from '@airlock/contract/errors';
 import { parseIni } from './ini.ts';
@@ -61,11 +62,13 @@ export function loadConfig(env: Environment, kind: ProcessKind): LoadedConfig {
   };
   refuseStrayValues(kind, SECTIONS, sources);
   const options = resolveAll(SECTIONS, sources);
+  const config = configOf(options);
+  checkTransport(config);
   const warnings = [...options.flatMap((option) => option.warnings), ...unknownOptions(SECTIONS, sources)];
   const fromFile = (option: ResolvedOption) => option.row.sensitive && option.source.startsWith(file);
   if (options.some(fromFile) && (statSync(file).mode & 0o077) !== 0)
     warnings.push(`${file} holds secrets and may be read by others; run chmod 600 ${file}.`);
-  return { config: configOf(options), home, file, options, warnings };
+  return { config, home, file, options, warnings };
 }
 
 /** `$X`, `${X}` and a leading `~`, repeated until nothing changes; unknown variables stay as they are. Pure. */

@@ -1,5 +1,6 @@
 /** Asking the API server whether everything works. */
-import { get } from 'node:http';
+import { get as getPlain } from 'node:http';
+import { get as getTls } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const PARTS = ['metadatabase', 'scheduler', 'dag_processor'] as const;
@@ -14,11 +15,14 @@ export function allHealthy(body: string): boolean {
   }
 }
 
+/** The server that we started; by its own certificate, whatever name it bears. */
+export type OwnServer = { readonly url: string; readonly certificate: string | null };
+
 /** Asks until all is healthy, or `stop` aborts. @returns whether it became healthy */
-export async function waitHealthy(url: string, stop: AbortSignal): Promise<boolean> {
+export async function waitHealthy(server: OwnServer, stop: AbortSignal): Promise<boolean> {
   let waitMs = 4;
   while (!stop.aborted) {
-    const body = await ask(`${url}/api/v2/monitor/health`, stop);
+    const body = await ask(server, stop);
     if (body !== null && allHealthy(body)) return true;
     await sleep(waitMs, undefined, { signal: stop }).catch(() => undefined);
     waitMs = Math.min(250, waitMs * 1.3);
@@ -26,9 +30,12 @@ export async function waitHealthy(url: string, stop: AbortSignal): Promise<boole
   return false;
 }
 
-function ask(url: string, signal: AbortSignal): Promise<string | null> {
+function ask({ url, certificate }: OwnServer, signal: AbortSignal): Promise<string | null> {
   return new Promise((resolve) => {
-    const request = get(url, { signal, timeout: 2000, agent: false }, (response) => {
+    const tls = certificate && { ca: certificate, allowPartialTrustChain: true, checkServerIdentity: () => undefined };
+    const options = { signal, timeout: 2000, agent: false as const, ...tls };
+    const get = certificate === null ? getPlain : getTls;
+    const request = get(`${url}/api/v2/monitor/health`, options, (response) => {
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (text: string) => {

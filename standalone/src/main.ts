@@ -6,6 +6,7 @@ import { type Environment, loadConfig } from '@airlock/proc/config-load';
 import { describe, FATAL_STATUS } from '@airlock/proc/handover';
 import type { Service } from '@airlock/proc/service';
 import { becomeSubreaper, killStrays } from '@airlock/proc/strays';
+import { readTls } from '@airlock/proc/tls-files';
 import { writeConfigFile } from './config-file.ts';
 import { embeddedDatabase, externalDatabase } from './database.ts';
 import { ENTRIES, type Entries, EXAMPLES_DIR } from './entries.ts';
@@ -76,6 +77,7 @@ type Context = StandaloneOptions & {
 async function run(context: Context): Promise<void> {
   const { config, layout, lock, log, stop, options } = { ...context, options: context };
   becomeSubreaper();
+  const tls = readTls(config.api);
   await checkPort(config.api.host, config.api.port);
   const env = baseEnvironment(options.env);
   const entries = options.entries ?? ENTRIES;
@@ -109,6 +111,7 @@ async function run(context: Context): Promise<void> {
       examplesDir: config.core.load_examples ? EXAMPLES_DIR : null,
       fernetKey: config.core.fernet_key ?? ownSecret(layout.keysDir, 'fernet'),
       adminPassword: admin.password,
+      tls,
       // A name and no secret: random, so that no two data folders of a deployment share it.
       place: ownSecret(dirname(layout.lock), 'place'),
       databaseUrl: databaseUrl.promise,
@@ -145,7 +148,7 @@ async function run(context: Context): Promise<void> {
     if (info) {
       const control = info[2];
       const url = String(control.url);
-      if (await Promise.race([waitHealthy(url, stop), lost.promise])) {
+      if (await Promise.race([waitHealthy({ url, certificate: tls?.certificate ?? null }, stop), lost.promise])) {
         record();
         announce(log, url, control.admin_created === true, admin);
       }

@@ -10,6 +10,7 @@ import {
 } from '@airlock/contract/config/handed';
 import type { Config } from '@airlock/contract/config/index';
 import { type Info, type NodeServiceSpec, nodeService, type Service } from '@airlock/proc/service';
+import { readCertificates, type TlsFiles } from '@airlock/proc/tls-files';
 import type { Entries } from './entries.ts';
 import { type Account, type Layout, programPaths } from './layout.ts';
 import type { Log } from './log.ts';
@@ -25,6 +26,8 @@ export type ServiceContext = {
   readonly workerEnv: Readonly<Record<string, string>>;
   readonly examplesDir: string | null;
   readonly fernetKey: string;
+  /** PEM texts of the API server; null = plain http. */
+  readonly tls: TlsFiles | null;
   /** Given to the first control that becomes ready, to make the user `admin` with. */
   readonly adminPassword: string | null;
   /** Name of this data folder among all, for the supervisor that lives in it. */
@@ -97,6 +100,7 @@ export function startServices(context: ServiceContext): Services {
         admin_password: adminPassword,
         examples_dir: context.examplesDir,
         output_dir: layout.outputDir,
+        tls: context.tls,
       } satisfies ControlValues;
     },
     onReady: (info) => {
@@ -112,13 +116,18 @@ export function startServices(context: ServiceContext): Services {
       const info = await control.whenReady();
       const ticket = randomBytes(32).toString('base64url');
       control.send({ type: 'ticket', ticket, roles: ['worker', 'parse'], place: context.place });
+      const ownServer = config.core.execution_api_server_url === null;
       const url = config.core.execution_api_server_url ?? `${String(info.url)}/execution`;
+      const caFile = ownServer ? null : config.api.ssl_ca_file;
+      const authorities = caFile && readCertificates('ssl_ca_file', caFile);
       return {
         config: configFor(config, 'supervisor'),
         execution_url: url.replace(/\/+$/, ''),
         roles: ['worker', 'parse'],
         join_ticket: ticket,
         work_dir: layout.workDir,
+        // Without another address it is this very server, so no other certificate counts.
+        server_trust: { pinned: ownServer ? (context.tls?.certificate ?? null) : null, authorities },
       } satisfies SupervisorValues;
     },
   });

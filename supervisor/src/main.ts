@@ -66,6 +66,8 @@ export async function startSupervisor(
   const tier = requireTier(sandbox.minimum_tier, { uids, enterScript: entries.enterScript });
   const client = createExecutionClient({
     baseUrl: values.execution_url,
+    trust: values.server_trust,
+    insecurePlainHttp: config.api.insecure_plain_http,
     log,
     timeoutMs: workers.execution_api_timeout * SECOND_MS,
     retry: {

@@ -19,6 +19,7 @@ const schema = z.strictObject({
   roles: z.array(z.enum(SUPERVISOR_ROLES)).min(1),
   join_ticket: z.string().min(40),
   work_dir: z.string().min(1),
+  server_trust: z.strictObject({ pinned: z.string().nullable(), authorities: z.string().nullable() }),
 }) satisfies z.ZodType<SupervisorValues>;
 
 function checked(values: unknown): SupervisorValues {

@@ -12,7 +12,8 @@ const USAGE =
 
 /** `--server` names the server; the Execution API is below it. */
 function executionUrl(server: string | undefined, config: Config): string {
-  const base = server ?? config.api.base_url ?? `http://127.0.0.1:${config.api.port}`;
+  const scheme = config.api.ssl_cert === null ? 'http' : 'https';
+  const base = server ?? config.api.base_url ?? `${scheme}://127.0.0.1:${config.api.port}`;
   const url =
     server === undefined && config.core.execution_api_server_url !== null
       ? config.core.execution_api_server_url
@@ -55,6 +56,7 @@ function parse(args: readonly string[]) {
 export async function valuesByHand(args: readonly string[], env: NodeJS.ProcessEnv): Promise<SupervisorValues> {
   // Loaded only here: under standalone this process reads neither files of configuration nor the environment.
   const { loadConfig } = await import('@airlock/proc/config-load');
+  const { readCertificates } = await import('@airlock/proc/tls-files');
   const { config, home, warnings } = loadConfig(env, 'supervisor');
   for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
   const options = parse(args);
@@ -71,5 +73,9 @@ export async function valuesByHand(args: readonly string[], env: NodeJS.ProcessE
     roles,
     join_ticket: ticket,
     work_dir: workDir,
+    server_trust: {
+      pinned: config.api.ssl_cert && readCertificates('ssl_cert', config.api.ssl_cert),
+      authorities: config.api.ssl_ca_file && readCertificates('ssl_ca_file', config.api.ssl_ca_file),
+    },
   };
 }

@@ -1,5 +1,5 @@
-import { choice, int, list, number, optionalText, text } from './options.ts';
-import { HOST, HTTP_URL, ORIGIN, PROXY } from './rules.ts';
+import { bool, choice, int, list, number, optionalText, text } from './options.ts';
+import { HOST, HTTP_URL, ORIGIN, PATH, PROXY } from './rules.ts';
 
 export const API_OPTIONS = {
   host: text('127.0.0.1', {
@@ -31,6 +31,32 @@ export const API_OPTIONS = {
     rule: PROXY,
     advice:
       'Proxies whose `X-Forwarded-For`, `-Proto` and `-Host` are believed (`--forwarded-allow-ips` of uvicorn under Airflow). Behind one that is not listed, log-ins of all users count as from one address.',
+  }),
+  ssl_cert: optionalText({
+    readers: ['standalone', 'control', 'supervisor'],
+    unit: 'path',
+    rule: PATH,
+    formerly: ['webserver.web_server_ssl_cert'],
+    advice:
+      'Certificate of the API server, PEM, its chain behind it; with `ssl_key` the server speaks TLS and nothing else. A worker that has it accepts this certificate and no other.',
+  }),
+  ssl_key: optionalText({
+    readers: ['standalone', 'control'],
+    unit: 'path',
+    rule: PATH,
+    formerly: ['webserver.web_server_ssl_key'],
+    advice: 'Private key of that certificate, PEM without a passphrase, a file that not everybody may read.',
+  }),
+  ssl_ca_file: optionalText({
+    readers: ['standalone', 'supervisor'],
+    unit: 'path',
+    rule: PATH,
+    advice: 'Authorities, PEM, by which a worker checks the certificate of the API server instead of the public ones.',
+  }),
+  insecure_plain_http: bool(false, {
+    readers: ['standalone', 'control', 'supervisor'],
+    advice:
+      'Speak plain http over a network too, where others on the way can read passwords and tokens. Without it only loopback and Unix sockets are plain.',
   }),
   maximum_page_limit: int(100, {
     readers: ['control'],

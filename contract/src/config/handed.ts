@@ -50,9 +50,18 @@ export type ControlValues = {
   readonly examples_dir: string | null;
   /** `$AIRLOCK_HOME/output`, the path of the example's connection. */
   readonly output_dir: string;
+  /** PEM texts; null = plain http. */
+  readonly tls: { readonly certificate: string; readonly key: string } | null;
 };
 /** `info` of control's `ready`. */
 export type ControlReadyInfo = { readonly url: string; readonly admin_created: boolean };
+/** How the certificate of the API server is checked; both null = by the public authorities and its name. */
+export type ServerTrust = {
+  /** PEM: this certificate and no other, whatever name it bears. */
+  readonly pinned: string | null;
+  /** PEM: by these authorities, and by its name. */
+  readonly authorities: string | null;
+};
 /** Values of `supervisor`. */
 export type SupervisorValues = {
   readonly config: HandedConfig;
@@ -63,6 +72,7 @@ export type SupervisorValues = {
   readonly join_ticket: string;
   /** A folder of its own (0700) for work folders of tries. */
   readonly work_dir: string;
+  readonly server_trust: ServerTrust;
 };
 
 /** Values of `migrate`, the process of `store`. */

@@ -1,5 +1,6 @@
 /** The API server of a control process: one TCP listener for everybody, one socket for operators. */
 
+import type { ControlValues } from '@airlock/contract/config/handed';
 import { AppError } from '@airlock/contract/errors';
 import type { JwksDocument } from '@airlock/contract/jwks';
 import type { FastifyInstance } from 'fastify';
@@ -22,6 +23,8 @@ export type ApiOptions = {
   readonly controlSocket: string | null;
   readonly operatorUids: readonly number[];
   readonly jwks: () => JwksDocument;
+  /** Null = plain http. */
+  readonly tls: ControlValues['tls'];
 };
 export type RunningApi = { readonly url: string; readonly stop: () => Promise<void> };
 
@@ -49,7 +52,11 @@ export async function startApi(deps: ControlDeps, options: ApiOptions): Promise<
     bodyLimitBytes: config.api.max_body_bytes,
     requestTimeoutMs: config.api.request_timeout * 1000,
   };
-  const app = createHttpServer(deps, { ...limits, trustedProxies: config.api.trusted_proxies });
+  const app = createHttpServer(deps, {
+    ...limits,
+    trustedProxies: config.api.trusted_proxies,
+    tls: options.tls,
+  });
   allowOrigins(app, config.api.access_control_allow_origins);
   registerAuthApi(app, deps);
   const rest = registerRestApi(app, deps);
@@ -80,7 +87,7 @@ export async function startApi(deps: ControlDeps, options: ApiOptions): Promise<
     const port = await listen(app, config.api.host, config.api.port);
     if (local && options.controlSocket !== null) await listenLocally(local, options.controlSocket);
     return {
-      url: `http://${shownHost(config.api.host)}:${port}`,
+      url: `${options.tls === null ? 'http' : 'https'}://${shownHost(config.api.host)}:${port}`,
       stop: async () => {
         await Promise.all([app.close(), local?.close()]);
       },

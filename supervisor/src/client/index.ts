@@ -2,8 +2,11 @@
  * The one way of a supervisor to the server: keep-alive HTTP to the Execution API, each request with a token and a proof of
  * possession. Retries what the wire's own clients retry (5xx and transport errors, for every method) and nothing else.
  */
+import { X509Certificate } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Clock, systemClock } from '@airlock/contract/clock';
+import type { ServerTrust } from '@airlock/contract/config/handed';
+import { isPlainOverNetwork } from '@airlock/contract/config/transport';
 import { AppError } from '@airlock/contract/errors';
 import {
   type RegisterRequest,
@@ -71,26 +74,40 @@ export type ExecutionClientOptions = {
   readonly key?: ProofKey;
   readonly timeoutMs?: number;
   readonly retry?: RetryPolicy;
+  readonly trust?: ServerTrust;
+  /** `[api] insecure_plain_http`. */
+  readonly insecurePlainHttp?: boolean;
 };
 
 const DEFAULT_RETRY: RetryPolicy = { attempts: 5, waitMinMs: 100, waitMaxMs: 10_000 };
 /** Largest answer that is read; a module or an XCom is at most half of it. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
-const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 
 /** @throws AppError CONFIG_INVALID for an address that is no http(s), or plain http to another machine */
-function checkedBase(baseUrl: string): URL {
+function checkedBase(baseUrl: string, insecure: boolean): URL {
   const url = URL.parse(baseUrl.replace(/\/+$/, ''));
   if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
     throw new AppError('CONFIG_INVALID', { public: `The address of the Execution API is no http(s) URL: ${baseUrl}` });
   }
-  if (url.protocol === 'http:' && !LOOPBACK.test(url.hostname)) {
+  if (!insecure && isPlainOverNetwork(url.href)) {
     throw new AppError('CONFIG_INVALID', {
       public: `The Execution API at ${url.origin} would be reached by plain http from another machine.`,
       remedy: 'Use https, or an address on the loopback interface.',
     });
   }
   return url;
+}
+
+/** What undici hands to `tls.connect`. A pinned certificate is its own authority, and bears whatever name it likes. */
+function tlsOptions({ pinned, authorities }: ServerTrust) {
+  if (pinned === null) return authorities === null ? {} : { ca: authorities };
+  const expected = new X509Certificate(pinned).raw;
+  return {
+    ca: pinned,
+    allowPartialTrustChain: true,
+    checkServerIdentity: (_name: string, { raw }: { readonly raw: Buffer }) =>
+      raw.equals(expected) ? undefined : new Error('the server shows another certificate than [api] ssl_cert'),
+  };
 }
 
 async function readBody(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
@@ -115,13 +132,19 @@ function answerOf(
 }
 
 export function createExecutionClient(options: ExecutionClientOptions): ExecutionClient {
-  const base = checkedBase(options.baseUrl);
+  const base = checkedBase(options.baseUrl, options.insecurePlainHttp ?? false);
   const clock = options.clock ?? systemClock;
   const key = options.key ?? createProofKey();
   const nonces = createNonces(clock.nowMs);
   const retry = options.retry ?? DEFAULT_RETRY;
   const timeoutMs = options.timeoutMs ?? 5000;
-  const agent = new Agent({ connections: 128, pipelining: 1, keepAliveTimeout: 60_000, keepAliveMaxTimeout: 60_000 });
+  const agent = new Agent({
+    connections: 128,
+    pipelining: 1,
+    keepAliveTimeout: 60_000,
+    keepAliveMaxTimeout: 60_000,
+    connect: tlsOptions(options.trust ?? { pinned: null, authorities: null }),
+  });
   const prefix = base.pathname === '/' ? '' : base.pathname;
 
   type Wanted = Omit<CallOptions, 'token'> & { readonly token?: TokenHolder };

@@ -33,6 +33,8 @@ export const XCOM_BODY_LIMIT_BYTES = 16 * 1024 * 1024;
 export const HEADER_LIMIT_BYTES = 16 * 1024;
 /** A whole request, headers and body, must have arrived by then. */
 export const REQUEST_TIMEOUT_MS = 30_000;
+/** Until then a peer must have agreed on keys. */
+const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** How long a refused sender may still send before its connection is cut: lets it read the answer. */
 const LINGER_MS = 1_000;
 
@@ -41,6 +43,8 @@ export type HttpServerOptions = {
   readonly trustedProxies?: readonly string[];
   readonly requestTimeoutMs?: number;
   readonly bodyLimitBytes?: number;
+  /** PEM texts; null or absent = plain http. */
+  readonly tls?: { readonly certificate: string; readonly key: string } | null;
 };
 
 type Answer = { readonly status: number; readonly reason: string; readonly body: string; readonly code: string };
@@ -62,7 +66,9 @@ function answerAndLinger(socket: Socket, answer: Answer): void {
 
 /** Node's own parser refused: too long headers, garbage, or too slow. */
 function onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+  // Who speaks no TLS on a port of TLS can't be answered in it.
+  const noTls = error.code?.startsWith('ERR_SSL') || error.code?.startsWith('ERR_TLS');
+  if (error.code === 'ECONNRESET' || noTls || !socket.writable) {
     socket.destroy();
     return;
   }
@@ -146,6 +152,19 @@ function notFound(request: FastifyRequest, reply: FastifyReply): FastifyReply {
 export function createHttpServer(deps: Pick<ControlDeps, 'log'>, options: HttpServerOptions = {}): FastifyInstance {
   z.config({ jitless: true });
   const requestTimeout = options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS;
+  const limits = {
+    maxHeaderSize: HEADER_LIMIT_BYTES,
+    headersTimeout: Math.min(10_000, requestTimeout),
+    // How late a time-out may be noticed.
+    connectionsCheckingInterval: Math.min(2_000, requestTimeout),
+    requestTimeout,
+  };
+  const tls = options.tls && {
+    cert: options.tls.certificate,
+    key: options.tls.key,
+    minVersion: 'TLSv1.2' as const,
+    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+  };
   const app = Fastify({
     loggerInstance: deps.log as FastifyBaseLogger,
     // Access lines cost more than the quick routes themselves; failures are logged at the error edge.
@@ -161,13 +180,7 @@ export function createHttpServer(deps: Pick<ControlDeps, 'log'>, options: HttpSe
     // Our own parser decides about these keys, with the wire's own answer.
     onProtoPoisoning: 'ignore',
     onConstructorPoisoning: 'ignore',
-    http: {
-      maxHeaderSize: HEADER_LIMIT_BYTES,
-      headersTimeout: Math.min(10_000, requestTimeout),
-      // How late a time-out may be noticed.
-      connectionsCheckingInterval: Math.min(2_000, requestTimeout),
-      requestTimeout,
-    },
+    ...(tls ? { https: { ...limits, ...tls } } : { http: limits }),
     clientErrorHandler: onClientError,
     frameworkErrors: (error, request, reply) => {
       sendMapped(request, reply as FastifyReply, error, mapRestError(error));
