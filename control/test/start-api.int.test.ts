@@ -78,7 +78,7 @@ test('health says when no token can be made and verified, in the parts that clie
     VALUES (${randomUUID()}, 'SchedulerJob', 'running', 'h', 'u', ${beatIso}, ${beatIso})
   `);
   const look = async (signingWorks: boolean) => {
-    const options = { controlSocket: null, operatorUids: [], jwks: () => keys };
+    const options = { controlSocket: null, operatorUids: [], jwks: () => keys, tls: null };
     const running = await startApi({ ...withApi({}), signingWorks: async () => signingWorks }, options);
     t.after(() => running.stop());
     const health = await fetch(`${running.url}/api/v2/monitor/health`);

@@ -26,7 +26,21 @@ const BY_RULE: ReadonlyArray<{ allowed: RegExp; right: string; wrong: readonly s
   {
     allowed: /an IP address or a network/,
     right: '127.0.0.1, 10.1.0.0/16, ::1, fd00::/8',
-    wrong: ['*', 'true', '1', 'proxy.example', '10.0.0.0/33', '0.0.0.0/0', '::/0', '10.1.0.0/16,*'],
+    wrong: [
+      '*',
+      'true',
+      '1',
+      'proxy.example',
+      '10.0.0.0/33',
+      '0.0.0.0/0',
+      '::/0',
+      '10.1.0.0/16,*',
+      '10.0.0.256',
+      '::1/129',
+      '10.1/16',
+      '10.0.0.1/',
+      '10.0.0.1/8/8',
+    ],
   },
   {
     allowed: /an absolute path, or/,
@@ -80,6 +94,11 @@ function samples(row: OptionRow<unknown>): { right: string; wrong: string[] } {
     case 'text':
     case 'list': {
       const rule = BY_RULE.find(({ allowed }) => allowed.test(row.allowed));
+      // An option with a rule of its own needs its samples here.
+      assert.ok(
+        rule || /^(text without control characters|a list separated by commas)(, or nothing)?$/.test(row.allowed),
+        row.allowed,
+      );
       const any = ['a\u0001b', 'a\u007fb', 'a'.repeat(65_537)];
       return { right: rule?.right ?? 'any thing', wrong: [...any, ...(rule?.wrong ?? [])] };
     }
