@@ -5,10 +5,14 @@ CREATE TABLE account (
   disabled boolean NOT NULL DEFAULT false,
   tokens_valid_from timestamp with time zone NOT NULL,
   created_at timestamp with time zone NOT NULL,
+  issuer text,
+  subject text,
   CONSTRAINT account_pkey PRIMARY KEY (name),
+  CONSTRAINT account_external CHECK (((issuer IS NULL) = (subject IS NULL))),
   CONSTRAINT account_name_check CHECK (((length(name) >= 1) AND (length(name) <= 250))),
   CONSTRAINT account_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'user'::text, 'op'::text, 'admin'::text])))
 );
+CREATE UNIQUE INDEX account_by_subject ON account USING btree (issuer, subject) WHERE (issuer IS NOT NULL);
 -- granted: airlock_control: delete, insert, select, update
 
 CREATE TABLE account_team (

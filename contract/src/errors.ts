@@ -50,6 +50,11 @@ export const ERRORS = {
   REQUEST_TIMEOUT: { rest: 408, execution: 408, remedy: 'Send the request faster.' },
   INTERNAL: { rest: 500, execution: 500, remedy: 'Look up the id of the answer in the log of the server.' },
   DB_UNAVAILABLE: { rest: 503, execution: 503, remedy: 'Repeat with backoff; operators: see docs/runbook.md.' },
+  PROVIDER_UNAVAILABLE: {
+    rest: 503,
+    execution: 503,
+    remedy: 'Try again in a moment; operators: is [oidc] issuer reachable from the API server?',
+  },
   KEY_UNAVAILABLE: { rest: 503, execution: 503, remedy: 'Repeat with backoff; operators: see docs/runbook.md.' },
   // Start-up and operator errors: the process prints code, text and remedy and exits; no HTTP answer carries them.
   CONFIG_INVALID: { rest: 500, execution: 500, remedy: 'Correct the option that the message names.' },

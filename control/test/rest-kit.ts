@@ -118,6 +118,7 @@ export async function restKit(options: { config?: Record<string, string> } = {})
   };
   const deps = makeDeps(control, createAuthenticator(control));
   const app = createHttpServer(deps, { trustedProxies: config.api.trusted_proxies });
+  deps.auth.register(app);
   registerAuthApi(app, deps);
   mountRest(app, deps, deps.auth.userOf);
   await app.listen({ host: '127.0.0.1', port: 0 });

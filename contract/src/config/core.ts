@@ -1,5 +1,8 @@
-import { bool, int, number, optionalInt, optionalText, text } from './options.ts';
+import { bool, choice, int, number, optionalInt, optionalText, text } from './options.ts';
 import { FERNET_KEYS, HTTP_URL, PATH, TIME_ZONE } from './rules.ts';
+
+/** What an Airflow's file says for its manager with users of its own; means `built-in`. */
+const AIRFLOW_SIMPLE = 'airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager';
 
 export const CORE_OPTIONS = {
   dags_folder: text('$AIRLOCK_HOME/dags', {
@@ -124,6 +127,11 @@ export const CORE_OPTIONS = {
     rule: FERNET_KEYS,
     advice:
       'Encrypts connection passwords and extras and variables at rest; several, separated by commas, to rotate. Unset: standalone makes one in keys/.',
+  }),
+  auth_manager: choice(['built-in', 'openid', AIRFLOW_SIMPLE], 'built-in', {
+    readers: ['control'],
+    advice:
+      'Where users come from: `built-in`, the accounts of this deployment; `openid`, an identity provider besides them, see [oidc].',
   }),
   multi_team: bool(false, {
     readers: ['control'],

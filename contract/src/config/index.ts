@@ -9,6 +9,7 @@ import { DAG_PROCESSOR_OPTIONS } from './dag-processor.ts';
 import { DATABASE_OPTIONS } from './database.ts';
 import { EXECUTION_API_OPTIONS } from './execution-api.ts';
 import { LOGGING_OPTIONS } from './logging.ts';
+import { OIDC_OPTIONS } from './oidc.ts';
 import type { OptionTable, ValueOf } from './options.ts';
 import { PYTHON_OPTIONS } from './python.ts';
 import { type ConfigSources, type ResolvedOption, resolveAll } from './resolve.ts';
@@ -22,6 +23,7 @@ export const SECTIONS = {
   core: CORE_OPTIONS,
   api: API_OPTIONS,
   api_auth: API_AUTH_OPTIONS,
+  oidc: OIDC_OPTIONS,
   execution_api: EXECUTION_API_OPTIONS,
   database: DATABASE_OPTIONS,
   scheduler: SCHEDULER_OPTIONS,

@@ -38,6 +38,22 @@ export const HTTP_URL: Rule = {
   },
 };
 
+const isLoopback = (host: string): boolean => /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(host);
+
+/** What proves who somebody is must not come in clear over a network. */
+export const ISSUER: Rule = {
+  allowed: 'an https:// address without user name, query and fragment (http:// only on this machine)',
+  holds: (text) => {
+    const url = URL.parse(text);
+    return HTTP_URL.holds(text) && url !== null && (url.protocol === 'https:' || isLoopback(url.hostname));
+  },
+};
+
+export const CLAIM: Rule = {
+  allowed: 'the name of a claim',
+  holds: (text) => /^[^\s]{1,200}$/.test(text) && text !== '__proto__',
+};
+
 /** As a browser sends it in `Origin`. */
 export const ORIGIN: Rule = {
   allowed: 'scheme and host, such as https://tools.example (never *)',
@@ -87,6 +103,11 @@ export const REGULAR_EXPRESSION: Rule = {
 export const JSON_LIST: Rule = {
   allowed: 'a JSON list',
   holds: (text) => accepts((json) => JSON.parse(json))(text) && Array.isArray(JSON.parse(text)),
+};
+
+export const JSON_OBJECT: Rule = {
+  allowed: 'a JSON object',
+  holds: (text) => accepts((json) => JSON.parse(json))(text) && /^\s*\{/.test(text),
 };
 
 /** The name of an environment variable. */

@@ -19,6 +19,18 @@ const BY_RULE: ReadonlyArray<{ allowed: RegExp; right: string; wrong: readonly s
     wrong: ['flows.example', 'ftp://x', 'https://u:p@x', 'https://x?y', 'https://x#y', 'http://', 'https://x y'],
   },
   {
+    allowed: /^an https:\/\/ address/,
+    right: 'https://login.example/realms/one',
+    wrong: [
+      'http://login.example',
+      'login.example',
+      'https://u:p@x',
+      'https://x?y',
+      'http://localhost.x',
+      'https://x y',
+    ],
+  },
+  {
     allowed: /scheme and host/,
     right: 'https://a.example',
     wrong: ['*', 'a.example', 'https://a.example/path', 'null'],
@@ -60,6 +72,8 @@ const BY_RULE: ReadonlyArray<{ allowed: RegExp; right: string; wrong: readonly s
   { allowed: /IANA name/, right: 'Europe/Stockholm', wrong: ['', 'Nowhere/Land', 'UTC+27'] },
   { allowed: /a regular expression/, right: '^x$', wrong: ['', '(', 'a{2,1}'] },
   { allowed: /a JSON list/, right: '[]', wrong: ['{}', '[', 'x'] },
+  { allowed: /a JSON object/, right: '{"a": "user"}', wrong: ['', '[]', 'null', '{', 'x'] },
+  { allowed: /name of a claim/, right: 'groups', wrong: ['', 'a b', '__proto__'] },
   { allowed: /letters, digits and underscores/, right: 'A,B_2', wrong: ['1A', 'A=B', 'A,B C'] },
   { allowed: /1 to 256 characters/, right: 'q', wrong: ['q'.repeat(257)] },
   { allowed: /at least one audience/, right: 'a,b', wrong: ['', ' , '] },

@@ -4,7 +4,7 @@
  */
 import type { AccountRole } from '@airlock/store/queries/account/get';
 import type { Visible } from '@airlock/store/queries/team/visible';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 
 /** PATCH and clearing ask for PUT, as in the reference. */
 export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
@@ -86,4 +86,10 @@ export type AuthManager = {
   readonly visible: (user: User, question: Pick<Question, 'resource' | 'method'>) => Visible;
   /** Pages that the user may open. */
   readonly menuItems: (user: User) => readonly MenuItem[];
+  /** Where a person who is not logged in is sent, with `next` in the query. */
+  readonly loginPath: string;
+  /** Where a log-out goes on after our tokens have ended; null = to our own log-in page. */
+  readonly logoutUrl: () => Promise<string | null>;
+  /** Mounts routes of its own, below `/auth`. */
+  readonly register: (app: FastifyInstance) => void;
 };

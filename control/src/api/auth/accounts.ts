@@ -9,7 +9,7 @@ import type { ControlDeps } from '../../deps.ts';
 import { hashNewPassword, passwordProblem } from './passwords.ts';
 
 export const ACCOUNT_ROLES: readonly AccountRole[] = ['viewer', 'user', 'op', 'admin'];
-const NAME = /^[A-Za-z0-9_.@+-]{1,250}$/;
+export const ACCOUNT_NAME = /^[A-Za-z0-9_.@+-]{1,250}$/;
 
 type Deps = Pick<ControlDeps, 'db' | 'clock'>;
 
@@ -37,7 +37,7 @@ export async function createAccount(
   by: string,
   account: { name: string; role: AccountRole; password: string | null },
 ): Promise<void> {
-  if (!NAME.test(account.name)) {
+  if (!ACCOUNT_NAME.test(account.name)) {
     throw new AppError('VALIDATION', { public: 'A user name has 1 to 250 of A-Z a-z 0-9 _ . @ + -.' });
   }
   const passwordHash = account.password === null ? null : await hashNewPassword(account.password);

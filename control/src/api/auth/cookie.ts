@@ -4,11 +4,11 @@ import type { FastifyRequest } from 'fastify';
 
 const NAME = '_token';
 
-/** Its value, quotes removed; null when there is none. */
-export function readTokenCookie(request: FastifyRequest): string | null {
+/** The value of one cookie, quotes removed; null when there is none. */
+export function readCookie(request: FastifyRequest, name: string): string | null {
   for (const part of (request.headers.cookie ?? '').split(';')) {
     const at = part.indexOf('=');
-    if (at < 0 || part.slice(0, at).trim() !== NAME) continue;
+    if (at < 0 || part.slice(0, at).trim() !== name) continue;
     const value = part
       .slice(at + 1)
       .trim()
@@ -17,6 +17,8 @@ export function readTokenCookie(request: FastifyRequest): string | null {
   }
   return null;
 }
+
+export const readTokenCookie = (request: FastifyRequest): string | null => readCookie(request, NAME);
 
 /** `Secure` when the browser came by TLS, or the published address says that it always does. */
 function attributes(request: FastifyRequest, api: Pick<Config['api'], 'base_url'>): string {

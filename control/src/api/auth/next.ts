@@ -20,7 +20,11 @@ export function isSafeNext(next: string, ownOrigin: string): boolean {
 
 /** The same as path and query, for a redirect that can't leave this server whatever a browser makes of it; null when it is not safe. */
 export function safePath(next: unknown, request: FastifyRequest): string | null {
-  const own = `${request.protocol}://${request.host}`;
+  return safePathAt(next, `${request.protocol}://${request.host}`);
+}
+
+/** The same where the server knows its address. */
+export function safePathAt(next: unknown, own: string): string | null {
   if (typeof next !== 'string' || next === '' || !isSafeNext(next, own)) return null;
   const { pathname, search, hash } = new URL(next, own);
   return pathname.startsWith('//') ? null : pathname + search + hash;

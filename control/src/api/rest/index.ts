@@ -86,6 +86,7 @@ export function mountRest(
 /** Mounts the REST API for tokens. @returns its deps, for the operator socket */
 export function registerRestApi(app: FastifyInstance, deps: ControlDeps): RestDeps {
   const rest = makeDeps(deps, createAuthenticator(deps));
+  rest.auth.register(app);
   mountRest(app, rest, rest.auth.userOf);
   return rest;
 }

@@ -17,13 +17,14 @@ async function login(context: RestContext): Promise<unknown> {
   const { request, reply } = context;
   const given = (request.query as { next?: string | string[] }).next;
   const next = Array.isArray(given) ? given.at(-1) : given;
-  if (next === undefined || next === '') return toLogin(reply).send();
+  const { loginPath } = context.deps.auth;
+  if (next === undefined || next === '') return reply.code(307).header('location', loginPath).send();
   if (!isSafeNext(next, `${request.protocol}://${request.headers.host ?? 'localhost'}`)) {
     throw new AppError('BAD_REQUEST', { public: 'Invalid or unsafe next URL' });
   }
   return reply
     .code(307)
-    .header('location', `${LOGIN_PAGE}?${new URLSearchParams({ next })}`)
+    .header('location', `${loginPath}?${new URLSearchParams({ next })}`)
     .send();
 }
 
@@ -53,12 +54,22 @@ async function revokeAll(context: RestContext, tokens: readonly string[]): Promi
 const tokensOf = (request: FastifyRequest) => presentedTokens(request).map(({ token }) => token);
 const toLogin = (reply: FastifyReply) => reply.code(307).header('location', LOGIN_PAGE);
 
+/** To where the auth manager ends its own session, or to our page; never to a page that would log in again by itself. */
+async function afterLogout({ deps, request, reply }: RestContext): Promise<unknown> {
+  const location = (await deps.auth.logoutUrl()) ?? LOGIN_PAGE;
+  return reply
+    .code(307)
+    .header('location', location)
+    .header('set-cookie', deletionCookie(request, deps.config.api))
+    .send();
+}
+
 /** Ends every credential that was presented, on every replica, before it answers. A cookie must come from a page of ours. */
 async function logout(context: RestContext): Promise<unknown> {
-  const { deps, request, reply } = context;
+  const { deps, request } = context;
   if (readTokenCookie(request) !== null) requireOwnPage(request, deps.config.api);
   await revokeAll(context, tokensOf(request));
-  return toLogin(reply).header('set-cookie', deletionCookie(request, deps.config.api)).send();
+  return afterLogout(context);
 }
 
 /** The same for Airflow's clients, which know only GET. A link or picture on another site may send a browser here: then nothing ends. */
@@ -66,7 +77,7 @@ async function logoutByGet(context: RestContext): Promise<unknown> {
   const { deps, request, reply } = context;
   if (requestProvenance(request, deps.config.api) === 'foreign') return toLogin(reply).send();
   await revokeAll(context, tokensOf(request));
-  return toLogin(reply).header('set-cookie', deletionCookie(request, deps.config.api)).send();
+  return afterLogout(context);
 }
 
 export const sessionRoutes: RestRoute[] = [
