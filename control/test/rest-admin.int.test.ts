@@ -339,3 +339,35 @@ test('while the audit log can not be written, nothing can be changed', async () 
   }
   assert.equal((await op('DELETE', '/variables/plain_text')).status, 204); // control
 });
+
+test('sample connections are made once, and what is there stays', async () => {
+  assert.equal((await op('POST', '/connections', { connection_id: 'aws_default', conn_type: 'mine' })).status, 201);
+  for (let i = 0; i < 2; i++) {
+    const answer = await op('POST', '/connections/defaults');
+    assert.deepEqual([answer.status, answer.text], [204, '']);
+  }
+  const { total_entries: total } = (await op('GET', '/connections?connection_id_pattern=_default')).body;
+  assert.ok(total > 50, `${total}`);
+  assert.equal((await op('GET', '/connections/aws_default')).body.conn_type, 'mine');
+  assert.equal((await op('GET', '/connections/sqlite_default')).body.conn_type, 'sqlite');
+});
+
+test('tests of connections are off, and one that nobody asked for is not found', async () => {
+  const body = { connection_id: 'c1', conn_type: 'http' };
+  for (const path of ['/connections/test', '/connections/enqueue-test']) {
+    const { status, body: answer } = await op('POST', path, body);
+    assert.equal(status, 403);
+    assert.match(answer.detail, /^Testing connections is disabled/);
+  }
+  assert.equal((await op('GET', '/connections/enqueue-test')).status, 422);
+  for (const token of ['zz', '00000000-0000-4000-8000-000000000000']) {
+    const answer = await op('GET', '/connections/enqueue-test', undefined, { 'airflow-connection-test-token': token });
+    assert.deepEqual([answer.status, answer.body.detail], [404, `No connection test found for token: \`${token}\``]);
+  }
+});
+
+test('there are no plugins', async () => {
+  assert.deepEqual((await kit.as.viewer('GET', '/plugins?limit=3')).body, { plugins: [], total_entries: 0 });
+  assert.deepEqual((await kit.as.viewer('GET', '/plugins/importErrors')).body, { import_errors: [], total_entries: 0 });
+  assert.equal((await kit.as.viewer('GET', '/plugins?limit=-1')).status, 422);
+});

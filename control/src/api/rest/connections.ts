@@ -9,12 +9,15 @@ import {
   insertConnection,
   updateConnection,
 } from '@airlock/store/queries/connection/write';
+import { getConnectionTest } from '@airlock/store/queries/connection-test/by-person';
 import { CONNECTION_ORDER, listConnections } from '@airlock/store/queries/rest-connection/list';
 import { uniqueViolation } from '../http/errors.ts';
-import { parseBody, parseQuery, wireIssue } from '../http/validation.ts';
+import { wireInstant } from '../http/instant.ts';
+import { check, parseBody, parseQuery, wireIssue } from '../http/validation.ts';
 import { wire } from '../http/wire.ts';
 import { openConnection, secretOwner } from '../secrets/stored.ts';
 import { bulkBody, runBulk } from './bulk.ts';
+import { DEFAULT_CONNECTIONS } from './default-connections.ts';
 import { fieldsToUpdate, maskQuery, pageOf, pageQuery, patterns, sortKeys } from './list-query.ts';
 import { HIDDEN } from './mask.ts';
 import { parseKeepingNumbers, pythonJson } from './python-json.ts';
@@ -250,11 +253,51 @@ async function bulk(context: RestContext): Promise<unknown> {
   });
 }
 
+/** Makes the sample connections that are missing, of no team; those that are there stay as they are. */
+async function defaults(context: RestContext): Promise<void> {
+  await context.mutate('create_default_connections', {}, async (tx) => {
+    for (const each of DEFAULT_CONNECTIONS) {
+      const { host = null, schema = null, login = null, password = null, port = null, extra = null, ...names } = each;
+      const row = {
+        team: null,
+        description: null,
+        is_encrypted: false,
+        ...names,
+        host,
+        schema,
+        login,
+        password,
+        port,
+        extra,
+      };
+      await insertConnection(tx, sealed(context.deps, row));
+    }
+  });
+}
+
 async function test(): Promise<never> {
   throw new AppError('FORBIDDEN', {
     public: 'Testing connections is disabled in Airflow configuration. Contact your deployment admin to enable it.',
     remedy: 'Run a task that uses the connection: this server never runs connection code itself.',
   });
+}
+
+const TOKEN_HEADER = 'airflow-connection-test-token';
+const tokenHeader = z.object({ [TOKEN_HEADER]: wire.text({ max: 100 }) });
+const TEST_TOKEN = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** How a test that a worker does has come out. A token that is unknown, and one of another team's test, get the same words. */
+async function pollTest(context: RestContext): Promise<unknown> {
+  const token = check(tokenHeader, context.request.headers, ['header'])[TOKEN_HEADER]!;
+  const row = TEST_TOKEN.test(token) ? await getConnectionTest(context.deps.db, context.visible, token) : null;
+  if (!row) throw new AppError('NOT_FOUND', { public: `No connection test found for token: \`${token}\`` });
+  return {
+    token: row.id,
+    connection_id: row.conn_id,
+    state: row.state,
+    result_message: row.result_message,
+    created_at: wireInstant(row.created_at),
+  };
 }
 
 const audit = { hide: ['password'], hideValues: ['extra'] };
@@ -263,6 +306,15 @@ export const connectionRoutes: RestRoute[] = [
   { method: 'POST', path: '/connections', handle: create, status: 201, event: 'post_connection', audit },
   { method: 'PATCH', path: '/connections', handle: bulk, event: 'bulk_connections', audit },
   { method: 'POST', path: '/connections/test', handle: test },
+  { method: 'POST', path: '/connections/enqueue-test', handle: test, status: 202 },
+  { method: 'GET', path: '/connections/enqueue-test', handle: pollTest },
+  {
+    method: 'POST',
+    path: '/connections/defaults',
+    handle: defaults,
+    status: 204,
+    event: 'create_default_connections',
+  },
   { method: 'GET', path: '/connections/:connection_id', handle: get },
   { method: 'PATCH', path: '/connections/:connection_id', handle: patch, event: 'patch_connection', audit },
   { method: 'DELETE', path: '/connections/:connection_id', handle: remove, status: 204, event: 'delete_connection' },

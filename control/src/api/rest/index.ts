@@ -14,6 +14,7 @@ import { hitlRoutes } from './hitl.ts';
 import { logRoutes } from './logs.ts';
 import { metaRoutes } from './meta.ts';
 import { nextRunRoutes } from './next-runs.ts';
+import { pluginRoutes } from './plugins.ts';
 import { REST_POLICY } from './policy.ts';
 import { poolRoutes } from './pools.ts';
 import { queuedEventRoutes } from './queued-events.ts';
@@ -64,6 +65,7 @@ export const REST_ROUTES: readonly RestRoute[] = [
   ...queuedEventRoutes,
   ...stateStoreRoutes,
   ...hitlRoutes,
+  ...pluginRoutes,
   ...variableRoutes,
   ...connectionRoutes,
   ...poolRoutes,

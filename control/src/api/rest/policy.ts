@@ -142,6 +142,9 @@ export const REST_POLICY: Readonly<Record<string, PolicyRow>> = {
   'POST /connections': of('connection', 'POST'),
   'PATCH /connections': of('connection', 'PUT'),
   'POST /connections/test': of('connection', 'POST'),
+  'POST /connections/enqueue-test': of('connection', 'POST'),
+  'GET /connections/enqueue-test': of('connection', 'GET'),
+  'POST /connections/defaults': of('connection', 'POST'),
   'GET /connections/:connection_id': of('connection', 'GET', 'connection_id'),
   'PATCH /connections/:connection_id': of('connection', 'PUT', 'connection_id'),
   'DELETE /connections/:connection_id': of('connection', 'DELETE', 'connection_id'),
@@ -157,6 +160,8 @@ export const REST_POLICY: Readonly<Record<string, PolicyRow>> = {
   'GET /eventLogs': of('audit_log', 'GET'),
   'GET /eventLogs/:event_log_id': of('audit_log', 'GET', 'event_log_id'),
   'GET /jobs': of('jobs', 'GET'),
+  'GET /plugins': of('plugins', 'GET'),
+  'GET /plugins/importErrors': of('plugins', 'GET'),
   'GET /config': of('configuration', 'GET'),
   'GET /config/section/:section/option/:option': of('configuration', 'GET'),
 };
