@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { systemClock } from '@airlock/contract/clock';
+import { checkTokenBinding } from '@airlock/contract/config/binding';
 import {
   adoptConfig,
   type ControlReadyInfo,
@@ -57,6 +58,10 @@ export async function startControl(values: ControlValues, options: ControlOption
   z.config({ jitless: true });
   const config = adoptConfig(values.config);
   const log = options.log ?? pino({ name: 'control', level: LEVELS[config.logging.logging_level] });
+  checkTokenBinding(config);
+  if (config.execution_api.token_binding === 'off') {
+    log.warn('[execution_api] token_binding is off: whoever copies the token of a task can use it while the task runs');
+  }
   const down: Array<() => unknown> = [];
   const stop = async () => {
     for (const step of down.splice(0).reverse()) {

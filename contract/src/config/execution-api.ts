@@ -22,8 +22,8 @@ export const EXECUTION_API_OPTIONS = {
       'auto: Dags that declare needs get exactly these, others what Airflow allows. strict or airflow forces one for all.',
   }),
   token_binding: choice(['preferred', 'required', 'off'], 'preferred', {
-    readers: ['control', 'supervisor'],
+    readers: ['control'],
     advice:
-      'required: no token works without proof of possession, so `[workers] command_queues` must be empty. off shows in health.',
+      'Whether the tokens of tries work only together with the key of their worker. preferred: yes, but for the queues in `[workers] command_queues`. required: no token works without, so that `command_queues` must be empty. off: none is bound, for a proxy that can not pass proofs on; shown in health.',
   }),
 };

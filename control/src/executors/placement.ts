@@ -76,7 +76,7 @@ async function makeWorkload(deps: Deps, jkt: string, row: ClaimedRow): Promise<E
     sub: row.id,
     jti: row.workload_jti,
     ttlSeconds: Math.ceil(deps.config.scheduler.task_queued_timeout),
-    jkt: plain ? undefined : jkt,
+    jkt: plain || deps.config.execution_api.token_binding === 'off' ? undefined : jkt,
   });
   const airlock = plain ? undefined : runtimeOf(row);
   return {

@@ -159,8 +159,7 @@ export function createExecutionClient(options: ExecutionClientOptions): Executio
       method: call.method,
       headers: {
         ...call.headers,
-        ...(call.token === undefined ? {} : { authorization: `DPoP ${call.token.current}` }),
-        dpop: key.proof(call.method, url, clock.nowMs(), call.token?.current, nonce),
+        ...credentials(call.token?.current, (token) => key.proof(call.method, url, clock.nowMs(), token, nonce)),
         ...(payload === undefined ? {} : { 'content-type': call.contentType ?? 'application/json' }),
       },
       body: payload === undefined ? null : payload,
@@ -231,6 +230,18 @@ export function createExecutionClient(options: ExecutionClientOptions): Executio
     },
     close: () => agent.destroy(),
   };
+}
+
+/** A bound token goes with a proof; one that is not bound, since the server has binding switched off, goes alone. */
+function credentials(token: string | undefined, prove: (token?: string) => string): Record<string, string> {
+  if (token === undefined) return { dpop: prove() };
+  return isBound(token) ? { authorization: `DPoP ${token}`, dpop: prove(token) } : { authorization: `Bearer ${token}` };
+}
+
+/** Whether a token of the server names a key (`cnf`, RFC 7800). Not verified: that is the server's business. */
+function isBound(token: string): boolean {
+  const claims = Buffer.from(token.split('.', 2)[1] ?? '', 'base64url').toString();
+  return claims.includes('"cnf":');
 }
 
 function unreachable(base: URL, cause: unknown): AppError {

@@ -32,6 +32,8 @@ const SHOWN_KINDS = ['execution', 'workload', 'worker', 'parse', 'trigger'];
 export function createAuthenticator(options: {
   readonly verifier: TokenVerifier;
   readonly proofs: ProofVerifier;
+  /** No token without a binding counts, also none that was made before that was asked for. */
+  readonly bindingRequired: boolean;
   /** True the first time that a proof is shown to any process of the deployment. */
   readonly firstShown: FirstShown;
   readonly nowMs: () => number;
@@ -71,6 +73,7 @@ export function createAuthenticator(options: {
       const claims = await verifier.verify(kind, token, options.nowMs());
       // A bound token is worth nothing without its key, and an unbound one proves nothing with a key.
       if ((scheme === 'dpop') !== (claims.cnf !== undefined)) throw refused('scheme and binding differ');
+      if (options.bindingRequired && !claims.cnf) throw refused('not bound');
       const proven = claims.cnf ? proofOf(request, token, claims.cnf.jkt) : null;
       if (!Array.isArray(row.tokens) || !row.tokens.includes(kind)) throw wrongKind(kind, row);
       if (row.self === 'path' && claims.sub !== selfId) {

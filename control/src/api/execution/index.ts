@@ -70,6 +70,7 @@ export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps): v
   const authenticator = createAuthenticator({
     verifier: deps.verifier,
     proofs: createProofVerifier({ nonce }),
+    bindingRequired: config.execution_api.token_binding === 'required',
     firstShown: shownProofs,
     nowMs: clock.nowMs,
     publicBases: publicBases(config.api.base_url, config.core.execution_api_server_url),
