@@ -514,6 +514,21 @@ CREATE INDEX login_attempt_by_key ON login_attempt USING btree (key, at);
 CREATE INDEX login_attempt_by_time ON login_attempt USING btree (at);
 -- granted: airlock_control: delete, insert, select
 
+CREATE TABLE observed_use (
+  dag_id text NOT NULL,
+  task_id text NOT NULL,
+  kind text NOT NULL,
+  name text NOT NULL,
+  uses bigint NOT NULL,
+  first_at timestamp with time zone NOT NULL,
+  last_at timestamp with time zone NOT NULL,
+  CONSTRAINT observed_use_pkey PRIMARY KEY (dag_id, task_id, kind, name),
+  CONSTRAINT observed_use_dag_id_fkey FOREIGN KEY (dag_id) REFERENCES dag(dag_id) ON DELETE CASCADE,
+  CONSTRAINT observed_use_kind_check CHECK ((kind = ANY (ARRAY['connections'::text, 'variables'::text, 'xcoms'::text, 'assets'::text, 'dags'::text, 'variable_writes'::text, 'xcom_reads'::text, 'xcom_writes'::text, 'run_reads'::text, 'task_reads'::text, 'asset_reads'::text, 'asset_writes'::text]))),
+  CONSTRAINT observed_use_name_check CHECK ((octet_length(name) <= 1600))
+);
+-- granted: airlock_control: delete, insert, select, update
+
 CREATE TABLE proof_seen (
   name bytea NOT NULL,
   made_at timestamp with time zone NOT NULL,

@@ -77,3 +77,10 @@ export type Page<K extends string, T> = { readonly [key in K]: readonly T[] } & 
 export function apiPath(...parts: readonly string[]): string {
   return `/api/v2/${parts.map(encodeURIComponent).join('/')}`;
 }
+
+/** What the tasks of a Dag have used without declaring it. */
+export type ObservedNeeds = {
+  readonly task_id: string;
+  readonly needs: Readonly<Record<string, readonly string[]>>;
+  readonly beyond: ReadonlyArray<{ readonly kind: string; readonly name: string; readonly uses: number }>;
+};

@@ -39,3 +39,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON hitl_detail, task_state, asset_state TO 
 
 -- Tests of connections.
 GRANT SELECT, INSERT, UPDATE, DELETE ON connection_test TO airlock_control;
+
+-- What tasks without needs have used.
+GRANT SELECT, INSERT, UPDATE, DELETE ON observed_use TO airlock_control;

@@ -4,7 +4,7 @@ import { CliError, EXIT_CODES } from '../exit-codes.ts';
 import { followRun, taskLine } from '../follow-run.ts';
 import { paintState, shortInstant, shortSeconds } from '../output.ts';
 import { allRows } from '../pages.ts';
-import { apiPath, type Dag, type DagRun, type ImportError, type NextRuns } from '../wire.ts';
+import { apiPath, type Dag, type DagRun, type ImportError, type NextRuns, type ObservedNeeds } from '../wire.ts';
 import { parseCount, parseJsonObject, parseSeconds } from './options.ts';
 import { runFileCommand, withRunFileOptions } from './run-file.ts';
 
@@ -39,6 +39,25 @@ export function dagsCommand(context: Context): Command {
       const broken = await context.client().json<{ total_entries: number }>('GET', '/api/v2/importErrors?limit=1');
       if (broken.total_entries > 0)
         context.output.note(`${broken.total_entries} file(s) can't be read: airlock dags errors`);
+    });
+
+  dags
+    .command('needs <dag>')
+    .description('the needs that would allow what the tasks of a Dag without needs have used, to review and declare')
+    .option('--json', "the server's own answer, as JSON")
+    .action(async (dag: string, options: { json?: boolean }) => {
+      const path = `${apiPath('dags', dag)}/observedNeeds`;
+      const answer = await context.client().json<{ tasks: ObservedNeeds[] }>('GET', path);
+      if (options.json) return context.output.json(answer);
+      const { paint } = context.output;
+      for (const { task_id, needs, beyond } of answer.tasks) {
+        context.output.line(paint('bold', task_id));
+        for (const [kind, names] of Object.entries(needs))
+          if (names.length > 0) context.output.line(`  ${kind}: ${names.join(', ')}`);
+        for (const { kind, name, uses } of beyond)
+          context.output.line(`  ${paint('red', 'no need allows this')}: ${kind} ${name} (${uses} times)`);
+      }
+      if (answer.tasks.length === 0) context.output.note('no task of this Dag has used anything without declaring it');
     });
 
   dags

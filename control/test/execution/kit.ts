@@ -123,6 +123,7 @@ export async function startExecutionApi(
   };
   return {
     ...scene,
+    apps,
     addReplica,
     base,
     close,

@@ -53,7 +53,13 @@ export async function requireAssets(
   if (!found) throw notFound(TRY_NOT_FOUND);
   const caller = await requireLive(context, call, found);
   const needs = bindingNeeds(context.rights, caller);
-  if (needs === null) return caller;
+  if (needs === null) {
+    for (const each of wanted) {
+      const name = each.alias ?? each.name ?? each.uri ?? '';
+      await context.uses.note(caller, to === 'read' ? 'asset_reads' : 'asset_writes', name);
+    }
+    return caller;
+  }
   const model = await findModel(context.db, caller.data);
   const uses = usesOf(model?.assets ?? [], caller, to);
   const refused = wanted.find((each) => !isDeclared(each, uses, needs.assets));

@@ -13,6 +13,7 @@ import type { Batcher } from './batcher.ts';
 import type { HeartbeatBatcher } from './heartbeats.ts';
 import type { AnswerShape } from './migrations.ts';
 import type { ServedQueues } from './served-queues.ts';
+import type { UseRecorder } from './uses.ts';
 import type { ApiVersion } from './version.ts';
 
 /** What the handlers share; built once. */
@@ -26,6 +27,8 @@ export type ExecutionContext = {
   readonly servedQueues: ServedQueues;
   readonly variables: Batcher<NamedRead, With<VariableRow | null> | null>;
   readonly connections: Batcher<NamedRead, With<ConnectionRow | null> | null>;
+  /** What tasks use that no need binds. */
+  readonly uses: UseRecorder;
   /** Lifetime of an execution token, seconds. */
   readonly executionTtlSeconds: number;
   /** Ends long polls when the server closes. */

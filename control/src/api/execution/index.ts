@@ -27,6 +27,7 @@ import { EXECUTION_ROUTES, type Route } from './routes.ts';
 import { createServedQueues } from './served-queues.ts';
 import { createShownProofs } from './shown-proofs.ts';
 import { callerKey, requireLive } from './token-life.ts';
+import { createUseRecorder } from './uses.ts';
 import { type ApiVersion, NEWEST_VERSION, negotiateVersion, VERSION_CONSTRAINT, versionConstraint } from './version.ts';
 
 declare module 'fastify' {
@@ -64,6 +65,12 @@ export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps): v
     servedQueues: createServedQueues(db),
     variables: createBatcher({ send: (reads) => readVariablesFor(db, reads, nowIso(clock.nowMs()), rights) }),
     connections: createBatcher({ send: (reads) => readConnectionsFor(db, reads, nowIso(clock.nowMs()), rights) }),
+    uses: createUseRecorder({
+      db,
+      rights,
+      nowMs: clock.nowMs,
+      onError: (err) => deps.log.warn({ err }, 'what tasks have used is not written down yet'),
+    }),
     executionTtlSeconds: config.execution_api.jwt_expiration_time,
     closing: closing.signal,
   };
@@ -78,6 +85,7 @@ export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps): v
   const budget = createBudget(POINTS_PER_SECOND);
   // Long polls end before the server waits for them.
   app.addHook('preClose', async () => closing.abort());
+  app.addHook('onClose', async () => context.uses.close());
 
   if (!app.hasConstraintStrategy(VERSION_CONSTRAINT)) app.addConstraintStrategy(versionConstraint);
   app.register(

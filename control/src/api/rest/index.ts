@@ -14,6 +14,7 @@ import { hitlRoutes } from './hitl.ts';
 import { logRoutes } from './logs.ts';
 import { metaRoutes } from './meta.ts';
 import { nextRunRoutes } from './next-runs.ts';
+import { observedNeedsRoutes } from './observed-needs.ts';
 import { pluginRoutes } from './plugins.ts';
 import { REST_POLICY } from './policy.ts';
 import { poolRoutes } from './pools.ts';
@@ -45,6 +46,7 @@ export const REST_ROUTES: readonly RestRoute[] = [
   ...dagRoutes,
   ...dagChangeRoutes,
   ...nextRunRoutes,
+  ...observedNeedsRoutes,
   ...runRoutes,
   ...runWaitRoutes,
   ...runChangeRoutes,

@@ -48,6 +48,7 @@ export const REST_POLICY: Readonly<Record<string, PolicyRow>> = {
   'GET /dags/:dag_id/dagVersions': of('version', 'GET', 'dag_id'),
   'GET /dags/:dag_id/dagVersions/:version_number': of('version', 'GET', 'dag_id'),
   'GET /dagWarnings': of('warning', 'GET'),
+  'GET /dags/:dag_id/observedNeeds': of('dag', 'GET', 'dag_id'),
   'GET /dags/:dag_id/tasks': of('task', 'GET', 'dag_id'),
   'GET /dags/:dag_id/tasks/:task_id': of('task', 'GET', 'dag_id'),
 

@@ -40,6 +40,7 @@ async function requireTrigger(context: ExecutionContext, call: Call, dagId: stri
     await readTriggerRight(context.db, callerKey(call), dagId, context.rights),
   );
   if (!row.allowed || !mayTriggerDag(context.rights, row, dagId)) throw notEntitled(`Dag ${dagId}`);
+  await context.uses.note(row, 'dags', dagId);
   return row;
 }
 

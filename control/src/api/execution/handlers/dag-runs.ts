@@ -9,6 +9,7 @@ import { notEntitled, notFound } from '../errors.ts';
 import { mayReadRuns } from '../rights.ts';
 import { dagRunContext } from '../run-context.ts';
 import { answerLive, callerKey, requireLive } from '../token-life.ts';
+import { noteRuns } from '../uses.ts';
 
 const DENIED = 'this Dag run';
 const listOrNull = (list: readonly string[]): readonly string[] | null => (list.length > 0 ? list : null);
@@ -21,6 +22,7 @@ async function findRun(context: ExecutionContext, call: Call) {
     await readRunFor(context.db, callerKey(call), { dagId, runId }, context.rights),
   );
   if (!row.allowed || !mayReadRuns(context.rights, row, { dagId, runIds: [runId] })) throw notEntitled(DENIED);
+  await noteRuns(context, row, 'run_reads', { dagId, runIds: [runId] });
   if (!row.data) throw notFound(`Dag run with dag_id '${dagId}' and run_id '${runId}' was not found`);
   return { row, run: row.data };
 }
@@ -49,6 +51,7 @@ export const countRuns: Handler = async (context, call) => {
   const filter = { ...target, logicalDates: listOrNull(query.logical_dates), states: listOrNull(query.states) };
   const row = await requireLive(context, call, await countRunsFor(context.db, callerKey(call), filter, context.rights));
   if (!row.allowed || !mayReadRuns(context.rights, row, target)) throw notEntitled('these Dag runs');
+  await noteRuns(context, row, 'run_reads', target);
   return await answerLive(context, call, row, { status: 200, body: row.data ?? 0 });
 };
 
@@ -66,6 +69,7 @@ async function previous(context: ExecutionContext, call: Call, dagId: string, qu
     await previousRunFor(context.db, callerKey(call), before, context.rights),
   );
   if (!row.allowed || !mayReadRuns(context.rights, row, { dagId, runIds: null })) throw notEntitled(DENIED);
+  await noteRuns(context, row, 'run_reads', { dagId, runIds: null });
   const body = row.data ? dagRunContext(row.data) : null;
   return await answerLive(context, call, row, { status: 200, shape: 'dagRun', body });
 }

@@ -9,6 +9,7 @@ import type { Handler } from '../context.ts';
 import { notEntitled } from '../errors.ts';
 import { mayListInstances } from '../rights.ts';
 import { answerLive, callerKey, requireLive } from '../token-life.ts';
+import { noteRuns } from '../uses.ts';
 
 const DENIED = 'these task instances';
 const runQuery = z.object({ dag_id: one(wire.text()), run_id: one(wire.text()) });
@@ -21,6 +22,7 @@ export const breadcrumbs: Handler = async (context, call) => {
     await listBreadcrumbsFor(context.db, callerKey(call), { dagId, runId }, context.rights),
   );
   if (!row.allowed || !mayListInstances(context.rights, row, { dagId, runIds: [runId] })) throw notEntitled(DENIED);
+  await noteRuns(context, row, 'task_reads', { dagId, runIds: [runId] });
   return await answerLive(context, call, row, { status: 200, body: { breadcrumbs: row.data ?? [] } });
 };
 
@@ -46,6 +48,7 @@ export const previousInstance: Handler = async (context, call) => {
     await previousInstanceFor(context.db, callerKey(call), of, context.rights),
   );
   if (!row.allowed || !mayListInstances(context.rights, row, { dagId, runIds: null })) throw notEntitled(DENIED);
+  await noteRuns(context, row, 'task_reads', { dagId, runIds: null });
   const found = row.data;
   const body = found && {
     ...found,

@@ -12,6 +12,7 @@ import type { Call, ExecutionContext, Handler } from '../context.ts';
 import { notEntitled, notFound } from '../errors.ts';
 import { mayListInstances } from '../rights.ts';
 import { answerLive, callerKey, requireLive } from '../token-life.ts';
+import { noteRuns } from '../uses.ts';
 
 const common = {
   dag_id: one(wire.text()),
@@ -97,6 +98,7 @@ export const count: Handler = async (context, call) => {
     await countInstances(context.db, callerKey(call), { ...filter, states }, allowed),
   );
   if (!row.allowed || !mayListInstances(context.rights, row, target)) throw notEntitled('these task instances');
+  await noteRuns(context, row, 'task_reads', target);
   return await answerLive(context, call, row, { status: 200, body: row.data ?? 0 });
 };
 
@@ -105,6 +107,7 @@ export const states: Handler = async (context, call) => {
   const { target, allowed, filter } = await prepare(context, call, query);
   const row = await requireLive(context, call, await listInstanceStates(context.db, callerKey(call), filter, allowed));
   if (!row.allowed || !mayListInstances(context.rights, row, target)) throw notEntitled('these task instances');
+  await noteRuns(context, row, 'task_reads', target);
   const taskStates: Record<string, Record<string, string | null>> = Object.create(null);
   for (const { run_id: runId, task_id: taskId, map_index: mapIndex, state } of row.data ?? []) {
     taskStates[runId] ??= Object.create(null) as Record<string, string | null>;

@@ -29,6 +29,7 @@ export const getVariable: Handler = async (context, call) => {
   const key = variableKey(call);
   const row = await requireLive(context, call, await context.variables(readOf(call, key)));
   if (!row.allowed || !mayReadNamed(context.rights, row, 'variables', key)) throw notEntitled(`variable ${key}`);
+  await context.uses.note(row, 'variables', key);
   if (!row.data) throw notFound(`Variable with key '${key}' not found`);
   return await answerLive(context, call, row, {
     status: 200,
@@ -58,6 +59,7 @@ export const putVariable: Handler = async (context, call) => {
     ),
   );
   if (!row.allowed || !mayWriteVariables(context.rights, row)) throw notEntitled(`variable ${key}`);
+  await context.uses.note(row, 'variable_writes', key);
   return await answerLive(context, call, row, { status: 201, body: { message: 'Variable successfully set' } });
 };
 
@@ -69,6 +71,7 @@ export const deleteVariable: Handler = async (context, call) => {
     await deleteVariableFor(context.db, callerKey(call), key, context.rights),
   );
   if (!row.allowed || !mayWriteVariables(context.rights, row)) throw notEntitled(`variable ${key}`);
+  await context.uses.note(row, 'variable_writes', key);
   return await answerLive(context, call, row, { status: 204 });
 };
 
@@ -78,6 +81,7 @@ export const getConnection: Handler = async (context, call) => {
   if (!row.allowed || !mayReadNamed(context.rights, row, 'connections', connId)) {
     throw notEntitled(`connection ${connId}`);
   }
+  await context.uses.note(row, 'connections', connId);
   if (!row.data) throw notFound(`Connection with ID ${connId} not found`);
   const found = openConnection(context.box, row.data);
   return await answerLive(context, call, row, {

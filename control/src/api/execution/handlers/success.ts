@@ -31,7 +31,8 @@ export async function succeed(context: ExecutionContext, call: Call, body: Succe
   const outlets = outletsOf(body.task_outlets ?? []);
   const clears = context.deps.config.state_store.clear_on_success;
   if ((body.task_outlets ?? []).length === 0 && !clears) return await finish(context.db);
-  return await context.db.transaction(async (tx) => {
+  let emitted: readonly string[] = [];
+  const ended = await context.db.transaction(async (tx) => {
     const row = await finish(tx);
     if (!row?.finished) return row;
     await requireDeclared(context, tx, row, outlets, events);
@@ -39,9 +40,11 @@ export async function succeed(context: ExecutionContext, call: Call, body: Succe
     if (clears) {
       await clearTaskState(tx, { dagRunId: row.dag_run_id, taskId: row.task_id, mapIndex: row.map_index });
     }
-    await emitAssetEvents(tx, { caller: row, outlets, events, multiTeam, nowIso: call.nowIso });
+    emitted = await emitAssetEvents(tx, { caller: row, outlets, events, multiTeam, nowIso: call.nowIso });
     return row;
   });
+  for (const name of ended?.finished ? emitted : []) await context.uses.note(ended!, 'assets', name);
+  return ended;
 }
 
 function outletsOf(profiles: NonNullable<SuccessReport['task_outlets']>): Outlets {

@@ -54,7 +54,22 @@ async function requireReadable<Row extends CallerRow & { readonly allowed: boole
 ): Promise<Row> {
   const live = await requireLive(context, call, row);
   if (!live.allowed || !mayReadXCom(context.rights, live, target)) throw notEntitled(DENIED);
+  await noteRead(context, live, target);
   return live;
+}
+
+/** Reads beyond the own task: those that needs can say, and others. */
+async function noteRead(context: ExecutionContext, caller: CallerRow, target: XComTarget): Promise<void> {
+  const ownRun = target.dagId === caller.dag_id && target.runId === caller.run_id && !target.priorDates;
+  if (ownRun && target.taskId === caller.task_id) return;
+  if (ownRun) await context.uses.note(caller, 'xcoms', target.taskId);
+  else await context.uses.note(caller, 'xcom_reads', `${target.dagId}.${target.taskId}`);
+}
+
+async function noteWrite(context: ExecutionContext, caller: CallerRow, target: XComTarget): Promise<void> {
+  const { dagId, runId, taskId, mapIndex } = target;
+  const own = dagId === caller.dag_id && runId === caller.run_id && taskId === caller.task_id;
+  if (!own || mapIndex !== caller.map_index) await context.uses.note(caller, 'xcom_writes', `${dagId}.${taskId}`);
 }
 
 const shown = (place: Place, which: string): string =>
@@ -175,6 +190,7 @@ export const set: Handler = async (context, call) => {
     ),
   );
   if (!row.allowed || !mayWriteXCom(context.rights, row, target)) throw notEntitled(DENIED);
+  await noteWrite(context, row, target);
   if (!row.run_found) {
     throw new AppError('NOT_FOUND', { public: `DAG run not found on DAG '${place.dagId}' with ID '${place.runId}'` });
   }
@@ -194,6 +210,7 @@ export const remove: Handler = async (context, call) => {
   const target = { ...place, mapIndex: parseQuery(writeQuery, call.request).map_index ?? -1 };
   const row = await requireLive(context, call, await deleteXCom(context.db, callerKey(call), target, context.rights));
   if (!row.allowed || !mayWriteXCom(context.rights, row, target)) throw notEntitled(DENIED);
+  await noteWrite(context, row, target);
   return await answerLive(context, call, row, {
     status: 200,
     body: { message: `XCom with key: ${place.key} successfully deleted.` },
