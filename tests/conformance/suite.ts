@@ -4,7 +4,8 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { airflowVenv, ensureVenv } from '../kit/airflow-venv.ts';
-import { ADMIN_PASSWORD, repositoryRoot, startStandalone } from '../kit/standalone.ts';
+import { ADMIN_PASSWORD, repositoryRoot, type Standalone, startStandalone } from '../kit/standalone.ts';
+import { waitFor } from '../kit/wait.ts';
 
 export const suiteFolder: string = join(import.meta.dirname, 'airflow');
 const passingFile = join(import.meta.dirname, 'passing.txt');
@@ -53,6 +54,7 @@ export async function runSuite(
   });
   try {
     for (const role of ['viewer', 'user', 'op']) createUser(airlock.home, role);
+    await waitForFiles(airlock, dags);
     const report = join(work, 'report.xml');
     const exitCode = await run(join(suiteFolder, 'run.sh'), [airlock.url, '-q', ...selection], show, {
       PATH: process.env.PATH ?? '',
@@ -74,6 +76,26 @@ export async function runSuite(
     await airlock.stop();
     rmSync(work, { recursive: true, force: true });
   }
+}
+
+/** The suite starts runs at once, so every file has been read before: its Dags, or why there are none, are known. */
+async function waitForFiles(airlock: Standalone, files: readonly string[]): Promise<void> {
+  await waitFor(
+    'all Dag files of the suite are read',
+    async () => {
+      const { dags } = await airlock.api<{ dags: ReadonlyArray<{ relative_fileloc: string }> }>(
+        'GET',
+        '/api/v2/dags?limit=100',
+      );
+      const { import_errors: errors } = await airlock.api<{ import_errors: ReadonlyArray<{ filename: string }> }>(
+        'GET',
+        '/api/v2/importErrors?limit=100',
+      );
+      const read = new Set([...dags.map((dag) => dag.relative_fileloc), ...errors.map((error) => error.filename)]);
+      return files.every((file) => read.has(file));
+    },
+    { timeoutMs: 300_000 },
+  );
 }
 
 function createUser(home: string, role: string): void {
