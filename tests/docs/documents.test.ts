@@ -164,8 +164,10 @@ describe('documents', () => {
   test('each decision record says what would violate it and what shows it', () => {
     const records = readdirSync(join(root, 'docs/decisions')).filter((name) => /^\d{4}-/.test(name));
     assert.ok(records.length >= 9);
-    for (const name of records) {
+    for (const [index, name] of records.sort().entries()) {
       const text = read(`docs/decisions/${name}`);
+      assert.equal(Number(name.slice(0, 4)), index + 1, `${name}: its number is not the next one`);
+      assert.match(text, new RegExp(`^# ${index + 1}\\. `), `${name}: its title has another number`);
       for (const heading of ['Context', 'Decision', 'Roads not taken', 'Consequences', 'Violated when', 'Evidence']) {
         assert.match(text, new RegExp(`^## ${heading}$`, 'm'), `${name}: ${heading}`);
       }
