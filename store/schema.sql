@@ -653,6 +653,8 @@ CREATE TABLE task_instance (
   log_bytes bigint NOT NULL DEFAULT 0,
   log_base bigint NOT NULL DEFAULT 0,
   updated_at timestamp with time zone NOT NULL,
+  reported_jti text,
+  reported_as text,
   CONSTRAINT task_instance_pkey PRIMARY KEY (id),
   CONSTRAINT task_instance_dag_run_id_fkey FOREIGN KEY (dag_run_id) REFERENCES dag_run(id) ON DELETE CASCADE,
   CONSTRAINT task_instance_dag_run_id_task_id_map_index_key UNIQUE (dag_run_id, task_id, map_index),

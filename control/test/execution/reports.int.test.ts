@@ -434,3 +434,44 @@ test('reschedules are counted, and the first start is told', async () => {
   const token = next.headers.get('refreshed-api-token')!;
   assert.match((await server.call('GET', path, { key: ti.key, token })).text, /^"\d{4}-\d\d-\d\dT[\d:.]+Z"$/);
 });
+
+test('a report whose answer was lost is a success again, however far the try has come; another is refused and changes nothing', async () => {
+  const body = { state: 'up_for_reschedule', reschedule_date: '2026-07-01T00:05:00Z', end_date: END };
+  for (const since of ['scheduled', 'queued', 'running']) {
+    const ti = await server.startTry();
+    assert.equal((await state(ti, body)).status, 204);
+    await server.db.query(sql`UPDATE task_instance SET state = ${since} WHERE id = ${ti.id}`);
+    const again = await Promise.all([state(ti, body), state(ti, body), state(ti, body)]);
+    assert.deepEqual(
+      again.map((answer) => [answer.status, answer.text]),
+      [
+        [200, ''],
+        [200, ''],
+        [200, ''],
+      ],
+      since,
+    );
+    const other = await state(ti, { state: 'success', end_date: END });
+    assert.equal(other.status, since === 'running' ? 403 : 409, since);
+    assert.equal(await stateOf(ti), since);
+    const pokes = await server.one<{ n: number }>(
+      sql`SELECT count(*)::integer AS n FROM task_reschedule WHERE ti_id = ${ti.id}`,
+    );
+    assert.equal(pokes.n, 1);
+  }
+  // The control: the same report by a token that did not make it.
+  const ti = await server.startTry();
+  assert.equal((await state(ti, body)).status, 204);
+  await server.db.query(sql`UPDATE task_instance SET state = 'queued', reported_jti = 'another' WHERE id = ${ti.id}`);
+  assert.equal((await state(ti, body)).status, 409);
+});
+
+test('a success stays reported when a user marks the task failed meanwhile', async () => {
+  const ti = await server.startTry();
+  const body = { state: 'success', end_date: END };
+  assert.equal((await state(ti, body)).status, 204);
+  await server.db.query(sql`UPDATE task_instance SET state = 'failed' WHERE id = ${ti.id}`);
+  assert.equal((await state(ti, body)).status, 200);
+  assert.equal((await state(ti, { ...body, state: 'skipped' })).status, 409);
+  assert.equal(await stateOf(ti), 'failed');
+});

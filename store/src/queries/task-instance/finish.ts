@@ -25,7 +25,7 @@ export async function finishTask(db: Db, o: FinishOptions): Promise<FinishRow | 
         UPDATE task_instance x SET state = ${o.state}, end_date = ${o.endDate}::timestamptz,
           duration = GREATEST(EXTRACT(EPOCH FROM ${o.endDate}::timestamptz - x.start_date), 0),
           rendered_map_index = COALESCE(${o.renderedMapIndex}::text, x.rendered_map_index),
-          next_method = NULL, next_kwargs = NULL, updated_at = ${o.nowIso}::timestamptz, ${TOKENS_CLEARED}
+          next_method = NULL, next_kwargs = NULL, reported_jti = ${o.jti}, reported_as = ${o.state}, updated_at = ${o.nowIso}::timestamptz, ${TOKENS_CLEARED}
         FROM c WHERE x.id = c.id AND c.live
         RETURNING x.dag_run_id
       ), audit AS (

@@ -17,3 +17,12 @@ export async function markReported(tx: Db, which: { readonly id: string; readonl
     'ti_mark_reported',
   );
 }
+
+/** True when this token has reported just this end of the try before, whatever became of the try since. Locks nothing. */
+export async function wasReported(db: Db, key: CallerKey, state: string): Promise<boolean> {
+  const rows = await db.query(
+    sql`SELECT 1 FROM task_instance WHERE id = ${key.id} AND reported_jti = ${key.jti} AND reported_as = ${state}`,
+    'ti_was_reported',
+  );
+  return rows.length > 0;
+}

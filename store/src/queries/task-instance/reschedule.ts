@@ -22,7 +22,7 @@ export async function rescheduleTask(
         UPDATE task_instance x SET state = 'up_for_reschedule', end_date = ${o.endDate}::timestamptz,
           duration = GREATEST(EXTRACT(EPOCH FROM ${o.endDate}::timestamptz - x.start_date), 0),
           reschedule_at = ${o.rescheduleDate}::timestamptz, next_method = NULL, next_kwargs = NULL,
-          updated_at = ${o.nowIso}::timestamptz, ${TOKENS_CLEARED}
+          reported_jti = ${o.jti}, reported_as = 'up_for_reschedule', updated_at = ${o.nowIso}::timestamptz, ${TOKENS_CLEARED}
         FROM c WHERE x.id = c.id AND c.live
         RETURNING x.id, x.dag_run_id
       ), poke AS (

@@ -2,7 +2,7 @@
 import { AppError } from '@airlock/contract/errors';
 import { finishTask } from '@airlock/store/queries/task-instance/finish';
 import { findOwnTry } from '@airlock/store/queries/task-instance/heartbeat';
-import { lockCaller } from '@airlock/store/queries/task-instance/report-retry';
+import { lockCaller, wasReported } from '@airlock/store/queries/task-instance/report-retry';
 import { rescheduleTask } from '@airlock/store/queries/task-instance/reschedule';
 import type { CallerRow } from '@airlock/store/queries/token/caller';
 import { failTry } from '../../../runs/index.ts';
@@ -105,6 +105,8 @@ async function explain(
   reported: string,
   row: CallerRow | null,
 ): Promise<Answer> {
+  // A report whose answer was lost: the next stretch may have been queued, or run, since.
+  if (row && (await wasReported(context.db, callerKey(call), reported))) return DUPLICATE;
   if (row?.state === 'running') {
     // Another stretch or another token of this try: this one has no power any more.
     await auditReuse(context, call, row);
