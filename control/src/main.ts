@@ -13,17 +13,19 @@ import {
   configFor,
   shownConfig,
 } from '@airlock/contract/config/handed';
+import type { Config } from '@airlock/contract/config/index';
 import { databaseAddress } from '@airlock/contract/database-address';
 import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
 import { loadConfig } from '@airlock/proc/config-load';
 import { describe, FATAL_STATUS, handedOver, PARENT_GONE, receiveHandover } from '@airlock/proc/handover';
 import { readTls } from '@airlock/proc/tls-files';
-import { openDatabase } from '@airlock/store';
+import { type Database, openDatabase } from '@airlock/store';
 import { type Logger, pino } from 'pino';
 import { ensureFirstAdmin } from './api/auth/accounts.ts';
 import { createSecretBox } from './api/secrets/index.ts';
 import { startApi } from './api/start.ts';
+import { prepareAllAdmins } from './auth-managers/all-admins.ts';
 import { prepareBundles } from './bundles.ts';
 import type { ControlDeps } from './deps.ts';
 import { createEventHub } from './events.ts';
@@ -52,6 +54,14 @@ export type ControlOptions = {
   readonly signerTimeoutMs: number;
   readonly log?: Logger;
 };
+
+/** @returns whether the first administrator was made. That comes first: it is made only while there is no account at all. */
+async function prepareAccounts(db: Database, config: Config, password: string | null, log: Logger): Promise<boolean> {
+  const adminCreated = await ensureFirstAdmin({ db, clock: systemClock }, password);
+  const isOn = config.core.simple_auth_manager_all_admins;
+  await prepareAllAdmins(db, { isOn, nowMs: systemClock.nowMs(), log });
+  return adminCreated;
+}
 
 /** Starts everything that `values.roles` names. @throws CONFIG_INVALID, KEY_UNAVAILABLE, DB_UNAVAILABLE, PORT_IN_USE */
 export async function startControl(values: ControlValues, options: ControlOptions): Promise<RunningControl> {
@@ -97,7 +107,7 @@ export async function startControl(values: ControlValues, options: ControlOption
     const [verifier, events, adminCreated] = await Promise.all([
       createRotatingVerifier(minter, trusted, config, log),
       createEventHub(db, log),
-      runsApi ? ensureFirstAdmin({ db, clock: systemClock }, values.admin_password) : false,
+      runsApi ? prepareAccounts(db, config, values.admin_password, log) : false,
       prepareBundles(db, {
         config,
         examplesDir,

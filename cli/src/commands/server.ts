@@ -30,6 +30,11 @@ export function healthCommand(context: Context): Command {
           `${many} misused tokens were refused in the last ${ALARM_HOURS} hours: airlock tokens alarms`,
         );
       }
+      if (answer.headers['airlock-all-admins'] === 'on') {
+        context.output.note(
+          'NOBODY HAS TO LOG IN: [core] simple_auth_manager_all_admins makes everybody on this machine an administrator',
+        );
+      }
       if (Object.values(health).some(({ status }) => status === 'unhealthy'))
         throw new CliError(EXIT_CODES.failed, 'a part of the server is not healthy');
     });

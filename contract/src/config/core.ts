@@ -133,6 +133,11 @@ export const CORE_OPTIONS = {
     advice:
       'Where users come from: `built-in`, the accounts of this deployment; `openid`, an identity provider besides them, see [oidc].',
   }),
+  simple_auth_manager_all_admins: bool(false, {
+    readers: ['control'],
+    advice:
+      'Nobody has to log in, and everybody is an administrator. For a laptop: only on a loopback address, and every process of the machine is meant, tasks included.',
+  }),
   multi_team: bool(false, {
     readers: ['control'],
     advice:

@@ -1,4 +1,5 @@
 /** What a text may be, where its type alone does not say it. Checked when the configuration is read, so that a typing error is found at start. */
+import { isLoopback } from './transport.ts';
 
 export type Rule = {
   /** For people, after "allowed:". */
@@ -37,8 +38,6 @@ export const HTTP_URL: Rule = {
     return ['http:', 'https:'].includes(url.protocol) && url.username + url.password + url.search + url.hash === '';
   },
 };
-
-const isLoopback = (host: string): boolean => /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(host);
 
 /** What proves who somebody is must not come in clear over a network. */
 export const ISSUER: Rule = {

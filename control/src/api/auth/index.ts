@@ -5,6 +5,7 @@ import { z } from '@airlock/contract/schema';
 import { type AccountRow, getAccount } from '@airlock/store/queries/account/get';
 import { insertEventLog } from '@airlock/store/queries/event-log/insert';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { ANONYMOUS, isOwnMachine } from '../../auth-managers/all-admins.ts';
 import type { ControlDeps } from '../../deps.ts';
 import { mapRestError, sendJson } from '../http/errors.ts';
 import { nowIso } from '../http/instant.ts';
@@ -68,7 +69,16 @@ async function tradeForToken(
   given: Credentials,
   ttlSeconds: number,
 ): Promise<string> {
-  const { name } = await logIn(deps, request, given);
+  const { name } = admitsAnybody(deps, request) ? { name: ANONYMOUS } : await logIn(deps, request, given);
+  return tokenFor(deps, request, name, ttlSeconds);
+}
+
+/** Whether nobody has to log in; see auth-managers/all-admins.ts. */
+function admitsAnybody({ config }: AuthDeps, request: FastifyRequest): boolean {
+  return config.core.simple_auth_manager_all_admins && isOwnMachine(request, config.api);
+}
+
+async function tokenFor(deps: AuthDeps, request: FastifyRequest, name: string, ttlSeconds: number): Promise<string> {
   const jti = newJti();
   const extra = JSON.stringify({ address: request.ip, jti });
   await insertEventLog(deps.db, { nowIso: nowIso(deps.clock.nowMs()), event: 'login', owner: name, extra });
@@ -141,14 +151,23 @@ export function registerAuthApi(app: FastifyInstance, deps: AuthDeps): void {
     const given = check(credentials, request.body, ['body']);
     return answer(reply, await tradeForToken(deps, request, given, deps.config.api_auth.jwt_cli_expiration_time));
   });
-  const onlyAllAdmins = async () => {
+  const onlyAllAdmins = (request: FastifyRequest) => {
+    if (admitsAnybody(deps, request)) return;
     throw new AppError('FORBIDDEN', {
       public: 'This method is only allowed if ``[core] simple_auth_manager_all_admins`` is True',
-      remedy: 'Send user name and password by POST; the all-admins mode does not exist here.',
+      remedy: 'Send user name and password by POST.',
     });
   };
-  app.get('/auth/token', onlyAllAdmins);
-  app.get('/auth/token/login', onlyAllAdmins);
+  app.get('/auth/token', async (request, reply) => {
+    onlyAllAdmins(request);
+    return answer(reply, await tokenFor(deps, request, ANONYMOUS, deps.config.api_auth.jwt_expiration_time));
+  });
+  app.get('/auth/token/login', async (request, reply) => {
+    onlyAllAdmins(request);
+    const token = await beginSession(deps, ANONYMOUS, request.ip);
+    const to = safePath((request.query as { next?: unknown }).next, request) ?? '/';
+    return reply.header('set-cookie', tokenCookie(request, deps.config.api, token)).redirect(to, 307);
+  });
   app.post('/auth/login', options, (request, reply) => logInByPage(deps, request, reply));
   app.get('/auth/*', async (request, reply) =>
     sendLoginPage(reply, { next: safePath((request.query as { next?: unknown }).next, request) }),

@@ -18,6 +18,7 @@ import {
   listImportErrors,
 } from '@airlock/store/queries/rest-meta/import-errors';
 import { JOB_ORDER, listJobs } from '@airlock/store/queries/rest-meta/jobs';
+import { ALL_ADMINS_HEADER } from '../../auth-managers/all-admins.ts';
 import { offsetInstant, wireInstant } from '../http/instant.ts';
 import { check, parseQuery } from '../http/validation.ts';
 import { many, wire } from '../http/wire.ts';
@@ -38,6 +39,7 @@ async function health(context: RestContext): Promise<unknown> {
   const signing = context.deps.signingWorks();
   let jobs: NewestJob[] = [];
   let metadatabase = 'healthy';
+  if (config.core.simple_auth_manager_all_admins) context.reply.header(ALL_ADMINS_HEADER, 'on');
   try {
     const thresholdMs = config.scheduler.scheduler_health_check_threshold * 1000;
     const since = new Date(Date.parse(context.nowIso) - thresholdMs).toISOString();

@@ -40,3 +40,8 @@ export async function replaceTeams(tx: Db, account: string, teams: readonly stri
     sql`INSERT INTO account_team (account, team) SELECT ${account}, unnest(${[...teams]}::text[]) ON CONFLICT DO NOTHING`,
   );
 }
+
+/** Removes all accounts that this issuer vouches for. Locks: those rows. */
+export async function deleteExternalAccounts(tx: Db, issuer: string): Promise<void> {
+  await tx.query(sql`DELETE FROM account WHERE issuer = ${issuer}`);
+}
