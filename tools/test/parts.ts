@@ -47,7 +47,7 @@ export const PARTS: readonly Part[] = [
   },
   {
     name: 'unit',
-    files: (root) => find(root, ['**/*.test.ts'], (path) => isIntegration(path) || path.startsWith('tests/')),
+    files: (root) => find(root, ['**/*.test.ts'], (path) => isIntegration(path) || /^tests\/(?!compare\/)/.test(path)),
     postgres: false,
     concurrency: 2,
     timeoutMs: 60_000,
