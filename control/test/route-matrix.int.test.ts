@@ -15,7 +15,7 @@ import { type Cell, expectedMatrix, IDENTITIES, type IdentityName } from '../../
 import { createAccount } from '../src/api/auth/accounts.ts';
 import { EXECUTION_POLICY, SELF_PARAMETERS } from '../src/api/execution/policy.ts';
 import { createTokenMinter, type TokenMinter } from '../src/tokens/minter.ts';
-import { forge, type Key } from './execution/proofs.ts';
+import { forge, type Key, newKey } from './execution/proofs.ts';
 import { createScene, type Scene, type Try } from './execution/scene.ts';
 
 const NAMES = Object.keys(IDENTITIES) as IdentityName[];
@@ -44,7 +44,30 @@ function altered(token: string, over: object): string {
 }
 const longAgo = () => ({ iat: scene.nowSeconds() - 200, nbf: scene.nowSeconds() - 200, exp: scene.nowSeconds() - 100 });
 
-const old = () => ({ iat: scene.nowSeconds() - 250, nbf: scene.nowSeconds() - 250, exp: scene.nowSeconds() + 50 });
+const testId: string = randomUUID();
+/** A queued test of a connection, and the workload token of its worker. */
+async function connectionTest() {
+  const [name, key] = [jti(), newKey()];
+  await cluster.database.db.query(sql`INSERT INTO connection_test (id, conn_id, conn_type, is_encrypted, state, timeout_seconds,
+      created_at, workload_jti)
+    VALUES (${testId}, 'tested', 'http', false, 'queued', 60, ${new Date().toISOString()}, ${name})`);
+  return { key, token: await minter.mint('workload', { sub: testId, jti: name, ttlSeconds: 600, jkt: key.jkt }) };
+}
+/**
+ * A token with the times of one that was issued so long ago, for the moment of its use: however long the other cells took.
+ * Renewal of an execution token is due from second 240 on, so whatever renews where it must not is seen.
+ */
+function aged(token: string, seconds: number): string {
+  const iat = scene.nowSeconds() - seconds;
+  return altered(token, { iat, nbf: iat, exp: iat + 300 });
+}
+const IN_TIME: readonly IdentityName[] = ['workload', 'test', 'self', 'other', 'ended', 'worker', 'parse', 'trigger'];
+const IS_DUE: readonly IdentityName[] = ['self', 'other', 'ended'];
+/** What an identity of the Execution API sends. */
+function heldBy(who: IdentityName): { token: string; key: Key } {
+  const { token, key } = held[who]!;
+  return { key, token: IN_TIME.includes(who) ? aged(token, IS_DUE.includes(who) ? 250 : 0) : token };
+}
 
 before(async () => {
   cluster = await startReplicas({
@@ -77,10 +100,10 @@ before(async () => {
     expired: { token: altered(tries.self.token, longAgo()), key: tries.self.key },
     audience: { token: altered(tries.self.token, { aud: 'urn:another' }), key: tries.self.key },
     workload: { token: tries.self.workload.token, key: tries.self.key },
-    // Renewal of these is due, so that whatever renews where it must not is seen.
-    self: { token: altered(tries.self.token, old()), key: tries.self.key },
-    other: { token: altered(tries.other.token, old()), key: tries.other.key },
-    ended: { token: altered(tries.ended.token, old()), key: tries.ended.key },
+    test: await connectionTest(),
+    self: tries.self,
+    other: tries.other,
+    ended: tries.ended,
     worker: { token: host.tokens.worker!, key: host.key },
     parse: { token: host.tokens.parse!, key: host.key },
     trigger: { token: host.tokens.trigger!, key: host.key },
@@ -192,6 +215,7 @@ describe('the matrix of routes and identities', () => {
           ...Object.fromEntries(SELF_PARAMETERS.map((name) => [name, randomUUID()])),
           task_instance_id: own,
           supervisor_id: host.id,
+          connection_test_id: testId,
           dag_id: tries.other.run.dagId,
           run_id: tries.other.run.runId,
           task_id: 'extract',
@@ -203,7 +227,7 @@ describe('the matrix of routes and identities', () => {
             ? { token: 'a.b.c' }
             : who === 'nobody'
               ? {}
-              : held[who]!;
+              : heldBy(who);
         const answer = await scene.call(method, fill(path, named), {
           ...caller,
           ...(hasBody(method) ? { json: (expected === 'ended' && REPORTS[path]) || {} } : {}),

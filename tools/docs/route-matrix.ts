@@ -29,6 +29,7 @@ export const IDENTITIES = {
   admin: 'admin',
   foreign: 'op of another team',
   workload: 'workload',
+  test: 'its connection test',
   self: 'its try',
   other: 'another try',
   ended: 'ended try',
@@ -54,8 +55,9 @@ function restCell(path: string, row: PolicyRow, who: IdentityName): Cell {
 }
 
 /** What a token of the Execution API is, and whose path it is sent to. */
-const HELD: Partial<Record<IdentityName, { kind: string; of: 'task_instance_id' | 'supervisor_id' | null }>> = {
+const HELD: Partial<Record<IdentityName, { kind: string; of: (typeof SELF_PARAMETERS)[number] | null }>> = {
   workload: { kind: 'workload', of: 'task_instance_id' },
+  test: { kind: 'workload', of: 'connection_test_id' },
   self: { kind: 'execution', of: 'task_instance_id' },
   other: { kind: 'execution', of: null },
   ended: { kind: 'execution', of: 'task_instance_id' },
@@ -103,7 +105,7 @@ Made from the policy tables \`control/src/api/rest/policy.ts\` and \`control/src
 - **401**, **403**, **404**: refused so. 404 is what a Dag that does not exist would give.
 
 Identities: *garbage* is a text that is no token. *expired* and *other audience* are tokens by our own key that are otherwise right: of an administrator on the REST API, of its try on
-the Execution API. *op of another team* asks for a Dag of a team that is not his. *Ended try* has failed and will be tried again. *Workload*, *its try* and *ended try* call the route with their own id in the path, *another try* with somebody else's;
+the Execution API. *op of another team* asks for a Dag of a team that is not his. *Ended try* has failed and will be tried again. *Workload*, *its connection test*, *its try* and *ended try* call the route with their own id in the path, *another try* with somebody else's;
 all of them, and *worker*, *parser* and *triggerer*, prove possession of their key on the Execution API, and send their token as a plain bearer to the REST API.
 `;
 

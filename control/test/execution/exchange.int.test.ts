@@ -22,6 +22,8 @@ before(async () => {
 });
 after(() => cluster?.[Symbol.asyncDispose]());
 
+/** What the row knows a token by. */
+const nameOf = (token: string): string => JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString()).jti;
 const refreshed = (answer: Answer) => answer.headers.get('refreshed-api-token');
 
 test('L5: of 64 processes that hold one workload token one starts the try, and nobody after its first use', async () => {
@@ -47,6 +49,10 @@ test('L5: of 64 processes that hold one workload token one starts the try, and n
   );
   assert.equal(audited.n, 63);
 
+  // The minute in which a repeat is possible begins now: a busy machine may have let it pass.
+  await cluster.database.db.query(
+    sql`UPDATE task_instance SET exchanged_at = ${new Date().toISOString()}::timestamptz WHERE id = ${ti.id}`,
+  );
   const repeat = () =>
     Promise.all(
       Array.from({ length: 64 }, (_, n) =>
@@ -59,8 +65,9 @@ test('L5: of 64 processes that hold one workload token one starts the try, and n
     );
   const repeats = await repeat();
   assert.deepEqual(new Set(repeats.map((answer) => answer.status)), new Set([200]));
-  const tokens = new Set([...repeats.map(refreshed), bought[0]!.token]);
-  const hits = searchProcesses([workload!.token, ...(tokens as Set<string>)], crowd.pids);
+  const names = new Set([...repeats.map(refreshed), bought[0]!.token].map((token) => nameOf(token!)));
+  const texts = [workload!.token, bought[0]!.token!, ...repeats.map((answer) => refreshed(answer)!)];
+  const hits = searchProcesses(texts, crowd.pids);
 
   const token = bought[0]!.token!;
   const used = await scene.call('PUT', `/task-instances/${ti.id}/heartbeat`, {
@@ -72,10 +79,10 @@ test('L5: of 64 processes that hold one workload token one starts the try, and n
   const late = await repeat();
   const accepted = late.filter((answer) => answer.status !== 409 || refreshed(answer) !== null).length;
   process.stdout.write(
-    `L5: 64 exchanges by 64 processes: ${bought.length} token; 64 repeats by one: ${tokens.size} token; after its first use ` +
+    `L5: 64 exchanges by 64 processes: ${bought.length} token; 64 repeats by one: ${names.size} token; after its first use ` +
       `${accepted} of 64; ${hits.found} hits in the command lines and environments of ${hits.searched} processes\n`,
   );
-  assert.deepEqual([tokens.size, accepted, hits.found], [1, 0, 0]);
+  assert.deepEqual([names.size, accepted, hits.found], [1, 0, 0]);
   assert.ok(hits.searched >= 64);
 });
 

@@ -18,7 +18,7 @@ const bases = () => cluster.replicas.map((replica) => `${replica.url()}/executio
 
 before(async () => {
   // One public address, as behind a balancer: so one proof fits all replicas.
-  cluster = await startReplicas({ env: { AIRLOCK__CORE__EXECUTION_API_SERVER_URL: 'http://airlock.test/execution' } });
+  cluster = await startReplicas({ env: { AIRLOCK__CORE__EXECUTION_API_SERVER_URL: 'https://airlock.test/execution' } });
   scene = createScene({ db: cluster.database.db, base: bases()[0]!, nowMs: Date.now });
   ti = await scene.startTry({ needs: { variables: ['v'] } });
 });
@@ -28,7 +28,7 @@ after(() => cluster?.[Symbol.asyncDispose]());
 const proof = (over: object = {}) =>
   makeProof(ti.key, {
     htm: 'GET',
-    htu: 'http://airlock.test/execution/variables/v',
+    htu: 'https://airlock.test/execution/variables/v',
     iat: scene.nowSeconds(),
     token: ti.token,
     over,
