@@ -18,6 +18,7 @@ import { createHttpServer } from '../src/api/http/server.ts';
 import { mountRest } from '../src/api/rest/index.ts';
 import { makeDeps, type RestDeps } from '../src/api/rest/route.ts';
 import { createSecretBox } from '../src/api/secrets/index.ts';
+import { mountUi } from '../src/api/ui/index.ts';
 import type { ControlDeps } from '../src/deps.ts';
 import { createEventHub } from '../src/events.ts';
 import { createSigningCheck } from '../src/tokens/signing-check.ts';
@@ -121,6 +122,7 @@ export async function restKit(options: { config?: Record<string, string> } = {})
   deps.auth.register(app);
   registerAuthApi(app, deps);
   mountRest(app, deps, deps.auth.userOf);
+  mountUi(app, deps);
   await app.listen({ host: '127.0.0.1', port: 0 });
   const address = app.server.address() as { port: number };
   const base = `http://127.0.0.1:${address.port}`;
@@ -134,7 +136,7 @@ export async function restKit(options: { config?: Record<string, string> } = {})
       };
       const isText = typeof body === 'string';
       if (body !== undefined && sent['content-type'] === undefined) sent['content-type'] = 'application/json';
-      const response = await fetch(base + (/^\/(auth|api)\//.test(path) ? path : `/api/v2${path}`), {
+      const response = await fetch(base + (/^\/(auth|api|ui)\//.test(path) ? path : `/api/v2${path}`), {
         method,
         headers: sent,
         body: body === undefined ? undefined : isText ? (body as string) : JSON.stringify(body),

@@ -18,6 +18,7 @@ import { registerTeamRoutes } from './local/teams.ts';
 import { registerUserRoutes } from './local/users.ts';
 import { mountRest, REST_PREFIX, REST_ROUTES, registerRestApi } from './rest/index.ts';
 import { openApiDocument } from './rest/openapi.ts';
+import { mountUi } from './ui/index.ts';
 
 export type ApiOptions = {
   readonly controlSocket: string | null;
@@ -60,6 +61,7 @@ export async function startApi(deps: ControlDeps, options: ApiOptions): Promise<
   allowOrigins(app, config.api.access_control_allow_origins);
   registerAuthApi(app, deps);
   const rest = registerRestApi(app, deps);
+  mountUi(app, rest);
   registerExecutionApi(app, deps);
   app.get('/', async (_request, reply) => sendHomePage(reply));
   const serveKeys = (to: FastifyInstance) =>
