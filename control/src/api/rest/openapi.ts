@@ -4,14 +4,17 @@ import { AIRLOCK_VERSION, WIRE_VERSION } from './meta.ts';
 import { REST_POLICY } from './policy.ts';
 import type { RestRoute } from './route.ts';
 
-const FREE_KEYS: Readonly<Record<string, string>> = {
-  '/variables/*': 'variable_key',
-  '/pools/*': 'pool_name',
-};
+/** What the reference calls the free rest of a path; first match counts. */
+const FREE_KEYS: ReadonlyArray<readonly [end: string, name: string]> = [
+  ['/variables/*', 'variable_key'],
+  ['/pools/*', 'pool_name'],
+  ['/xcomEntries/*', 'xcom_key'],
+  ['/state-store/*', 'key'],
+];
 
 /** `/dags/:dag_id` → `/dags/{dag_id}`; free keys get the reference's names. */
 function templateOf(path: string): string {
-  const key = FREE_KEYS[path] ?? 'xcom_key';
+  const key = FREE_KEYS.find(([end]) => path.endsWith(end))?.[1] ?? 'key';
   return path.replace(/:([a-z_]+)/g, '{$1}').replace('*', `{${key}}`);
 }
 
