@@ -102,6 +102,14 @@ describe('hostile requests', () => {
       conn_id: 'c',
       import_error_id: '1',
       event_log_id: '1',
+      group_id: 'g',
+      backfill_id: '1',
+      asset_id: '1',
+      asset_alias_id: '1',
+      file_token: 'f',
+      section: 'core',
+      option: 'parallelism',
+      connection_test_id: workload.ti.id,
     };
     routes = [...restRoutes(values), ...executionRoutes(values)];
   });
