@@ -84,6 +84,8 @@ export type AuthManager = {
   readonly isAuthorized: (user: User, question: Question) => boolean;
   /** What a list of this kind shows to this user; asked after `isAuthorized` without an item. */
   readonly visible: (user: User, question: Pick<Question, 'resource' | 'method'>) => Visible;
+  /** Whether the user may answer a request that is put to these people; to nobody in particular means to everybody. */
+  readonly mayAnswer: (user: User, assigned: readonly string[]) => boolean;
   /** Pages that the user may open. */
   readonly menuItems: (user: User) => readonly MenuItem[];
   /** Where a person who is not logged in is sent, with `next` in the query. */

@@ -22,6 +22,7 @@ export function createAuthManager(
     return {
       ...builtIn,
       loginPath: '/auth/token/login',
+      mayAnswer: () => true,
       // Who shows a token is asked for no less than without the option.
       userOf: async (request) =>
         presentedTokens(request).length > 0 || !isOwnMachine(request, api)

@@ -93,3 +93,12 @@ test('the menu holds the pages that a role may read', () => {
   for (const role of ['viewer', 'user'] as const) assert.deepEqual(hidden(role), ['Connections', 'Variables']);
   assert.deepEqual(hidden('op'), []);
 });
+
+test('a request to people is answered by those whom it names, an admin not excepted, and by everybody where it names nobody', () => {
+  const { mayAnswer } = rolePermissions(true);
+  for (const role of ROLES) {
+    assert.equal(mayAnswer(somebody(role), ['y', 'X']), false, role);
+    assert.equal(mayAnswer(somebody(role), ['y', 'x']), true); // control
+    assert.equal(mayAnswer(somebody(role), []), true);
+  }
+});

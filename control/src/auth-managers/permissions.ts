@@ -45,7 +45,9 @@ const MENU: Readonly<Record<MenuItem, Resource>> = {
 };
 
 /** @param multiTeam whether teams count; without it everything belongs to everybody. */
-export function rolePermissions(multiTeam: boolean): Pick<AuthManager, 'isAuthorized' | 'visible' | 'menuItems'> {
+export function rolePermissions(
+  multiTeam: boolean,
+): Pick<AuthManager, 'isAuthorized' | 'visible' | 'mayAnswer' | 'menuItems'> {
   const isAuthorized: AuthManager['isAuthorized'] = (user, { resource, method, team }) => {
     if (user.role === 'admin') return true;
     const needs = NEEDS[resource];
@@ -55,6 +57,7 @@ export function rolePermissions(multiTeam: boolean): Pick<AuthManager, 'isAuthor
   return {
     isAuthorized,
     visible: (user) => (!multiTeam || user.role === 'admin' ? 'all' : { teams: user.teams }),
+    mayAnswer: (user, assigned) => assigned.length === 0 || assigned.includes(user.name),
     menuItems: (user) =>
       MENU_ITEMS.filter((item) => isAuthorized(user, { resource: MENU[item], method: 'GET', item: null, team: null })),
   };

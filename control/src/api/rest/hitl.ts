@@ -148,7 +148,7 @@ function refusalOf(context: RestContext, request: HitlDetailRow, chosen: readonl
     });
   }
   const assigned = request.assigned_users.map((user) => user.id);
-  if (assigned.length > 0 && !assigned.includes(name)) {
+  if (!context.deps.auth.mayAnswer(context.user, assigned)) {
     return new AppError('FORBIDDEN', { public: `User=${name} (id=${name}) is not a respondent for the task.` });
   }
   const unknown = [...new Set(chosen)].filter((option) => !request.options.includes(option)).sort();
