@@ -70,6 +70,37 @@ describe('the command line against a real server', () => {
     assert.equal(remote('dags', 'list').status, 4);
   });
 
+  test('ends what a user has: by enabling only anew, by revoking, by a new password, by deleting', () => {
+    const login = (password = PASSWORD) =>
+      cli(['--url', airlock.url, 'login', '--user', 'walt', '--password-stdin'], `${password}\n`).status;
+    const ok = (...args: string[]) => assert.equal(cli(['users', ...args], `${PASSWORD}\n`).status, 0, args.join(' '));
+    ok('create', 'walt', '--role', 'viewer', '--password-stdin');
+    for (const [verb, ...options] of [['disable'], ['revoke'], ['reset-password', '--password-stdin']] as const) {
+      assert.equal(login(), 0);
+      assert.equal(remote('dags', 'list').status, 0);
+      ok(verb, 'walt', ...options);
+      assert.equal(remote('dags', 'list').status, 4, verb);
+      if (verb !== 'disable') continue;
+      assert.equal(login(), 4);
+      ok('enable', 'walt');
+      assert.equal(remote('dags', 'list').status, 4, 'the token of before stays without power');
+    }
+    assert.equal(login(), 0);
+    ok('delete', 'walt');
+    assert.equal(remote('dags', 'list').status, 4);
+    assert.equal(login(), 4);
+    assert.equal(cli(['users', 'delete', 'walt']).status, 5);
+  });
+
+  test('keeps the last administrator, and says what to do instead', () => {
+    for (const [verb, ...to] of [['disable'], ['delete'], ['role', 'op']] as const) {
+      const refused = cli(['users', verb, 'admin', ...to]);
+      assert.notEqual(refused.status, 0, verb);
+      assert.match(refused.stderr, /last user who can administer[\s\S]*another user the role admin/);
+    }
+    assert.equal(cli(['users', 'role', 'admin', 'admin']).status, 0); // control
+  });
+
   test('refuses a short password and a role that does not exist', () => {
     assert.equal(cli(['users', 'create', 'bob', '--role', 'op', '--password-stdin'], 'short\n').status, 1);
     assert.equal(cli(['users', 'create', 'bob', '--role', 'king', '--password-stdin'], `${PASSWORD}\n`).status, 2);

@@ -71,7 +71,7 @@ export function usersCommand(context: Context): Command {
       });
   }
   users
-    .command('revoke-tokens <name>')
+    .command('revoke <name>')
     .description('end every token that the user holds; the password stays')
     .action(async (name: string) => {
       await context.client().json('POST', userPath(name, 'revoke-tokens'));
