@@ -43,7 +43,12 @@ export type RestKit = AsyncDisposable & {
   readonly deps: RestDeps;
   readonly database: TestDatabase;
   readonly logFolder: string;
-  readonly clock: { nowMs: () => number; shift: (ms: number) => void };
+  readonly clock: {
+    nowMs: () => number;
+    shift: (ms: number) => void;
+    /** Stands still from now on, whatever the machine's speed; `shift` still moves it. @returns what lets it run again */
+    hold: () => () => void;
+  };
   /** Without a token. */
   readonly anonymous: Caller;
   readonly as: Readonly<Record<'viewer' | 'user' | 'op' | 'admin', Caller>>;
@@ -72,10 +77,17 @@ export async function restKit(options: { config?: Record<string, string> } = {})
   const kid = await thumbprint(jwk);
   const keys = { keys: [{ ...jwk, kid, alg: 'EdDSA' as const, use: 'sig' as const }] };
   let shiftMs = 0;
+  let heldMs: number | null = null;
   const clock = {
-    nowMs: () => Date.now() + shiftMs,
+    nowMs: () => (heldMs ?? Date.now()) + shiftMs,
     shift: (ms: number) => {
       shiftMs += ms;
+    },
+    hold: () => {
+      heldMs = Date.now();
+      return () => {
+        heldMs = null;
+      };
     },
   } satisfies Clock & Record<string, unknown>;
   const mint: ControlDeps['minter']['mint'] = async (kind, given) => {

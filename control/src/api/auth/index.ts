@@ -10,6 +10,7 @@ import type { ControlDeps } from '../../deps.ts';
 import { mapRestError, sendJson } from '../http/errors.ts';
 import { nowIso } from '../http/instant.ts';
 import { check } from '../http/validation.ts';
+import { ACCOUNT_NAME } from './accounts.ts';
 import { tokenCookie } from './cookie.ts';
 import { sendLoginPage } from './login-page.ts';
 import { safePath } from './next.ts';
@@ -36,7 +37,8 @@ async function checkCredentials(deps: AuthDeps, request: FastifyRequest, given: 
   await throttle.refuse();
   return hashGate.enter(async () => {
     const takeBack = await throttle.count();
-    const account = await getAccount(deps.db, given.username.replaceAll('\0', ''));
+    // Taken as it was counted: whatever else it might be read as would be a name to count anew.
+    const account = ACCOUNT_NAME.test(given.username) ? await getAccount(deps.db, given.username) : null;
     const right = await verifyPassword(account?.password_hash ?? null, given.password);
     if (account && right && !account.disabled) {
       await takeBack();
