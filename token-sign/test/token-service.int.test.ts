@@ -43,6 +43,16 @@ function start(
   return { child, first, home, keysDir, lines, socketPath };
 }
 
+/**
+ * 2 s as on an idle machine, where a bare Node process takes 50 ms: on a busy one the bound grows as that process's time does.
+ * ms.
+ */
+async function twoSeconds(): Promise<number> {
+  const before = performance.now();
+  await new Promise((done) => spawn(process.execPath, ['-e', '0']).once('close', done));
+  return Math.max(2000, 40 * (performance.now() - before));
+}
+
 const request = {
   id: 1,
   op: 'mint',
@@ -145,18 +155,20 @@ for (const [name, over] of Object.entries({
 }
 
 test('without a key, and not told to make one, it refuses to start within 2 s', async (t) => {
+  const bound = await twoSeconds();
   const before = performance.now();
   const service = start(t, { generate: false });
   const message = await service.first();
   assert.deepEqual([message.type, message.type === 'fatal' && message.code], ['fatal', 'KEY_UNAVAILABLE']);
   assert.equal((await service.child.exited).code, 2);
-  assert.ok(performance.now() - before < 2000);
+  assert.ok(performance.now() - before < bound, `bound ${Math.round(bound)} ms`);
   assert.equal(existsSync(service.keysDir), false);
 });
 
 test('started by hand without a key it refuses to start within 2 s and says what to do', async (t) => {
   const home = mkdtempSync(join(tmpdir(), 'airlock-signer-'));
   t.after(() => rmSync(home, { recursive: true, force: true }));
+  const bound = await twoSeconds();
   const before = performance.now();
   const child = spawn(process.execPath, [ENTRY], { env: { AIRLOCK_HOME: home } });
   let said = '';
@@ -166,7 +178,7 @@ test('started by hand without a key it refuses to start within 2 s and says what
   await waitFor('its end', () => child.exitCode !== null);
   assert.equal(child.exitCode, 2);
   assert.match(said, /KEY_UNAVAILABLE: There is no signing key at .*Put the deployment/);
-  assert.ok(performance.now() - before < 2000);
+  assert.ok(performance.now() - before < bound, `bound ${Math.round(bound)} ms`);
 });
 
 for (const [name, options, said] of [
@@ -176,6 +188,7 @@ for (const [name, options, said] of [
   ['an algorithm that its keys do not serve', { jwt_algorithm: 'RS256' }, /jwt_private_key_path is not set/],
 ] as const) {
   test(`with ${name} it refuses to start within 2 s, and says why without the secret`, async (t) => {
+    const bound = await twoSeconds();
     const before = performance.now();
     const home = mkdtempSync(join(tmpdir(), 'airlock-signer-'));
     const service = start(t, {
@@ -192,7 +205,7 @@ for (const [name, options, said] of [
     assert.match(message.message, said);
     assert.doesNotMatch(JSON.stringify(message), /CANARY|SSSS/);
     assert.equal((await service.child.exited).code, 2);
-    assert.ok(performance.now() - before < 2000);
+    assert.ok(performance.now() - before < bound, `bound ${Math.round(bound)} ms`);
     assert.equal(existsSync(join(home, 'keys')), false, 'and no key was made');
   });
 }
