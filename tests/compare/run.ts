@@ -73,9 +73,15 @@ type Ends = {
   readonly edges: ReadonlyMap<string, Array<readonly [string, string]>>;
 };
 
+/** Of the side that runs; a side lives in processes of its own, which nobody else ends. */
+let stopRunning: (() => Promise<unknown>) | null = null;
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => void (stopRunning?.() ?? Promise.resolve()).finally(() => process.exit(1)));
+
 /** One side after the other: two at once would fight for the processors. */
 async function runAll(name: string, start: typeof airlockSide): Promise<Ends> {
   const { client, stop } = await start();
+  stopRunning = stop;
   try {
     const dags = positionals.length > 0 ? positionals : await client.dags();
     const errors = await client.importErrors();
@@ -90,6 +96,7 @@ async function runAll(name: string, start: typeof airlockSide): Promise<Ends> {
     }
     return { ends, errors, edges };
   } finally {
+    stopRunning = null;
     await stop();
   }
 }

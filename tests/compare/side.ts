@@ -33,7 +33,7 @@ export type Client = {
 
 /** Both systems get the same, so that what a run computes from it is the same. */
 const LOGICAL_DATE = '2026-01-02T03:04:05Z';
-const SETTLED_MS = 30_000;
+const SETTLED_MS = 60_000;
 const APPEAR_MS = 900_000;
 
 type Page<K extends string, T> = { [key in K]: T[] } & { total_entries: number };
