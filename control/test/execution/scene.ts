@@ -153,6 +153,7 @@ export function createScene(options: {
       token: worker.tokens.worker!,
       json: { slots, queues: ['*'], wait_seconds: 0, ...over },
     });
+    if (answer.status !== 200) throw new Error(`claim: ${answer.status} ${answer.text}`);
     return answer.json<{
       workloads: Array<{ token: string; ti: { id: string }; airlock?: { workload_jti: string } }>;
     }>().workloads;
@@ -191,7 +192,12 @@ export function createScene(options: {
     const worker = await joinWorker();
     const seeded = [];
     for (let i = 0; i < count; i++) seeded.push(await seedTask(run, { mapIndex: i, maxTries: 2, ...task }));
-    const byId = new Map((await claim(worker, count)).map((workload) => [workload.ti.id, workload]));
+    const byId = new Map<string, Awaited<ReturnType<typeof claim>>[number]>();
+    while (byId.size < count) {
+      const more = await claim(worker, Math.min(count - byId.size, 100));
+      if (more.length === 0) throw new Error(`only ${byId.size} of ${count} were claimed`);
+      for (const workload of more) byId.set(workload.ti.id, workload);
+    }
     return await Promise.all(
       seeded.map(async (ti) => {
         const workload = byId.get(ti.id)!;
