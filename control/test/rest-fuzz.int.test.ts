@@ -177,6 +177,20 @@ const fieldNames = fc.constantFrom(
   'data_interval_start',
   'data_interval_end',
   'partition_key',
+  'partition_date_start',
+  'dag_runs',
+  'run_id',
+  'only_new',
+  'chosen_options',
+  'params_input',
+  'asset_id',
+  'access_control',
+  'expires_at',
+  'map_index',
+  'task_id',
+  'dag_id',
+  'from_date',
+  'to_date',
 );
 const body = fc.oneof(json, fc.dictionary(fieldNames, json, { maxKeys: 6 }));
 const parameters = fc.constantFrom(
@@ -216,6 +230,19 @@ const parameters = fc.constantFrom(
   'is_alive',
   'rendered_map_index_pattern',
   'task_group_id',
+  'all_map_indices',
+  'dag_ids',
+  'only_active',
+  'asset_id',
+  'name_pattern',
+  'uri_prefix_pattern',
+  'source_dag_id',
+  'source_map_index',
+  'timestamp_gte',
+  'created_at_lt',
+  'subject_search',
+  'response_received',
+  'responded_by_user_id',
 );
 const query = fc.array(fc.tuple(parameters, text), { maxLength: 4 });
 
