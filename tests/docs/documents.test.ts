@@ -77,6 +77,20 @@ describe('what is written twice is equal', () => {
     assert.deepEqual(wrong, []);
   });
 
+  test('every option is read by some source: none is taken and then forgotten', () => {
+    const paths = globSync(['*/src/**/*.ts', '*/bin/*', 'sdk/python/*.py'], {
+      cwd: root,
+      exclude: (name) => String(name).endsWith('node_modules') || String(name).endsWith('contract/src/config'),
+    }).filter((path) => !path.endsWith('.test.ts') && !path.startsWith('contract/src/config/'));
+    const sources = paths.map(read).join('\n');
+    const unread = Object.entries(SECTIONS).flatMap(([section, table]) =>
+      Object.keys(table)
+        .filter((key) => !new RegExp(`\\b${key}\\b`).test(sources))
+        .map((key) => `[${section}] ${key}`),
+    );
+    assert.deepEqual(unread, []);
+  });
+
   test('every error code that a document names is one of the table', () => {
     const unknown: string[] = [];
     let checked = 0;

@@ -1,4 +1,4 @@
-import { bool, choice, int, number, optionalInt, optionalText, text } from './options.ts';
+import { bool, choice, int, number, optionalText, text } from './options.ts';
 import { FERNET_KEYS, HTTP_URL, PATH, TIME_ZONE } from './rules.ts';
 
 /** What an Airflow's file says for its manager with users of its own; means `built-in`. */
@@ -57,29 +57,11 @@ export const CORE_OPTIONS = {
     rule: TIME_ZONE,
     advice: 'Zone of a Dag that names none: `utc` or an IANA name.',
   }),
-  default_task_retries: int(0, {
-    readers: ['control', 'supervisor'],
-    unit: 'count',
-    min: 0,
-    advice: 'Retries of a task that names no number.',
-  }),
-  default_task_retry_delay: number(300, {
-    readers: ['control', 'supervisor'],
-    unit: 's',
-    min: 0,
-    advice: 'Wait between tries of a task that names none.',
-  }),
   max_task_retry_delay: number(86_400, {
     readers: ['control'],
     unit: 's',
     min: 1,
     advice: 'Upper bound of every wait between tries, whatever its backoff says.',
-  }),
-  default_task_execution_timeout: optionalInt({
-    readers: ['control'],
-    unit: 's',
-    min: 1,
-    advice: 'Time that a try may run where the task names none. Unset: no limit.',
   }),
   task_success_overtime: number(20, {
     readers: ['supervisor'],
@@ -93,24 +75,12 @@ export const CORE_OPTIONS = {
     min: 1,
     advice: 'Longest result over which a task may fan out.',
   }),
-  max_templated_field_length: int(4096, {
-    readers: ['control', 'supervisor'],
-    unit: 'characters',
-    min: 64,
-    advice: 'Longer rendered fields are cut and say so.',
-  }),
   num_dag_runs_to_retain_rendered_fields: int(30, {
     readers: ['control'],
     unit: 'runs',
     min: 0,
     formerly: ['core.max_num_rendered_ti_fields_per_task'],
     advice: 'Newest runs of each Dag whose rendered fields are kept; 0 = all.',
-  }),
-  default_pool_task_slot_count: int(128, {
-    readers: ['control'],
-    unit: 'slots',
-    min: 1,
-    advice: 'Slots of `default_pool` when the database is made. Later: change the pool.',
   }),
   hide_sensitive_var_conn_fields: bool(true, {
     readers: ['control'],

@@ -24,25 +24,6 @@ export const DAG_PROCESSOR_OPTIONS = {
     formerly: ['core.dag_file_processor_timeout'],
     advice: 'A parse that takes longer is killed, and reported as an import error.',
   }),
-  min_file_process_interval: number(30, {
-    readers: ['supervisor'],
-    unit: 's',
-    min: 0,
-    advice: 'How often file contents are compared where no file watch reports changes.',
-  }),
-  refresh_interval: number(300, {
-    readers: ['supervisor'],
-    unit: 's',
-    min: 1,
-    formerly: ['scheduler.dag_dir_list_interval'],
-    advice: 'How often a bundle is listed anew, besides what the file watch reports.',
-  }),
-  stale_dag_threshold: number(50, {
-    readers: ['control'],
-    unit: 's',
-    min: 0,
-    advice: 'Grace before a Dag whose file is gone counts as stale.',
-  }),
   health_check_threshold: number(30, {
     readers: ['control'],
     unit: 's',

@@ -1,5 +1,5 @@
 import { databaseAddress } from '../database-address.ts';
-import { bool, int, type OptionMeta, type OptionRow, optionalText } from './options.ts';
+import { int, type OptionMeta, type OptionRow, optionalText } from './options.ts';
 
 /** An address that our driver understands; another database has an error code of its own. @throws DB_DIALECT */
 function postgresAddress(meta: OptionMeta): OptionRow<string | null> {
@@ -31,9 +31,5 @@ export const DATABASE_OPTIONS = {
     min: 2,
     max: 200,
     advice: 'Connections that a control process holds at most, besides one that listens.',
-  }),
-  check_migrations: bool(true, {
-    readers: ['control'],
-    advice: 'Refuse to start on a schema of another release.',
   }),
 };

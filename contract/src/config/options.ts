@@ -151,18 +151,6 @@ export function optionalText(meta: TextMeta): OptionRow<string | null> {
   };
 }
 
-/** A whole number that may be unset; an empty text counts as unset. */
-export function optionalInt(meta: OptionMeta & Range): OptionRow<number | null> {
-  const row = int(0, meta);
-  return {
-    ...meta,
-    kind: 'int',
-    default: null,
-    allowed: `${row.allowed}, or nothing`,
-    parse: (value, warn) => (value.trim() === '' ? null : row.parse(value, warn)),
-  };
-}
-
 /** Split on commas and trimmed; an empty text is an empty list. `rule` holds for each item. */
 export function list(
   fallback: readonly string[],

@@ -14,12 +14,6 @@ export const SCHEDULER_OPTIONS = {
     min: 1,
     advice: 'Age of the last heartbeat that still counts as healthy, for schedulers and supervisors.',
   }),
-  task_instance_heartbeat_sec: number(0, {
-    readers: ['control', 'supervisor'],
-    unit: 's',
-    min: 0,
-    advice: 'How often a running try says that it is alive; 0 = a tenth of the timeout, at least 5 s.',
-  }),
   task_instance_heartbeat_timeout: number(300, {
     readers: ['control', 'supervisor'],
     unit: 's',
@@ -38,16 +32,6 @@ export const SCHEDULER_OPTIONS = {
     min: 1,
     max: 86_400,
     advice: 'Time that a task may wait for a worker, and the lifetime of its workload token.',
-  }),
-  task_queued_timeout_check_interval: number(120, {
-    readers: ['control'],
-    unit: 's',
-    min: 0.1,
-    advice: 'How often that is checked.',
-  }),
-  catchup_by_default: bool(false, {
-    readers: ['control', 'supervisor'],
-    advice: 'Make the runs that were missed, where the Dag does not say.',
   }),
   use_job_schedule: bool(true, {
     readers: ['control'],
