@@ -4,7 +4,6 @@ import { type Heartbeat, recordHeartbeats } from '@airlock/store/queries/task-in
 import type { TokenState } from '@airlock/store/queries/token/use';
 import { nowIso } from '../http/instant.ts';
 import { type Batcher, createBatcher } from './batcher.ts';
-import { OVERLAP_MS } from './token-life.ts';
 
 /** @returns what the row says of its tokens, or null: the beat fits no running try and changed nothing. */
 export type HeartbeatBatcher = Batcher<Heartbeat, TokenState | null>;
@@ -13,9 +12,7 @@ export function createHeartbeatBatcher(db: Db, nowMs: () => number): HeartbeatBa
   return createBatcher({
     keyOf: (beat) => beat.id,
     send: async (beats) => {
-      const now = nowMs();
-      const at = { nowIso: nowIso(now), overlapUntilIso: nowIso(now + OVERLAP_MS) };
-      const states = await recordHeartbeats(db, beats, at);
+      const states = await recordHeartbeats(db, beats, nowIso(nowMs()));
       return beats.map((beat) => states.get(beat.id) ?? null);
     },
   });

@@ -15,7 +15,7 @@ import { nowIso } from '../http/instant.ts';
 import type { Answer, Call, ExecutionContext } from './context.ts';
 
 /** How long the predecessor works after the first use of its successor. */
-export const OVERLAP_MS = 30_000;
+const OVERLAP_MS = 30_000;
 /** Use of a predecessor that much later than its end means that somebody else has it. */
 export const REUSE_ALARM_MS = 60_000;
 
@@ -27,15 +27,27 @@ export function callerKey(call: Call): CallerKey {
   return { id: call.identity.claims.sub, jti: call.identity.claims.jti, nowIso: call.nowIso };
 }
 
-/**
- * The token has entered the last fifth of its life, or the last 30 s of it, as on the wire; but never more than its last
- * third, so that the predecessor of a short-lived token is dead, leeway included, before the next successor is made.
- * An expired token is never renewed. @see execution API 2.6; promise L3
- */
-export function refreshDue(claims: { readonly iat: number; readonly exp: number }, nowMs: number): boolean {
+type Lifetime = { readonly iat: number; readonly exp: number };
+
+/** Seconds before its end from which on a token is renewed: a fifth of its life, at least 30, at most half of it. */
+function renewalWindow({ iat, exp }: Lifetime): number {
+  const life = exp - iat;
+  return Math.min(Math.max(Math.floor(life / 5), 30), Math.floor(life / 2));
+}
+
+/** The token is due for renewal. An expired one never is. @see execution API 2.6 */
+export function refreshDue(claims: Lifetime, nowMs: number): boolean {
   const left = claims.exp - nowMs / 1000;
-  const life = claims.exp - claims.iat;
-  return left > 0 && left <= Math.min(Math.max(Math.floor(life / 5), 30), Math.floor(life / 3));
+  return left > 0 && left <= renewalWindow(claims);
+}
+
+/**
+ * Until when the predecessor works after this first use of its successor: for `OVERLAP_MS`, never past its own end. It was
+ * due when the successor was made, so it ends at most a window after that; the successor's own renewal is due no sooner,
+ * so a try never has three tokens. @see promise L3
+ */
+export function overlapEnd(claims: Lifetime, nowMs: number): string {
+  return nowIso(Math.min(nowMs + OVERLAP_MS, (claims.iat + renewalWindow(claims)) * 1000));
 }
 
 /** @returns the name of a successor when this call may renew its token, else null. */
@@ -117,7 +129,7 @@ export async function useToken(context: ExecutionContext, call: Call): Promise<s
   const state = await recordTokenUse(context.db, {
     ...callerKey(call),
     successorJti: wantedSuccessor(call),
-    overlapUntilIso: nowIso(call.nowMs + OVERLAP_MS),
+    overlapUntilIso: overlapEnd(call.identity.claims, call.nowMs),
   });
   return state && (await mintSuccessor(context, call, state));
 }

@@ -192,8 +192,10 @@ test('unfinished tasks of which none can ever move are a deadlock; one that wait
   equal(runEnd(running.model, createBoard(running), false, false), null);
 });
 
-test('a task that is back in the Dag is no longer removed', () => {
-  deepEqual(outcome(decide([{ id: 'a' }], { a: 'removed' })), { a: 'scheduled' });
+test('a task that a newer version brings back is no longer removed; one that its worker reported as removed stays so', () => {
+  const older = { ti: { a: { versionId: 'v0' } } };
+  deepEqual(outcome(decide([{ id: 'a' }], { a: 'removed' }, older)), { a: 'scheduled' });
+  deepEqual(outcome(decide([{ id: 'a' }], { a: 'removed' })), {});
 });
 
 test('a run of a paused Dag passes on failures and skips, but starts nothing', () => {

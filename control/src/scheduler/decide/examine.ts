@@ -57,8 +57,8 @@ function reconcile({ model, run }: RunSnapshot, board: Board): void {
   const movable = (row: Row) => schedulable(row.state) || row.state === 'scheduled';
   for (const row of rows) {
     if (model.tasks.has(row.taskId)) {
-      // A task that is back. Surplus indexes of a mapped task stay removed.
-      if (row.state === 'removed' && row.mapIndex === -1) row.state = null;
+      // A task that a newer version brings back. What its worker reported as removed, and surplus indexes, stay so.
+      if (row.state === 'removed' && row.mapIndex === -1 && row.versionId !== run.versionId) row.state = null;
       if (movable(row)) row.versionId = run.versionId;
     } else if (movable(row)) row.state = 'removed';
   }

@@ -10,6 +10,8 @@ export type Heartbeat = {
   readonly pid: number;
   /** Wanted successor of the token, when its refresh is due. */
   readonly successorJti: string | null;
+  /** Until when the predecessor works, if this is the first use of its successor. */
+  readonly overlapUntilIso: string;
 };
 
 /**
@@ -21,25 +23,26 @@ export type Heartbeat = {
 export async function recordHeartbeats(
   db: Db,
   beats: readonly Heartbeat[],
-  at: { nowIso: string; overlapUntilIso: string },
+  nowIso: string,
 ): Promise<Map<string, TokenState>> {
   const rows = await db.query<TokenState & { id: string }>(
     sql`WITH ${relaxedUnless(beats.some((beat) => beat.successorJti !== null))}, h AS (
         SELECT b.* FROM unnest(${beats.map((b) => b.id)}::uuid[], ${beats.map((b) => b.jti)}::text[],
           ${beats.map((b) => b.hostname)}::text[], ${beats.map((b) => b.pid)}::integer[],
-          ${beats.map((b) => b.successorJti)}::text[]) AS b (id, jti, hostname, pid, successor)
+          ${beats.map((b) => b.successorJti)}::text[], ${beats.map((b) => b.overlapUntilIso)}::timestamptz[])
+          AS b (id, jti, hostname, pid, successor, overlap_until)
         JOIN task_instance t ON t.id = b.id ORDER BY b.id FOR NO KEY UPDATE OF t
       )
-      UPDATE task_instance t SET last_heartbeat_at = ${at.nowIso}::timestamptz, ${tokenUse({
+      UPDATE task_instance t SET last_heartbeat_at = ${nowIso}::timestamptz, ${tokenUse({
         jti: sql`h.jti`,
         successorJti: sql`h.successor`,
-        now: sql`${at.nowIso}::timestamptz`,
-        overlapUntil: sql`${at.overlapUntilIso}::timestamptz`,
+        now: sql`${nowIso}::timestamptz`,
+        overlapUntil: sql`h.overlap_until`,
       })}
       FROM relaxed, h
       WHERE t.id = h.id AND t.state = 'running' AND t.hostname = h.hostname AND t.pid = h.pid
-        AND t.deadline_at > ${at.nowIso}::timestamptz AND (t.execution_jti = h.jti OR t.execution_jti_next = h.jti
-          OR (t.execution_jti_prev = h.jti AND t.execution_overlap_until > ${at.nowIso}::timestamptz))
+        AND t.deadline_at > ${nowIso}::timestamptz AND (t.execution_jti = h.jti OR t.execution_jti_next = h.jti
+          OR (t.execution_jti_prev = h.jti AND t.execution_overlap_until > ${nowIso}::timestamptz))
       RETURNING t.id, t.execution_jti, t.execution_jti_next, t.execution_next_at, t.deadline_at`,
     'ti_heartbeat',
   );

@@ -4,13 +4,20 @@ import { parseBody } from '../../http/validation.ts';
 import type { Call, ExecutionContext, Handler } from '../context.ts';
 import { notFound, TRY_NOT_FOUND, tryArchived } from '../errors.ts';
 import { heartbeatBody } from '../schemas.ts';
-import { auditReuse, callerKey, mintSuccessor, wantedSuccessor } from '../token-life.ts';
+import { auditReuse, callerKey, mintSuccessor, overlapEnd, wantedSuccessor } from '../token-life.ts';
 
 /** One conditional update, shared with all that arrive together; only a miss looks for the reason. */
 export const heartbeat: Handler = async (context, call) => {
   const { hostname, pid } = parseBody(heartbeatBody, call.request);
   const { sub, jti } = call.identity.claims;
-  const state = await context.heartbeats({ id: sub, jti, hostname, pid, successorJti: wantedSuccessor(call) });
+  const state = await context.heartbeats({
+    id: sub,
+    jti,
+    hostname,
+    pid,
+    successorJti: wantedSuccessor(call),
+    overlapUntilIso: overlapEnd(call.identity.claims, call.nowMs),
+  });
   if (!state) return await explainMiss(context, call, hostname, pid);
   return { status: 204, refreshed: await mintSuccessor(context, call, state) };
 };

@@ -3,11 +3,10 @@
 import { isAppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
 import { announceLog } from '@airlock/store/queries/task-instance/log-size';
-import { nowIso } from '../../http/instant.ts';
 import { parseQuery } from '../../http/validation.ts';
 import { one, wire } from '../../http/wire.ts';
 import type { Handler } from '../context.ts';
-import { callerKey, OVERLAP_MS, refreshDue, requireLive, useToken } from '../token-life.ts';
+import { callerKey, overlapEnd, refreshDue, requireLive, useToken } from '../token-life.ts';
 
 const query = z.object({ offset: one(wire.int({ ge: 0 })) });
 
@@ -22,7 +21,7 @@ export const appendLog: Handler = async (context, call) => {
       offset,
       bytes: bytes.byteLength,
       maxBytes: context.deps.config.logging.max_log_bytes,
-      overlapUntilIso: nowIso(call.nowMs + OVERLAP_MS),
+      overlapUntilIso: overlapEnd(call.identity.claims, call.nowMs),
     }),
   );
   const ref = {
