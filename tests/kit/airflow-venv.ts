@@ -7,9 +7,10 @@ export const airflowVenv: string = process.env.CONFORMANCE_VENV ?? join(reposito
 
 /** The interpreter that the environment is made with, or null. `PYTHON` names another. */
 export function findPython(): string | null {
-  for (const name of [process.env.PYTHON, 'python3.11', '/usr/bin/python3.11']) {
-    if (name && spawnSync(name, ['-c', 'import sys, venv; sys.exit(sys.version_info[:2] != (3, 11))']).status === 0)
-      return name;
+  // The system's own first: one in somebody's home is out of reach for the user ids that tasks get when started as root.
+  for (const name of [process.env.PYTHON, '/usr/bin/python3.11', 'python3.11']) {
+    const check = 'import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 11))';
+    if (name && spawnSync(name, ['-c', check]).status === 0) return name;
   }
   return null;
 }
