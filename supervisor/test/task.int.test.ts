@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { probeTier } from '../../proc/src/sandbox/detect.ts';
 import { waitFor } from '../../tests/kit/wait.ts';
+import { tokenOf } from './kit/fake-server.ts';
 import { commandLines, isAlive } from './kit/processes.ts';
 import { startTestWorker } from './kit/worker.ts';
 
@@ -289,7 +290,7 @@ test('a workload for another language goes to the command: token on standard inp
   const id = worker.addTask('', { foreign: true });
   await waitFor('the exit report', () => worker.server.calls.some((call) => call.path === `/workloads/${id}/exit`));
   const [workload, ...rest] = readFileSync(join(folder, 'out'), 'utf8').split('\n');
-  equal((JSON.parse(workload!) as { token: string }).token, `workload-${id}`);
+  equal((JSON.parse(workload!) as { token: string }).token, tokenOf(`workload-${id}`));
   ok(rest.includes('WANTED=yes'));
   ok(rest.some((line) => line.startsWith('USER=')));
   ok(rest.includes(`AIRFLOW__CORE__EXECUTION_API_SERVER_URL=${worker.server.url}/`));

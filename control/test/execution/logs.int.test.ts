@@ -96,6 +96,7 @@ test('a bad offset is 422 and an oversized chunk 413, before anything is written
 
 test('names made to climb out of the folder stay beneath it', async () => {
   await using server = await startExecutionApi();
+  const before = (await readdir(server.home)).filter((name) => name !== 'logs');
   for (const [dagId, taskId] of [
     ['../../../../escape', '..'],
     ['/etc/passwd', '.'],
@@ -112,7 +113,7 @@ test('names made to climb out of the folder stay beneath it', async () => {
     entry.isFile(),
   );
   assert.equal(files.length, 6);
-  assert.deepEqual((await readdir(server.home)).sort(), ['keys', 'logs', 'token']);
+  assert.deepEqual((await readdir(server.home)).sort(), [...before, 'logs'].sort());
 });
 
 for (const [name, plant] of Object.entries<(server: Server, ti: Try, outside: string) => Promise<void>>({

@@ -55,6 +55,11 @@ async function bodyOf(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
+/** A token as this server gives it: bound to a key, as the claims say, and named so that a leak is found by its text. */
+export function tokenOf(name: string): string {
+  return `${name}.${Buffer.from('{"cnf":{"jkt":"fake"}}').toString('base64url')}.signature`;
+}
+
 export async function startFakeServer(): Promise<FakeServer> {
   const rows = new Map<string, Row>();
   const calls: Call[] = [];
@@ -87,7 +92,7 @@ export async function startFakeServer(): Promise<FakeServer> {
 
   const workloadFor = (row: Row) => ({
     type: 'ExecuteTask',
-    token: `workload-${row.id}`,
+    token: tokenOf(`workload-${row.id}`),
     ti: {
       id: row.id,
       task_id: row.taskId,
@@ -151,12 +156,12 @@ export async function startFakeServer(): Promise<FakeServer> {
     query: URLSearchParams,
   ): Reply => {
     if (action === 'run') {
-      if (token !== `workload-${row.id}`) return { status: 403 };
+      if (token !== tokenOf(`workload-${row.id}`)) return { status: 403 };
       row.state = 'running';
       row.pid = (JSON.parse(body.toString()) as { pid: number }).pid;
       return {
         status: 200,
-        headers: { 'refreshed-api-token': `execution-${row.id}` },
+        headers: { 'refreshed-api-token': tokenOf(`execution-${row.id}`) },
         json: {
           dag_run: {
             dag_id: 'd',
@@ -175,7 +180,7 @@ export async function startFakeServer(): Promise<FakeServer> {
         },
       };
     }
-    if (token !== `execution-${row.id}`) return { status: 403, json: { detail: 'Invalid auth token' } };
+    if (token !== tokenOf(`execution-${row.id}`)) return { status: 403, json: { detail: 'Invalid auth token' } };
     if (action === 'state') {
       if (row.state !== 'running') return { status: 409 };
       row.state = (JSON.parse(body.toString()) as { state: string }).state;
@@ -200,11 +205,11 @@ export async function startFakeServer(): Promise<FakeServer> {
     if (path === '/supervisors') {
       return {
         status: 201,
-        json: { supervisor_id: '11111111-1111-4111-8111-111111111111', tokens: { worker: 'worker-token' } },
+        json: { supervisor_id: '11111111-1111-4111-8111-111111111111', tokens: { worker: tokenOf('worker-token') } },
       };
     }
     if (path === '/workloads/claim') {
-      return token === 'worker-token'
+      return token === tokenOf('worker-token')
         ? claim((JSON.parse(body.toString()) as { slots: number }).slots)
         : { status: 403 };
     }
