@@ -147,12 +147,15 @@ describe('keys', () => {
     assert.match((await command(handler, ['keys', 'list'])).out, /new +EdDSA +next +2026-07-01T00:00:00Z/);
     assert.match((await command(handler, ['keys', 'rotate'])).out, /the new key new signs from 2026-07-01T00:00:00Z/);
     assert.match((await command(handler, ['keys', 'retire', 'new'])).out, /new is retired/);
+    // One name in 64 begins with a dash, and is no option.
+    assert.match((await command(handler, ['keys', 'retire', '-J6Qa_Zy'])).out, /^-J6Qa_Zy is retired/);
     const refused = await command(handler, ['keys', 'retire', 'old']);
     assert.match(String(refused.error), /it signs/);
     assert.deepEqual(asked, [
       'GET /local/keys',
       'POST /local/keys',
       'DELETE /local/keys/new',
+      'DELETE /local/keys/-J6Qa_Zy',
       'DELETE /local/keys/old',
     ]);
   });

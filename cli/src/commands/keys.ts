@@ -36,6 +36,8 @@ export function keysCommand(context: Context): Command {
     .action(async () => context.output.line(rotated((await ask('POST', '/local/keys', 'rotate')).keys)));
   keys
     .command('retire <kid>')
+    // One key in 64 has a name that begins with a dash.
+    .allowUnknownOption()
     .description('forget a key that no longer signs; every token that it signed is refused')
     .action(async (kid: string) => {
       await ask('DELETE', `/local/keys/${encodeURIComponent(kid)}`, 'retire', kid);
