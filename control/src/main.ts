@@ -18,7 +18,7 @@ import { databaseAddress } from '@airlock/contract/database-address';
 import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
 import { loadConfig } from '@airlock/proc/config-load';
-import { describe, FATAL_STATUS, handedOver, PARENT_GONE, receiveHandover } from '@airlock/proc/handover';
+import { describe, endProcess, FATAL_STATUS, handedOver, PARENT_GONE, receiveHandover } from '@airlock/proc/handover';
 import { readTls } from '@airlock/proc/tls-files';
 import { type Database, openDatabase } from '@airlock/store';
 import { type Logger, pino } from 'pino';
@@ -184,11 +184,11 @@ function valuesFromFile(roles: ControlValues['roles']): ControlValues {
   };
 }
 
-async function stopInTime(control: RunningControl, limitMs = STOP_MS): Promise<never> {
-  const late = setTimeout(() => process.exit(1), limitMs);
+async function stopInTime(control: RunningControl, why: string): Promise<never> {
+  const late = setTimeout(() => endProcess(why, 1), why === PARENT_GONE ? ORPHAN_STOP_MS : STOP_MS);
   await control.stop();
   clearTimeout(late);
-  process.exit(0);
+  endProcess(why, 0);
 }
 
 /** The process, until it is told to stop. `roles` count only when no parent of ours says otherwise. */
@@ -206,7 +206,7 @@ export async function runControl(roles: ControlValues['roles']): Promise<void> {
           );
         });
       });
-      handover.onStop((why) => void stopInTime(control, why === PARENT_GONE ? ORPHAN_STOP_MS : STOP_MS));
+      handover.onStop((why) => void stopInTime(control, why));
       handover.ready(control.info);
     } catch (error) {
       handover.fatal(error);
@@ -215,7 +215,7 @@ export async function runControl(roles: ControlValues['roles']): Promise<void> {
   }
   try {
     const control = await startControl(valuesFromFile(roles), { signerTimeoutMs: 1_000 });
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void stopInTime(control));
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void stopInTime(control, signal));
     if (control.info.url !== '') process.stdout.write(`Airlock API server: ${control.info.url}\n`);
     else process.stdout.write('Airlock scheduler: running\n');
   } catch (error) {

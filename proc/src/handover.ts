@@ -24,6 +24,15 @@ export const FATAL_STATUS = 2;
 /** What `onStop` says when the parent ended without a word: what this process would tell to its neighbours is heard by nobody. */
 export const PARENT_GONE = 'the parent process is gone';
 
+/**
+ * The last step of a stop. Without a parent nobody reads our output, and what `process.exit` would do first, flushing the
+ * log, may go on for ever: pino repeats a write to a pipe without a reader. So an orphan ends without it.
+ */
+export function endProcess(why: string, status: number): never {
+  if (why === PARENT_GONE) process.abort(); // core dumps are off
+  process.exit(status);
+}
+
 export type Handover = {
   /** The values of the first message; their type is in contract/src/config/handed.ts. */
   readonly values: Readonly<Record<string, unknown>>;

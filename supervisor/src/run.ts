@@ -3,7 +3,7 @@ import type { SupervisorValues } from '@airlock/contract/config/handed';
 import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
 import { SUPERVISOR_ROLES } from '@airlock/contract/supervisor-api';
-import { describe, FATAL_STATUS, handedOver, PARENT_GONE, receiveHandover } from '@airlock/proc/handover';
+import { describe, endProcess, FATAL_STATUS, handedOver, PARENT_GONE, receiveHandover } from '@airlock/proc/handover';
 import type { Logger } from 'pino';
 import { type Supervisor, startSupervisor, supervisorLog } from './main.ts';
 import { valuesByHand } from './values-by-hand.ts';
@@ -52,12 +52,12 @@ function stopper({ supervisor, log }: Started): (why: string) => void {
     if (stopping) return;
     stopping = true;
     log.info({ why }, 'stopping');
-    setTimeout(() => process.exit(1), why === PARENT_GONE ? ORPHAN_LIMIT_MS : STOP_LIMIT_MS).unref();
+    setTimeout(() => endProcess(why, 1), why === PARENT_GONE ? ORPHAN_LIMIT_MS : STOP_LIMIT_MS).unref();
     void supervisor.stop().then(
-      () => process.exit(0),
+      () => endProcess(why, 0),
       (error: unknown) => {
         log.error({ err: error }, 'could not stop in good order');
-        process.exit(1);
+        endProcess(why, 1);
       },
     );
   };

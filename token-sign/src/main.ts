@@ -2,7 +2,7 @@ import { taskAudiences } from '@airlock/contract/config/audiences';
 import { adoptConfig, type TokenServiceValues } from '@airlock/contract/config/handed';
 import { AppError, isAppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
-import { FATAL_STATUS, handedOver, receiveHandover } from '@airlock/proc/handover';
+import { endProcess, FATAL_STATUS, handedOver, receiveHandover } from '@airlock/proc/handover';
 import { peerCredentials } from '@airlock/proc/peer-credentials';
 import { configuredKeys } from './configured-keys.ts';
 import { createSigner } from './mint.ts';
@@ -28,7 +28,7 @@ export async function runTokenService(): Promise<void> {
     handover.onMessage((message) => {
       if (message.type === 'peer') server.setPeer({ uid: message.uid, pid: message.pid });
     });
-    handover.onStop(() => void server.close().then(() => process.exit(0)));
+    handover.onStop((why) => void server.close().then(() => endProcess(why, 0)));
     handover.ready({ kid });
   } catch (error) {
     handover.fatal(error);
