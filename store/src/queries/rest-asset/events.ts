@@ -2,6 +2,7 @@ import { type Db, type Sql, sql } from '../../database.ts';
 import {
   type Column,
   contains,
+  given,
   inRange,
   listPage,
   type Range,
@@ -86,8 +87,6 @@ export type AssetEventFilters = {
   readonly namePrefix?: string;
   readonly at?: Range<string>;
 };
-
-const given = <T>(value: T | undefined, make: (value: T) => Sql): Sql[] => (value === undefined ? [] : [make(value)]);
 
 /** A page of events. Locks nothing. */
 export async function listAssetEvents(

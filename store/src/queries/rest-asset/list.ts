@@ -1,5 +1,5 @@
 import { type Db, type Sql, sql } from '../../database.ts';
-import { type Column, contains, listPage, type SortKey, startsWith } from '../rest-list/compose.ts';
+import { type Column, contains, given, listPage, type SortKey, startsWith } from '../rest-list/compose.ts';
 import { type Visible, visibleDags } from '../team/visible.ts';
 import { allOf, visibleAssets } from './visible.ts';
 
@@ -56,8 +56,6 @@ export type AssetFilters = {
   readonly dagIds: readonly string[];
   readonly onlyActive: boolean;
 };
-
-const given = <T>(value: T | undefined, make: (value: T) => Sql): Sql[] => (value === undefined ? [] : [make(value)]);
 
 /** A page of assets. Locks nothing. */
 export async function listAssets(

@@ -3,6 +3,7 @@ import {
   type Column,
   contains,
   containsText,
+  given,
   inOpenRange,
   listPage,
   type Range,
@@ -90,7 +91,6 @@ export type DagFilters = {
 };
 
 const ASSET_TIMETABLES = ['AssetTriggeredTimetable', 'PartitionedAssetTimetable', 'AssetOrTimeSchedule'];
-const given = <T>(value: T | undefined, make: (value: T) => Sql): Sql[] => (value === undefined ? [] : [make(value)]);
 const isBounded = (range?: Range<string>) =>
   range !== undefined && Object.values(range).some((bound) => bound !== undefined);
 

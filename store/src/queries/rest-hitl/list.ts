@@ -5,6 +5,7 @@ import {
   type Column,
   contains,
   containsText,
+  given,
   inRange,
   listPage,
   type Range,
@@ -74,8 +75,6 @@ export type HitlFilters = {
   readonly createdAt?: Range<string>;
 };
 
-const given = <T>(value: T | undefined | null, make: (value: T) => Sql): Sql[] =>
-  value === undefined || value === null ? [] : [make(value)];
 const some = <T>(values: readonly T[], make: (values: readonly T[]) => Sql): Sql[] =>
   values.length === 0 ? [] : [make(values)];
 

@@ -36,6 +36,11 @@ export function statementName(statement: Sql): string | undefined {
   return name;
 }
 
+/** The condition of a filter, where one was given. */
+export function given<T>(value: T | null | undefined, make: (value: T) => Sql): Sql[] {
+  return value === undefined || value === null ? [] : [make(value)];
+}
+
 /** `a AND b`, or true. */
 export function all(conditions: readonly Sql[]): Sql {
   return conditions.length === 0 ? sql`true` : join([...conditions], ' AND ');

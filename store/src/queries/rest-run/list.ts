@@ -7,6 +7,7 @@ import {
   type CursorValues,
   contains,
   countRows,
+  given,
   inOpenRange,
   inRange,
   listByCursor,
@@ -101,7 +102,6 @@ export type RunFilters = {
   readonly nowIso: string;
 };
 
-const given = <T>(value: T | undefined, make: (value: T) => Sql): Sql[] => (value === undefined ? [] : [make(value)]);
 const some = <T>(values: readonly T[] | undefined, make: (values: readonly T[]) => Sql): Sql[] =>
   values === undefined || values.length === 0 ? [] : [make(values)];
 

@@ -8,6 +8,7 @@ import {
   type CursorValues,
   contains,
   countRows,
+  given,
   inOpenRange,
   inRange,
   listByCursor,
@@ -118,7 +119,6 @@ export type TaskInstanceFilters = {
   readonly nowIso: string;
 };
 
-const given = <T>(value: T | undefined, make: (value: T) => Sql): Sql[] => (value === undefined ? [] : [make(value)]);
 const some = <T>(values: readonly T[] | undefined, make: (values: readonly T[]) => Sql): Sql[] =>
   values === undefined || values.length === 0 ? [] : [make(values)];
 const RENDERED = sql`COALESCE(t.rendered_map_index, t.map_index::text)`;

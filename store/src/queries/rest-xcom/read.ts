@@ -2,6 +2,7 @@ import { type Db, type Sql, sql } from '../../database.ts';
 import {
   type Column,
   contains,
+  given,
   inRange,
   listPage,
   type Range,
@@ -59,8 +60,6 @@ export type XComFilters = {
   readonly logicalDate?: Range<string>;
   readonly runAfter?: Range<string>;
 };
-
-const given = <T>(value: T | undefined, make: (value: T) => Sql): Sql[] => (value === undefined ? [] : [make(value)]);
 
 /** A page of XComs, without their values. Locks nothing. */
 export async function listXComs(

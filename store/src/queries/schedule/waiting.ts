@@ -1,21 +1,13 @@
 import { type Db, sql } from '../../database.ts';
+import { OWN_LIMITS, OWN_POOL, type OwnLimits } from './room.ts';
 
 /** All that decides why one task instance of a run does not go on. Instants are text. */
-export type WaitingFacts = {
+export type WaitingFacts = OwnLimits & {
   readonly task_id: string;
   readonly map_index: number;
   readonly state: string | null;
   readonly try_number: number;
   readonly queue: string;
-  readonly pool: string;
-  readonly pool_slots: number;
-  /** -1 = unlimited; null = there is no such pool for this team. */
-  readonly pool_size: number | null;
-  readonly pool_taken: number;
-  readonly max_active_per_dag: number | null;
-  readonly active_per_dag: number;
-  readonly max_active_per_run: number | null;
-  readonly active_per_run: number;
   readonly retry_at: string | null;
   readonly reschedule_at: string | null;
   readonly trigger_timeout: string | null;
@@ -76,22 +68,14 @@ export async function listWaiting(
         SELECT queues, has_claimed FROM supervisor
         WHERE ended_at IS NULL AND last_seen_at >= ${o.aliveSinceIso}::timestamptz AND 'worker' = ANY(roles)
       )
-      SELECT t.task_id, t.map_index, t.state, t.try_number, t.queue, t.pool, t.pool_slots, p.slots AS pool_size,
-        COALESCE((SELECT sum(a.pool_slots) FROM task_instance a WHERE a.pool = t.pool
-          AND (a.state IN ('queued', 'running') OR (a.state = 'deferred' AND p.include_deferred))), 0)::integer AS pool_taken,
-        t.max_active_per_dag,
-        (SELECT count(*) FROM task_instance a WHERE a.dag_id = t.dag_id AND a.task_id = t.task_id
-          AND a.state IN ('queued', 'running', 'deferred', 'awaiting_input'))::integer AS active_per_dag,
-        t.max_active_per_run,
-        (SELECT count(*) FROM task_instance a WHERE a.dag_run_id = t.dag_run_id AND a.task_id = t.task_id
-          AND a.state IN ('queued', 'running', 'deferred', 'awaiting_input'))::integer AS active_per_run,
+      SELECT t.task_id, t.map_index, t.state, t.try_number, t.queue, ${OWN_LIMITS},
         t.retry_at, t.reschedule_at, t.trigger_timeout, s.hostname AS held_by,
         (SELECT count(*) FROM workers)::integer AS workers,
         (SELECT count(*) FROM workers w WHERE w.has_claimed AND (w.queues IS NULL OR t.queue = ANY(w.queues)))::integer
           AS workers_of_queue,
         t.total
       FROM waiting t
-      LEFT JOIN slot_pool p ON p.name = t.pool AND (p.team IS NULL OR p.team = t.team)
+      LEFT JOIN ${OWN_POOL}
       LEFT JOIN supervisor s ON s.id = t.supervisor_id AND s.ended_at IS NULL
       ORDER BY t.task_id, t.map_index`,
     'waiting_list',
