@@ -36,6 +36,28 @@ export function answerEvent(answer: Answer): object {
   };
 }
 
+/** What is stored of a request's answer. */
+export type StoredAnswer = {
+  readonly responded_at: string | null;
+  readonly responded_by_id: string | null;
+  readonly responded_by_name: string | null;
+  readonly chosen_options: readonly string[] | null;
+  readonly params_input: Readonly<Record<string, unknown>> | null;
+};
+
+/** The event of a stored answer; null = there is none. */
+export function storedAnswerEvent(stored: StoredAnswer): object | null {
+  const { responded_at: at, responded_by_id: id } = stored;
+  if (at === null) return null;
+  return answerEvent({
+    chosenOptions: stored.chosen_options ?? [],
+    paramsInput: stored.params_input ?? {},
+    respondedAtMs: Date.parse(at),
+    by: id === null ? null : { id, name: stored.responded_by_name ?? id },
+    timedOut: false,
+  });
+}
+
 /** The event of a time that is over with no answer and no defaults: the task fails by itself. */
 export const TIMEOUT_EVENT = {
   error: 'The Human-in-the-loop response timeout has passed without a response.',

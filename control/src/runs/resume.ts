@@ -1,7 +1,7 @@
 /** Tries that wait for people go on: with an answer, with the defaults, or to fail. @see scheduling semantics 7.6 */
 import type { Db } from '@airlock/store';
 import { answerByDefaults, lockAnswered, resumeTries, type WaitingTry } from '@airlock/store/queries/hitl/resume';
-import { answerEvent, defaultInput, TIMEOUT_EVENT, withEvent } from '../domain/hitl.ts';
+import { answerEvent, defaultInput, storedAnswerEvent, TIMEOUT_EVENT, withEvent } from '../domain/hitl.ts';
 
 /** Most tries that one transaction takes up. */
 const MAX_TRIES = 100;
@@ -36,19 +36,11 @@ export async function resumeAnswered(
 }
 
 function eventOf(waiting: WaitingTry, nowIso: string): object {
-  const { responded_at: at, responded_by_id: id, defaults } = waiting;
-  if (at !== null) {
-    return answerEvent({
-      chosenOptions: waiting.chosen_options ?? [],
-      paramsInput: waiting.params_input ?? {},
-      respondedAtMs: Date.parse(at),
-      by: id === null ? null : { id, name: waiting.responded_by_name ?? id },
-      timedOut: false,
-    });
-  }
-  if (defaults === null) return TIMEOUT_EVENT;
+  const answered = storedAnswerEvent(waiting);
+  if (answered) return answered;
+  if (waiting.defaults === null) return TIMEOUT_EVENT;
   return answerEvent({
-    chosenOptions: defaults,
+    chosenOptions: waiting.defaults,
     paramsInput: defaultInput(waiting.params ?? {}),
     respondedAtMs: Date.parse(nowIso),
     by: null,

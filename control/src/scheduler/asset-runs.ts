@@ -1,6 +1,6 @@
 /** Makes the runs that events of assets ask for, one per Dag and pass. @see scheduling semantics 3.4 */
 import { randomBytes } from 'node:crypto';
-import type { Db } from '@airlock/store';
+import type { Database, Db } from '@airlock/store';
 import {
   findQueuedDags,
   lockDags,
@@ -17,16 +17,20 @@ import { type CreateResult, insertAutomaticRun } from './create-runs.ts';
 export type AssetRunOptions = { readonly nowMs: number; readonly limit: number };
 
 /**
- * One transaction. A Dag whose condition holds gets one run for all events since its last one; its queue is emptied of what
- * was seen, so that later events make another. Locks: the dag rows, then their asset_queued rows.
+ * A Dag whose condition holds gets one run for all events since its last one; its queue is emptied of what
+ * was seen, so that later events make another. Nothing is queued most of the time: then it is one read, and no transaction.
  */
-export async function createAssetRuns(tx: Db, options: AssetRunOptions): Promise<CreateResult> {
-  const ready = await satisfied(tx, null);
+export async function createAssetRuns(db: Database, options: AssetRunOptions): Promise<CreateResult> {
+  const ready = await satisfied(db, null);
   if (ready.length === 0) return { created: [], more: false, denied: [] };
-  const locked = await lockDags(
-    tx,
-    ready.slice(0, options.limit).map(({ dag }) => dag.dag_id),
-  );
+  const dagIds = ready.slice(0, options.limit).map(({ dag }) => dag.dag_id);
+  const made = await db.transaction((tx) => makeRuns(tx, dagIds, options.nowMs));
+  return { ...made, more: ready.length > options.limit };
+}
+
+/** Locks: the dag rows, then their asset_queued rows. */
+async function makeRuns(tx: Db, dagIds: readonly string[], nowMs: number): Promise<Omit<CreateResult, 'more'>> {
+  const locked = await lockDags(tx, dagIds);
   // Looked at again under the lock: another scheduler may have been here.
   const mine = locked.length === 0 ? [] : await satisfied(tx, locked);
   const created: number[] = [];
@@ -46,7 +50,7 @@ export async function createAssetRuns(tx: Db, options: AssetRunOptions): Promise
       logicalDate: null,
       interval: null,
       runAfter: at,
-      nowIso: instantIso(options.nowMs),
+      nowIso: instantIso(nowMs),
     });
     if (id === null) continue;
     await recordConsumed(tx, {
@@ -57,15 +61,15 @@ export async function createAssetRuns(tx: Db, options: AssetRunOptions): Promise
     });
     created.push(id);
   }
-  return { created, more: ready.length > options.limit, denied };
+  return { created, denied };
 }
 
 type Ready = { readonly dag: QueuedDag; readonly model: DagModel };
 
-async function satisfied(tx: Db, dagIds: readonly string[] | null): Promise<Ready[]> {
-  const dags = await findQueuedDags(tx, dagIds);
+async function satisfied(db: Db, dagIds: readonly string[] | null): Promise<Ready[]> {
+  const dags = await findQueuedDags(db, dagIds);
   const models = await loadModels(
-    tx,
+    db,
     dags.map((dag) => dag.current_version_id),
   );
   return dags.flatMap((dag) => {

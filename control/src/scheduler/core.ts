@@ -133,7 +133,7 @@ export function createSchedulerCore(options: CoreOptions): SchedulerCore {
 
   const create = async (): Promise<void> => {
     const limit = options.maxRunsToCreate;
-    const fed = await db.transaction((tx) => createAssetRuns(tx, { nowMs: clock.nowMs(), limit }));
+    const fed = await createAssetRuns(db, { nowMs: clock.nowMs(), limit });
     const timed = await db.transaction((tx) => createDueRuns(tx, { nowMs: clock.nowMs(), limit }));
     for (const dagId of [...fed.denied, ...timed.denied])
       log.warn({ dag_id: dagId }, 'the Dag has a schedule but does not allow the runs that it makes');

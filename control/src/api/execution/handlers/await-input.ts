@@ -3,7 +3,7 @@ import type { Db } from '@airlock/store';
 import { lockRequestFor } from '@airlock/store/queries/hitl/for-try';
 import { parkTask } from '@airlock/store/queries/hitl/resume';
 import type { CallerRow } from '@airlock/store/queries/token/caller';
-import { answerEvent, withEvent } from '../../../domain/hitl.ts';
+import { storedAnswerEvent, withEvent } from '../../../domain/hitl.ts';
 import { nowIso } from '../../http/instant.ts';
 import type { Call, ExecutionContext } from '../context.ts';
 import type { AwaitInputReport } from '../schemas.ts';
@@ -18,21 +18,8 @@ export async function awaitInput(
   return await context.db.transaction(async (tx: Db) => {
     const row = await lockRequestFor(tx, callerKey(call));
     if (!row?.live) return { finished: false, row };
-    const { request } = row;
     const kwargs = body.next_kwargs ?? {};
-    const answered =
-      request?.responded_at == null
-        ? null
-        : answerEvent({
-            chosenOptions: request.chosen_options ?? [],
-            paramsInput: request.params_input ?? {},
-            respondedAtMs: Date.parse(request.responded_at),
-            by:
-              request.responded_by_id === null
-                ? null
-                : { id: request.responded_by_id, name: request.responded_by_name ?? request.responded_by_id },
-            timedOut: false,
-          });
+    const answered = row.request && storedAnswerEvent(row.request);
     await parkTask(tx, {
       id: row.id,
       state: answered ? 'scheduled' : 'awaiting_input',
