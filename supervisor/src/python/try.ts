@@ -117,24 +117,7 @@ async function carryOut(started: Started): Promise<void> {
     pid: child.pid,
     hostname: ctx.hostname,
   });
-  const stopHeartbeat = startHeartbeat({
-    client: ctx.client,
-    token,
-    ti,
-    hostname: place.hostname,
-    pid: place.pid,
-    intervalMs: config.workers.min_heartbeat_interval * 1000,
-    maxFailed: config.workers.max_failed_heartbeats,
-    onGone: (status) => {
-      ctx.log.info({ ti: ti.id, status }, 'the server says that a try is over');
-      task.end({ kind: 'gone' });
-    },
-    onLost: (failures) =>
-      task.end({
-        kind: 'stopped',
-        reason: `The server could not be reached for ${failures} heartbeats; the task was killed.`,
-      }),
-  });
+  const stopHeartbeat = startHeartbeat(ctx, token, ti, place, task);
   const over = new AbortController();
   const after = (seconds: number, then: () => void) =>
     void delay(Math.min(seconds * 1000, LONGEST_MS), undefined, { signal: over.signal }).then(then, () => undefined);

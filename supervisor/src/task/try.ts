@@ -137,24 +137,7 @@ async function carryOut(started: Started): Promise<void> {
     pid: child.pid,
     hostname: ctx.hostname,
   });
-  const stopHeartbeat = startHeartbeat({
-    client: ctx.client,
-    token,
-    ti,
-    hostname: ctx.hostname,
-    pid: child.pid,
-    intervalMs: config.workers.min_heartbeat_interval * 1000,
-    maxFailed: config.workers.max_failed_heartbeats,
-    onGone: (status) => {
-      ctx.log.info({ ti: ti.id, status }, 'the server says that a try is over');
-      task.end({ kind: 'gone' });
-    },
-    onLost: (failures) =>
-      task.end({
-        kind: 'stopped',
-        reason: `The server could not be reached for ${failures} heartbeats; the task was killed.`,
-      }),
-  });
+  const stopHeartbeat = startHeartbeat(ctx, token, ti, { hostname: ctx.hostname, pid: child.pid }, task);
   void started.stopped.then((reason) => task.end({ kind: 'stopped', reason }));
 
   const begun = begin(started, task, masker, log, connections);
