@@ -32,6 +32,8 @@ export const workloadClaims = z.strictObject({
   scope: z.literal('workload'),
   cnf: confirmation.optional(),
 });
+/** As Airflow's own scheduler makes them: the same claims, and no way to bind them to a key. */
+const airflowWorkloadClaims = workloadClaims.omit({ cnf: true });
 export const executionClaims = z.strictObject({
   ...registered,
   aud: z.string(),
@@ -58,6 +60,12 @@ export const TOKEN_PROFILES = {
   parse: { typ: 'airlock-parse+jwt', claims: supervisorClaims, maxTtlSeconds: 300 },
   trigger: { typ: 'airlock-trigger+jwt', claims: supervisorClaims, maxTtlSeconds: 300 },
 } as const satisfies Record<TokenKind, { typ: string; claims: z.ZodType; maxTtlSeconds: number }>;
+
+/**
+ * Workload tokens of an Airflow scheduler, accepted only where `[execution_api] airflow_workload_tokens` says so, and only
+ * by keys of `[api_auth] trusted_jwks_url`. No key of ours ever signs this `typ`. @see execution API 2.1
+ */
+export const AIRFLOW_WORKLOAD_PROFILE = { typ: 'JWT', claims: airflowWorkloadClaims, maxTtlSeconds: 86_400 } as const;
 
 export type UserClaims = z.infer<typeof userClaims>;
 export type WorkloadClaims = z.infer<typeof workloadClaims>;

@@ -1,4 +1,10 @@
-import { type ClaimsOf, TASK_AUDIENCE, TOKEN_PROFILES, type TokenKind } from '@airlock/contract/claims';
+import {
+  AIRFLOW_WORKLOAD_PROFILE,
+  type ClaimsOf,
+  TASK_AUDIENCE,
+  TOKEN_PROFILES,
+  type TokenKind,
+} from '@airlock/contract/claims';
 import { AppError } from '@airlock/contract/errors';
 import type { JwksDocument } from '@airlock/contract/jwks';
 import { parseObject, splitCompact } from './compact.ts';
@@ -14,6 +20,8 @@ export type VerifierOptions = {
   readonly taskAudiences?: readonly string[];
   /** Keys of others that count too; a name that `keys` has is never theirs. */
   readonly trusted?: KeySet;
+  /** The keys of others may also sign workload tokens in Airflow's own form; false by default. */
+  readonly airflowWorkloads?: boolean;
   /** Where tokens are signed with a secret: who checks that. It must answer false for anything which is not signed by it. */
   readonly secret?: SecretChecker | null;
   /** `iss` values of which every token must carry one; absent or empty = no token may carry one. */
@@ -38,9 +46,10 @@ type Times = { readonly iat: number; readonly nbf: number; readonly exp: number 
 type Remembered = { readonly kind: TokenKind; readonly claims: Times };
 
 const HEADER_FIELDS = 'alg,kid,typ';
-const KIND_BY_TYP = new Map<unknown, TokenKind>(
-  (Object.keys(TOKEN_PROFILES) as TokenKind[]).map((kind) => [TOKEN_PROFILES[kind].typ, kind]),
-);
+const KIND_BY_TYP = new Map<unknown, TokenKind>([
+  ...(Object.keys(TOKEN_PROFILES) as TokenKind[]).map((kind) => [TOKEN_PROFILES[kind].typ, kind] as const),
+  [AIRFLOW_WORKLOAD_PROFILE.typ, 'workload'],
+]);
 
 /**
  * What kind a token says that it is, to choose the one profile which it then must fit. Nothing here is proven.
@@ -50,26 +59,35 @@ export function peekUnverifiedKind(compact: string): TokenKind | null {
   return KIND_BY_TYP.get(splitCompact(compact)?.header.typ) ?? null;
 }
 
+/** Whether a verified token came in the form of Airflow's scheduler. Its `typ` is part of what was signed. */
+export function isOfAirflowForm(verified: string): boolean {
+  return splitCompact(verified)?.header.typ === AIRFLOW_WORKLOAD_PROFILE.typ;
+}
+
 /** Builds the one verification function of a process. @throws CONFIG_INVALID a key that is none */
 export function createVerifier(options: VerifierOptions): TokenVerifier {
-  const keys: KeySet = new Map([
-    ...(options.trusted ?? []),
-    ...options.keys.keys.map((jwk) => [jwk.kid, publicKeyOf(jwk)] as const),
-  ]);
+  const own: KeySet = new Map(options.keys.keys.map((jwk) => [jwk.kid, publicKeyOf(jwk)] as const));
+  const others: KeySet = new Map([...(options.trusted ?? [])].filter(([kid]) => !own.has(kid)));
+  const keys: KeySet = new Map([...own, ...others]);
   const issuers = options.issuers ?? [];
   const taskAudiences = options.taskAudiences ?? [TASK_AUDIENCE];
   const audiencesOf = (kind: TokenKind): readonly string[] | null => {
     if (kind === 'user') return [options.userAudience];
     return kind === 'workload' || kind === 'execution' ? taskAudiences : null; // the rest is pinned by the profile itself
   };
+  /** A token of Airflow's form is proven by the keys of others alone, never by ours and never by a secret. */
+  const signersOf = (kind: TokenKind, typ: unknown) =>
+    kind === 'workload' && options.airflowWorkloads === true && typ === AIRFLOW_WORKLOAD_PROFILE.typ
+      ? { profile: AIRFLOW_WORKLOAD_PROFILE, by: others, secret: null }
+      : { profile: TOKEN_PROFILES[kind], by: keys, secret: options.secret };
   const remembered = rememberer(options.cacheSize ?? 20_000);
 
   const prove = async (kind: TokenKind, compact: string): Promise<Times> => {
-    const profile = TOKEN_PROFILES[kind];
     const jws = readCompact(compact);
+    const { profile, by, secret } = signersOf(kind, jws.header.typ);
     if (Object.keys(jws.header).sort().join() !== HEADER_FIELDS) throw invalid('other header fields');
     if (jws.header.typ !== profile.typ) throw invalid('other typ');
-    await checkSignature(compact, jws, keys, options.secret);
+    await checkSignature(compact, jws, by, secret);
     const parsed = profile.claims.safeParse(parseObject(jws.payloadText));
     if (!parsed.success) throw invalid('claims', parsed.error);
     const claims = parsed.data;

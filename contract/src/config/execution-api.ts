@@ -1,5 +1,5 @@
 import { TASK_AUDIENCE } from './audiences.ts';
-import { choice, int, text } from './options.ts';
+import { bool, choice, int, text } from './options.ts';
 import { AUDIENCES } from './rules.ts';
 
 export const EXECUTION_API_OPTIONS = {
@@ -25,5 +25,10 @@ export const EXECUTION_API_OPTIONS = {
     readers: ['control'],
     advice:
       'Whether the tokens of tries work only together with the key of their worker. preferred: yes, but for the queues in `[workers] command_queues`. required: no token works without, so that `command_queues` must be empty. off: none is bound, for a proxy that can not pass proofs on; shown in health.',
+  }),
+  airflow_workload_tokens: bool(false, {
+    readers: ['control'],
+    advice:
+      "Whether the keys of `[api_auth] trusted_jwks_url` may also sign workload tokens in the form of Airflow's own scheduler (`typ` JWT). Such a token is not bound to a worker's key: whoever copies it can start that try.",
   }),
 };

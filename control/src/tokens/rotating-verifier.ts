@@ -34,6 +34,7 @@ export async function createRotatingVerifier(
     createVerifier({
       keys: jwks,
       trusted: others,
+      airflowWorkloads: config.execution_api.airflow_workload_tokens,
       secret: secret && { ...secret, check: minter.checkSecret },
       userAudience: config.api_auth.jwt_audience,
       taskAudiences: taskAudiences(config.execution_api.jwt_audience),

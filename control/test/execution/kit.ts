@@ -7,7 +7,7 @@ import { shownConfig } from '@airlock/contract/config/handed';
 import { resolveConfig } from '@airlock/contract/config/index';
 import { z } from '@airlock/contract/schema';
 import { decodeEvent, EVENT_CHANNEL, type StoreEvent } from '@airlock/store';
-import { createVerifier } from '@airlock/token-verify';
+import { createVerifier, type KeySet } from '@airlock/token-verify';
 import type { FastifyInstance } from 'fastify';
 import pino from 'pino';
 import { testDatabase } from '../../../tests/kit/database.ts';
@@ -28,7 +28,7 @@ z.config({ jitless: true });
 /** Everything that a test needs, closed by `await using`. */
 export async function startExecutionApi(
   env: Record<string, string> = {},
-  options: { readonly realTime?: boolean; readonly leewaySeconds?: number } = {},
+  options: { readonly realTime?: boolean; readonly leewaySeconds?: number; readonly trusted?: KeySet } = {},
 ) {
   const home = await mkdtemp(join(tmpdir(), 'airlock-exec-'));
   const config = resolveConfig({
@@ -75,6 +75,8 @@ export async function startExecutionApi(
   const newVerifier = () =>
     createVerifier({
       keys,
+      trusted: options.trusted,
+      airflowWorkloads: config.execution_api.airflow_workload_tokens,
       userAudience: config.api_auth.jwt_audience,
       leewaySeconds: options.leewaySeconds ?? config.api_auth.jwt_leeway,
     });

@@ -1,7 +1,13 @@
 /** Who calls: the token, verified by the one profile of its kind, and the proof that its holder has the key. */
 import type { ExecutionClaims, SupervisorClaims, TokenKind, WorkloadClaims } from '@airlock/contract/claims';
 import { AppError } from '@airlock/contract/errors';
-import { type ProofVerifier, type ProvenKey, peekUnverifiedKind, type TokenVerifier } from '@airlock/token-verify';
+import {
+  isOfAirflowForm,
+  type ProofVerifier,
+  type ProvenKey,
+  peekUnverifiedKind,
+  type TokenVerifier,
+} from '@airlock/token-verify';
 import type { FastifyRequest } from 'fastify';
 import type { ExecutionPolicyRow } from './policy.ts';
 import type { FirstShown } from './shown-proofs.ts';
@@ -13,6 +19,8 @@ export type Identity = {
   readonly token: string;
   /** Thumbprint of the key whose possession was proven; null for a plain bearer. */
   readonly jkt: string | null;
+  /** Another scheduler has made the token. @see `[execution_api] airflow_workload_tokens` */
+  readonly foreign: boolean;
 };
 
 export type Authenticator = {
@@ -81,7 +89,7 @@ export function createAuthenticator(options: {
         throw new AppError('TI_NOT_SELF', { public: `Token subject does not match ${subject} ID` });
       }
       if (proven) await countOnce(proven);
-      return { kind, claims, token, jkt: proven?.jkt ?? null };
+      return { kind, claims, token, jkt: proven?.jkt ?? null, foreign: kind === 'workload' && isOfAirflowForm(token) };
     },
     proveKey: async (request) => {
       const proven = proofOf(request, null, null);

@@ -8,6 +8,8 @@ export type StartOptions = {
   /** `jti` and kind of the token that asks. */
   readonly jti: string;
   readonly kind: 'workload' | 'execution';
+  /** The workload token is another scheduler's: it takes a queued try that no worker of ours holds. */
+  readonly adopts: boolean;
   /** Names the asking process: its proof key, or else host, user and pid. */
   readonly processKey: string;
   readonly hostname: string;
@@ -62,8 +64,8 @@ export async function startTask(db: Db, o: StartOptions): Promise<StartRow | nul
         SELECT * FROM task_instance WHERE id = ${o.id} FOR NO KEY UPDATE
       ), c AS (
         SELECT t.*, CASE
-          WHEN ${o.kind} = 'workload' AND t.workload_jti = ${o.jti} AND t.state IN ('queued', 'restarting')
-            AND t.exchanged_at IS NULL THEN 'start'
+          WHEN ${o.kind} = 'workload' AND (t.workload_jti = ${o.jti} OR ${o.adopts} AND t.workload_jti IS NULL)
+            AND t.state IN ('queued', 'restarting') AND t.exchanged_at IS NULL THEN 'start'
           WHEN ${o.kind} = 'workload' AND t.workload_jti = ${o.jti} AND t.state = 'running' AND NOT t.execution_confirmed
             AND t.exchange_key = ${o.processKey} AND t.exchanged_at > ${o.repeatableSinceIso}::timestamptz THEN 'repeat'
           WHEN ${o.kind} = 'execution' AND ${liveCondition(o)} AND t.hostname = ${o.hostname}
@@ -77,6 +79,7 @@ export async function startTask(db: Db, o: StartOptions): Promise<StartRow | nul
           start_date = CASE WHEN COALESCE(c.next_kwargs::text, '{}') IN ('{}', 'null') OR c.start_date IS NULL
             THEN ${o.startDate}::timestamptz ELSE c.start_date END,
           exchanged_at = CASE WHEN c.outcome = 'start' THEN ${o.nowIso}::timestamptz ELSE c.exchanged_at END,
+          workload_jti = CASE WHEN c.outcome = 'start' THEN ${o.jti} ELSE c.workload_jti END,
           exchange_key = CASE WHEN c.outcome = 'start' THEN ${o.processKey} ELSE c.exchange_key END,
           execution_jti = CASE WHEN c.outcome = 'start' THEN ${o.executionJti} ELSE c.execution_jti END,
           execution_confirmed = c.outcome = 'again',

@@ -28,6 +28,7 @@ export const run: Handler = async (context, call) => {
     id: claims.sub,
     jti: claims.jti,
     kind: identity.kind === 'workload' ? 'workload' : 'execution',
+    adopts: identity.foreign,
     processKey: jkt ?? JSON.stringify([body.hostname, body.unixname, body.pid]),
     hostname: body.hostname,
     unixname: body.unixname,
