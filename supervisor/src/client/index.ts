@@ -2,7 +2,7 @@
  * The one way of a supervisor to the server: keep-alive HTTP to the Execution API, each request with a token and a proof of
  * possession. Retries what the wire's own clients retry (5xx and transport errors, for every method) and nothing else.
  */
-import { X509Certificate } from 'node:crypto';
+import { randomUUID, X509Certificate } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Clock, systemClock } from '@airlock/contract/clock';
 import type { ServerTrust } from '@airlock/contract/config/handed';
@@ -16,6 +16,7 @@ import {
 } from '@airlock/contract/supervisor-api';
 import { Agent } from 'undici';
 import { createNonces, isWrongNonce } from './nonces.ts';
+import { CORRELATION_ID, ownAnswersOnly } from './own-answers.ts';
 import { createProofKey, type ProofKey } from './proof-key.ts';
 import { type RetryPolicy, retryWaitMs } from './retry.ts';
 
@@ -145,6 +146,7 @@ export function createExecutionClient(options: ExecutionClientOptions): Executio
     keepAliveMaxTimeout: 60_000,
     connect: tlsOptions(options.trust ?? { pinned: null, authorities: null }),
   });
+  const http = agent.compose(ownAnswersOnly);
   const prefix = base.pathname === '/' ? '' : base.pathname;
 
   type Wanted = Omit<CallOptions, 'token'> & { readonly token?: TokenHolder };
@@ -153,11 +155,12 @@ export function createExecutionClient(options: ExecutionClientOptions): Executio
     const url = base.origin + path.split('?', 1)[0];
     const payload = call.json === undefined ? call.body : JSON.stringify(call.json);
     const limit = call.timeoutMs ?? timeoutMs;
-    const response = await agent.request({
+    const response = await http.request({
       origin: base.origin,
       path,
       method: call.method,
       headers: {
+        [CORRELATION_ID]: randomUUID(),
         ...call.headers,
         ...credentials(call.token?.current, (token) => key.proof(call.method, url, clock.nowMs(), token, nonce)),
         ...(payload === undefined ? {} : { 'content-type': call.contentType ?? 'application/json' }),
