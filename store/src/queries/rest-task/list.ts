@@ -58,7 +58,6 @@ const SELECT = sql`t.id, t.dag_id, d.display_name AS dag_display_name, t.run_id,
   t.unixname, t.pool, t.pool_slots, t.queue, t.priority_weight, t.operator, t.queued_at, t.scheduled_at, t.pid, t.executor,
   t.executor_config, t.note, t.rendered_map_index, t.rendered_fields, t.dag_version_id`;
 const FROM = sql`task_instance t JOIN dag_run r ON r.id = t.dag_run_id JOIN dag d ON d.dag_id = t.dag_id`;
-const COUNT_FROM = sql`task_instance t JOIN dag_run r ON r.id = t.dag_run_id`;
 
 const text = (expr: Sql): Column => ({ expr, type: 'text' });
 const instant = (expr: Sql): Column => ({ expr, type: 'timestamptz' });
@@ -170,6 +169,15 @@ function conditions(f: TaskInstanceFilters): Sql[] {
   ];
 }
 
+const isBounded = (range?: Range<string>) => Object.values(range ?? {}).some((bound) => bound !== undefined);
+
+/** The run is looked up only where a filter asks something of it: it multiplies what a count costs by ten. */
+function countFrom({ runAfter, logicalDate }: TaskInstanceFilters): Sql {
+  return isBounded(runAfter) || isBounded(logicalDate)
+    ? sql`task_instance t JOIN dag_run r ON r.id = t.dag_run_id`
+    : sql`task_instance t`;
+}
+
 /** A page of task instances. Locks nothing. */
 export async function listTaskInstances(
   db: Db,
@@ -177,7 +185,7 @@ export async function listTaskInstances(
   page: { order: readonly SortKey[]; limit: number; offset: number },
 ): Promise<{ rows: TaskInstanceRow[]; total: number }> {
   const where = conditions(filters);
-  return listPage<TaskInstanceRow>(db, { select: SELECT, from: FROM, countFrom: COUNT_FROM, where, ...page });
+  return listPage<TaskInstanceRow>(db, { select: SELECT, from: FROM, countFrom: countFrom(filters), where, ...page });
 }
 
 /** A page of task instances by cursor, and the count up to `most`. Locks nothing. */
@@ -194,7 +202,7 @@ export async function listTaskInstancesByCursor(
   const where = conditions(filters);
   const parts = { select: SELECT, from: FROM, where, order: page.order, limit: page.limit };
   const found = await listByCursor<TaskInstanceRow>(db, parts, page.from);
-  const total = await countRows(db, { from: COUNT_FROM, where: all(where), most: page.most });
+  const total = await countRows(db, { from: countFrom(filters), where: all(where), most: page.most });
   return { ...found, total };
 }
 
