@@ -590,6 +590,17 @@ CREATE TABLE supervisor (
 );
 -- granted: airlock_control: delete, insert, select, update
 
+CREATE TABLE supervisor_interpreter (
+  supervisor_id uuid NOT NULL,
+  reported_at timestamp with time zone NOT NULL,
+  providers json NOT NULL,
+  plugins json NOT NULL,
+  plugin_import_errors json NOT NULL,
+  CONSTRAINT supervisor_interpreter_pkey PRIMARY KEY (supervisor_id),
+  CONSTRAINT supervisor_interpreter_supervisor_id_fkey FOREIGN KEY (supervisor_id) REFERENCES supervisor(id) ON DELETE CASCADE
+);
+-- granted: airlock_control: delete, insert, select, update
+
 CREATE TABLE task_instance (
   id uuid NOT NULL,
   dag_run_id bigint NOT NULL,

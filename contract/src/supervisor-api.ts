@@ -157,10 +157,17 @@ export const parseReportAnswer = z.strictObject({
 /** PUT /bundles/{name}/listing (parse token): all files that exist; Dags of other files become stale. 204. */
 export const bundleListing = z.strictObject({ files: z.array(z.string()).max(100_000) });
 
+/**
+ * PUT /supervisors/{supervisor_id}/interpreter (parse token, self): what the interpreter has, `inventory`. 204.
+ * A supervisor without a Python that has Airflow never calls it.
+ */
+export { type Inventory, inventory } from './inventory.ts';
+
 /** Method and path of each route, as the policy table names them. */
 export const SUPERVISOR_ROUTES = {
   register: 'POST /supervisors',
   heartbeat: 'PUT /supervisors/:supervisor_id/heartbeat',
+  interpreter: 'PUT /supervisors/:supervisor_id/interpreter',
   claim: 'POST /workloads/claim',
   exit: 'POST /workloads/:task_instance_id/exit',
   module: 'GET /dag-modules/:task_instance_id',

@@ -365,9 +365,3 @@ test('tests of connections are off, and one that nobody asked for is not found',
     assert.deepEqual([answer.status, answer.body.detail], [404, `No connection test found for token: \`${token}\``]);
   }
 });
-
-test('there are no plugins', async () => {
-  assert.deepEqual((await kit.as.viewer('GET', '/plugins?limit=3')).body, { plugins: [], total_entries: 0 });
-  assert.deepEqual((await kit.as.viewer('GET', '/plugins/importErrors')).body, { import_errors: [], total_entries: 0 });
-  assert.equal((await kit.as.viewer('GET', '/plugins?limit=-1')).status, 422);
-});

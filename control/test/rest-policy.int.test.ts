@@ -25,7 +25,7 @@ const LEAST: Array<[pattern: RegExp, least: Role | null]> = [
   [/^(GET|POST) \/auth\/logout$/, null],
   [/^GET \/(variables|connections)(\/|$)/, 'op'],
   [/^(POST|PATCH|DELETE) \/(variables|connections|pools)(\/|$)/, 'op'],
-  [/^GET \/(plugins|pools|importErrors|eventLogs|jobs|config)(\/|$)/, 'viewer'],
+  [/^GET \/(plugins|providers|pools|importErrors|eventLogs|jobs|config)(\/|$)/, 'viewer'],
   [/^GET \/(dagTags|dagSources|dagStats|dagWarnings)(\/|$)/, 'viewer'],
   [/^GET \/assets(\/|$)/, 'viewer'],
   [/^(POST|PATCH|PUT|DELETE) \/assets(\/|$)/, 'op'],

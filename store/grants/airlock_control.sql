@@ -42,3 +42,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON connection_test TO airlock_control;
 
 -- What tasks without needs have used.
 GRANT SELECT, INSERT, UPDATE, DELETE ON observed_use TO airlock_control;
+
+-- What the Python of a Dag processor has.
+GRANT SELECT, INSERT, UPDATE, DELETE ON supervisor_interpreter TO airlock_control;

@@ -1,12 +1,14 @@
 /** Python Dags, unmodified, by the real Airflow: parsed and run in the sandbox, as root and as somebody without rights. */
 import assert from 'node:assert/strict';
-import { realpathSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { blockedBy } from '../../proc/src/enter.ts';
 import { airflowVenv, ensureVenv, findPython, withoutPython } from '../kit/airflow-venv.ts';
 import { importErrorOf, logOf, resultOf, runEnd, taskInstances, trigger } from '../kit/api.ts';
 import { type Standalone, startStandalone } from '../kit/standalone.ts';
+import { waitFor } from '../kit/wait.ts';
 
 const isRoot = process.getuid!() === 0;
 /** Has no account, no home and no rights. */
@@ -128,6 +130,56 @@ export default dag('beside', { schedule: null, startDate: '2026-01-01', paused: 
     assert.match(text, /ZeroDivisionError: division by zero\s*$/);
     const runId = await trigger(airlock, 'beside');
     assert.equal(await runEnd(airlock, 'beside', runId), 'success');
+  });
+
+  test('its providers are listed as Airflow lists them, and its plugins, imported without a network', async () => {
+    const plugin = `from airflow.plugins_manager import AirflowPlugin
+import socket
+
+class Greeter(AirflowPlugin):
+    name = "greeter"
+    external_views = [{"name": "Docs", "href": "https://example.org", "url_route": "greeter"}]
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        macros = [print]
+    except OSError:
+        macros = []
+`;
+    const packages = mkdtempSync(join(tmpdir(), 'airlock-packages-'));
+    chmodSync(packages, 0o755);
+    mkdirSync(join(packages, 'greeter-1.dist-info'));
+    writeFileSync(join(packages, 'greeter_plugin.py'), plugin);
+    writeFileSync(join(packages, 'greeter-1.dist-info/METADATA'), 'Metadata-Version: 2.1\nName: greeter\nVersion: 1\n');
+    const points = '[airflow.plugins]\ngreeter = greeter_plugin:Greeter\nbroken = greeter_nowhere:Plugin\n';
+    writeFileSync(join(packages, 'greeter-1.dist-info/entry_points.txt'), points);
+    try {
+      const more = { AIRLOCK__PYTHON__ENV: 'PYTHONPATH', PYTHONPATH: packages, AIRLOCK__PYTHON__PATHS: packages };
+      await using airlock = await startStandalone({ env: { ...env, ...more } });
+      const list = await waitFor(
+        'providers',
+        async () => {
+          const found = await airlock.api<{ providers: Array<Record<string, unknown>> }>('GET', '/api/v2/providers');
+          return found.providers.length > 0 ? found.providers : null;
+        },
+        { timeoutMs: 120_000 },
+      );
+      const standard = list.find((each) => each.package_name === 'apache-airflow-providers-standard')!;
+      const url = `https://airflow.apache.org/docs/${standard.package_name}/${standard.version}`;
+      assert.deepEqual([standard.description, standard.documentation_url], ['Airflow Standard Provider', url]);
+      const { plugins } = await airlock.api<{ plugins: Array<Record<string, unknown>> }>('GET', '/api/v2/plugins');
+      const [greeter] = plugins;
+      assert.equal(plugins.length, 1);
+      assert.deepEqual([greeter?.name, greeter?.macros], ['greeter', []]);
+      const [view] = greeter!.external_views as Array<{ destination: string }>;
+      assert.equal(view?.destination, 'nav');
+      const errors = await airlock.api<{ import_errors: Array<{ error: string }> }>(
+        'GET',
+        '/api/v2/plugins/importErrors',
+      );
+      assert.match(errors.import_errors[0]?.error ?? '', /greeter_nowhere/);
+    } finally {
+      rmSync(packages, { recursive: true });
+    }
   });
 
   test('a hostile file at import and a hostile task reach no key, no parent, no other file and no network of a parse', async () => {

@@ -330,3 +330,30 @@ test('bundles and their reports are for the parse role', async () => {
     { 'broken.ts': 'd' },
   );
 });
+
+test('what a Python has is told by a Dag processor of itself, and shown as it was told last', async () => {
+  await using server = await startExecutionApi();
+  const parser = await server.joinWorker(['parse']);
+  const other = await server.joinWorker(['parse']);
+  const worker = await server.joinWorker(['worker']);
+  const told = {
+    providers: [{ package_name: 'p', description: 'A \u0000 b', version: '1.0', documentation_url: null }],
+    plugins: [{ name: 'half' }],
+    plugin_import_errors: [{ source: 's', error: 'no' }],
+  };
+  const put = (who: typeof worker, role: string, json: object, id = who.id) =>
+    server.call('PUT', `/supervisors/${id}/interpreter`, { key: who.key, token: who.tokens[role]!, json });
+  const rows = () => server.db.query(sql`SELECT providers, plugins, plugin_import_errors FROM supervisor_interpreter`);
+  assert.equal((await put(worker, 'worker', told)).status, 403);
+  assert.equal((await put(other, 'parse', told, parser.id)).status, 403);
+  assert.equal((await put(parser, 'parse', { ...told, more: 1 })).status, 422);
+  assert.equal((await put(parser, 'parse', { ...told, providers: Array(1001).fill(told.providers[0]) })).status, 422);
+  const wordy = { ...told.providers[0], description: 'x'.repeat(2001) };
+  assert.equal((await put(parser, 'parse', { ...told, providers: [wordy] })).status, 422);
+  assert.deepEqual(await rows(), []);
+  assert.equal((await put(parser, 'parse', told)).status, 204);
+  // A plugin that Airflow would not show is not kept.
+  assert.deepEqual(await rows(), [{ ...told, plugins: [] }]);
+  assert.equal((await put(parser, 'parse', { ...told, providers: [] })).status, 204);
+  assert.deepEqual(await rows(), [{ ...told, providers: [], plugins: [] }]);
+});

@@ -7,6 +7,7 @@ import { realpathSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BundleList } from '@airlock/contract/supervisor-api';
 import { createPythonHosts } from '../python/host.ts';
+import { startInventory } from '../python/inventory.ts';
 import { makePythonParse } from '../python/parse.ts';
 import type { Role, RoleContext } from '../role-context.ts';
 import { makeParseApi, type ParseApi } from './api.ts';
@@ -58,9 +59,10 @@ export function startParseRole(context: RoleContext): Role {
     parsingProcesses: config.dag_processor.parsing_processes,
     log: context.log.child({ role: 'dag-processor' }),
   });
+  const inventory = startInventory(context);
   return {
     async stop() {
-      await role.stop();
+      await Promise.all([role.stop(), inventory.stop()]);
       await hosts.stop();
     },
   };

@@ -33,39 +33,53 @@ function environment(ctx: RoleContext, { program }: Interpreter): Record<string,
   };
 }
 
-/** Children for one role. Parses have no network; tasks share the host's, as those of TypeScript do. */
-export function createPythonHosts(ctx: RoleContext, network: SandboxSpec['network']): PythonPool {
+/**
+ * Children that run `script`, one of ours, by the user's Python. They see its installation and the given folders.
+ * @throws AppError PYTHON_UNAVAILABLE, from what is returned
+ */
+export function pythonSpec(
+  ctx: RoleContext,
+  network: SandboxSpec['network'],
+  script: string,
+): (folders: readonly string[]) => SandboxSpec {
   const { sandbox, python } = ctx.config;
   let found: Interpreter | null = null;
+  return (folders) => {
+    found ??= findInterpreter(python.interpreter, ctx.environment.PATH ?? SYSTEM_PATH);
+    const { program, shown, links } = found;
+    return {
+      tier: ctx.tier,
+      entry: ctx.entries.runner,
+      enterScript: ctx.entries.enterScript,
+      program: {
+        argv: [program, script],
+        memoryBytes: sandbox.memory_limit_mb * MIB,
+        links,
+      },
+      packages: ctx.packages,
+      network,
+      hide: ctx.hidden,
+      workBase: ctx.workBase,
+      uids: { first: sandbox.uid_range_start, size: sandbox.uid_range_size },
+      env: environment(ctx, found),
+      extra: [...new Set([...shown, ...python.paths, ...folders])].map((path) => ({ path, access: 'read' as const })),
+      limits: {
+        openFiles: sandbox.max_open_files,
+        processes: sandbox.max_processes,
+        fileBytes: sandbox.max_file_mb * MIB,
+      },
+    };
+  };
+}
+
+/** Children for one role. Parses have no network; tasks share the host's, as those of TypeScript do. */
+export function createPythonHosts(ctx: RoleContext, network: SandboxSpec['network']): PythonPool {
+  const { python } = ctx.config;
+  const spec = pythonSpec(ctx, network, HOST);
   return createPythonPool({
     size: python.pool_size,
     idleMs: python.pool_idle_time * SECOND_MS,
     onFailure: (error) => ctx.log.error({ err: error }, 'an idle Python could not be started'),
-    spec(bundleRoot) {
-      found ??= findInterpreter(python.interpreter, ctx.environment.PATH ?? SYSTEM_PATH);
-      const { program, shown, links } = found;
-      return {
-        tier: ctx.tier,
-        entry: ctx.entries.runner,
-        enterScript: ctx.entries.enterScript,
-        program: {
-          argv: [program, HOST],
-          memoryBytes: sandbox.memory_limit_mb * MIB,
-          links,
-        },
-        packages: ctx.packages,
-        network,
-        hide: ctx.hidden,
-        workBase: ctx.workBase,
-        uids: { first: sandbox.uid_range_start, size: sandbox.uid_range_size },
-        env: environment(ctx, found),
-        extra: [...new Set([...shown, ...python.paths, bundleRoot])].map((path) => ({ path, access: 'read' as const })),
-        limits: {
-          openFiles: sandbox.max_open_files,
-          processes: sandbox.max_processes,
-          fileBytes: sandbox.max_file_mb * MIB,
-        },
-      };
-    },
+    spec: (bundleRoot) => spec([bundleRoot]),
   });
 }

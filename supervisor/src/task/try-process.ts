@@ -72,6 +72,7 @@ export function followProcess(
       case 'idle':
       case 'bundled':
       case 'parsed':
+      case 'inventory':
         return;
       case 'log':
         return log.add('task', frame.level, frame.event, frame.fields, frame.at_ms);

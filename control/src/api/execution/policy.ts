@@ -127,6 +127,13 @@ export const EXECUTION_POLICY: Readonly<Record<string, ExecutionPolicyRow>> = {
 
   [SUPERVISOR_ROUTES.register]: { tokens: 'ticket', self: 'none', rights: 'none', cost: 0 },
   [SUPERVISOR_ROUTES.heartbeat]: { tokens: ['worker', 'parse', 'trigger'], self: 'path', rights: 'role', cost: 0 },
+  [SUPERVISOR_ROUTES.interpreter]: {
+    tokens: ['parse'],
+    self: 'path',
+    rights: 'role',
+    cost: 50,
+    body: { type: 'json', maxBytes: 4 * MIB },
+  },
   [SUPERVISOR_ROUTES.claim]: { tokens: ['worker'], self: 'none', rights: 'role', cost: 0 },
   [SUPERVISOR_ROUTES.exit]: { tokens: ['worker'], self: 'none', rights: 'claim', cost: 0 },
   [SUPERVISOR_ROUTES.module]: own(5),

@@ -14,6 +14,7 @@ import { heartbeat } from './handlers/heartbeat.ts';
 import * as hitl from './handlers/hitl.ts';
 import { count, states } from './handlers/instances.ts';
 import { breadcrumbs, previousInstance } from './handlers/instances-of-runs.ts';
+import { interpreter } from './handlers/interpreter.ts';
 import { appendLog } from './handlers/logs.ts';
 import { deleteVariable, getConnection, getVariable, putVariable } from './handlers/named.ts';
 import {
@@ -106,6 +107,7 @@ export const EXECUTION_ROUTES: Readonly<Record<string, Route>> = {
 
   [SUPERVISOR_ROUTES.register]: { withKey: supervisors.register },
   [SUPERVISOR_ROUTES.heartbeat]: withToken(supervisors.heartbeat),
+  [SUPERVISOR_ROUTES.interpreter]: withToken(interpreter),
   [SUPERVISOR_ROUTES.claim]: withToken(supervisors.claim),
   [SUPERVISOR_ROUTES.exit]: withToken(supervisors.exit),
   [SUPERVISOR_ROUTES.module]: withToken(dagModule),

@@ -10,12 +10,13 @@ import { configurationRoutes } from './configuration.ts';
 import { connectionRoutes } from './connections.ts';
 import { dagChangeRoutes } from './dag-changes.ts';
 import { dagRoutes } from './dags.ts';
+import { extensionRoutes } from './extensions.ts';
 import { hitlRoutes } from './hitl.ts';
 import { logRoutes } from './logs.ts';
 import { metaRoutes } from './meta.ts';
 import { nextRunRoutes } from './next-runs.ts';
 import { observedNeedsRoutes } from './observed-needs.ts';
-import { pluginRoutes } from './plugins.ts';
+
 import { REST_POLICY } from './policy.ts';
 import { poolRoutes } from './pools.ts';
 import { queuedEventRoutes } from './queued-events.ts';
@@ -67,7 +68,7 @@ export const REST_ROUTES: readonly RestRoute[] = [
   ...queuedEventRoutes,
   ...stateStoreRoutes,
   ...hitlRoutes,
-  ...pluginRoutes,
+  ...extensionRoutes,
   ...variableRoutes,
   ...connectionRoutes,
   ...poolRoutes,

@@ -161,6 +161,7 @@ export const REST_POLICY: Readonly<Record<string, PolicyRow>> = {
   'GET /eventLogs': of('audit_log', 'GET'),
   'GET /eventLogs/:event_log_id': of('audit_log', 'GET', 'event_log_id'),
   'GET /jobs': of('jobs', 'GET'),
+  'GET /providers': of('providers', 'GET'),
   'GET /plugins': of('plugins', 'GET'),
   'GET /plugins/importErrors': of('plugins', 'GET'),
   'GET /config': of('configuration', 'GET'),
