@@ -97,6 +97,25 @@ CREATE TABLE asset_event_alias (
 CREATE INDEX asset_event_alias_by_alias ON asset_event_alias USING btree (alias_id);
 -- granted: airlock_control: delete, insert, select
 
+CREATE TABLE asset_partition_event (
+  id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+  dag_id text NOT NULL,
+  event_id bigint NOT NULL,
+  target_key text,
+  definition text,
+  seen boolean NOT NULL DEFAULT false,
+  CONSTRAINT asset_partition_event_pkey PRIMARY KEY (id),
+  CONSTRAINT asset_partition_event_check CHECK (((target_key IS NULL) = (definition IS NULL))),
+  CONSTRAINT asset_partition_event_dag_id_fkey FOREIGN KEY (dag_id) REFERENCES dag(dag_id) ON DELETE CASCADE,
+  CONSTRAINT asset_partition_event_event_id_fkey FOREIGN KEY (event_id) REFERENCES asset_event(id) ON DELETE CASCADE,
+  CONSTRAINT asset_partition_event_target_key_check CHECK ((length(target_key) <= 250))
+);
+CREATE INDEX asset_partition_event_by_event ON asset_partition_event USING btree (event_id);
+CREATE INDEX asset_partition_event_by_target ON asset_partition_event USING btree (dag_id, target_key);
+CREATE UNIQUE INDEX asset_partition_event_key ON asset_partition_event USING btree (dag_id, event_id, COALESCE(target_key, ''::text));
+CREATE INDEX asset_partition_event_unseen ON asset_partition_event USING btree (dag_id) WHERE (NOT seen);
+-- granted: airlock_control: delete, insert, select, update
+
 CREATE TABLE asset_queued (
   dag_id text NOT NULL,
   asset_id bigint NOT NULL,
@@ -362,6 +381,8 @@ CREATE INDEX dag_run_by_backfill ON dag_run USING btree (backfill_id) WHERE (bac
 CREATE INDEX dag_run_by_dag ON dag_run USING btree (dag_id, run_after DESC);
 CREATE INDEX dag_run_by_dag_id ON dag_run USING btree (dag_id, id);
 CREATE INDEX dag_run_by_end ON dag_run USING btree (end_date) WHERE (end_date IS NOT NULL);
+CREATE INDEX dag_run_by_partition_date ON dag_run USING btree (dag_id, partition_date) WHERE (partition_date IS NOT NULL);
+CREATE INDEX dag_run_by_partition_key ON dag_run USING btree (dag_id, partition_key) WHERE (partition_key IS NOT NULL);
 CREATE INDEX dag_run_by_version ON dag_run USING btree (created_version_id) WHERE (created_version_id IS NOT NULL);
 CREATE UNIQUE INDEX dag_run_logical_date ON dag_run USING btree (dag_id, logical_date) WHERE (logical_date IS NOT NULL);
 CREATE INDEX dag_run_unfinished ON dag_run USING btree (state, run_after) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));

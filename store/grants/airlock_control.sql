@@ -32,7 +32,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON user_session TO airlock_control;
 GRANT SELECT, INSERT, DELETE ON
   asset_alias_asset, asset_event, asset_event_alias, dag_run_asset_event, asset_queued
 TO airlock_control;
-GRANT SELECT, INSERT, UPDATE, DELETE ON asset, asset_alias, asset_reference TO airlock_control;
+GRANT SELECT, INSERT, UPDATE, DELETE ON asset, asset_alias, asset_reference, asset_partition_event TO airlock_control;
 
 -- Requests to people, and what tasks and assets keep.
 GRANT SELECT, INSERT, UPDATE, DELETE ON hitl_detail, task_state, asset_state TO airlock_control;

@@ -50,6 +50,13 @@ export const SCHEDULER_OPTIONS = {
     min: 1,
     advice: 'Scheduled runs that are made in one transaction.',
   }),
+  partition_mapper_max_downstream_keys: int(1000, {
+    readers: ['control'],
+    unit: 'count',
+    min: 1,
+    max: 10_000,
+    advice: 'Partitions of a listening Dag that one event of an asset may go to, unless its mapper says otherwise.',
+  }),
   allowed_run_id_pattern: text('^[A-Za-z0-9_.~:+-]+$', {
     readers: ['control'],
     unit: 'regular expression',

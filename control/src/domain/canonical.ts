@@ -15,7 +15,7 @@ const UNORDERED_DAG_FIELDS = new Set(['tasks', 'tags', 'dag_dependencies', 'allo
 const UNORDERED_TASK_FIELDS = new Set(['downstream_task_ids']);
 
 /** JSON text with sorted keys; equal values give equal bytes. `sortLists` = names of fields whose lists are sorted too. */
-function canonical(value: unknown, sortLists: ReadonlySet<string>): string {
+export function canonical(value: unknown, sortLists: ReadonlySet<string> = new Set()): string {
   if (Array.isArray(value)) return `[${value.map((item) => canonical(item, sortLists)).join(',')}]`;
   if (!isObject(value)) return JSON.stringify(value) ?? 'null';
   const sorted = isTagged(value) && value.__type === 'set' ? { ...value, __var: sortedList(value.__var) } : value;

@@ -2,6 +2,7 @@
 import { AppError } from '@airlock/contract/errors';
 import { DAG_RUN_TYPES, type DagRunType } from '@airlock/contract/states';
 
+const MAX_RUN_ID = 250;
 /** `[scheduler] allowed_run_id_pattern`'s default. */
 export const RUN_ID_PATTERN = '^[A-Za-z0-9_.~:+-]+$';
 const GENERATED_PATTERN = String.raw`^(?:manual|scheduled|asset_triggered)__(?:\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\+00:00)$`;
@@ -19,6 +20,12 @@ export function generateRunId(type: DagRunType, runAfter: string, suffix?: strin
   return `${type}__${pythonIso(runAfter)}${suffix === undefined ? '' : `_${suffix}`}`;
 }
 
+/** As above for a schedule of partitions: its runs may share instants, and say which partition is theirs if there is room. */
+export function generatePartitionRunId(type: DagRunType, runAfter: string, key: string | null, suffix: string): string {
+  const full = [type, pythonIso(runAfter), ...(key === null ? [] : [key]), suffix].join('__');
+  return full.length <= MAX_RUN_ID ? full : [type, pythonIso(runAfter), suffix].join('__');
+}
+
 export type RunIdRules = { readonly pattern: string; readonly allowDoubleDots: boolean };
 
 /** @throws BAD_REQUEST with Airflow's text */
@@ -32,7 +39,8 @@ export function checkRunId(runId: string, type: DagRunType, rules: RunIdRules): 
   if (!new RegExp(rules.pattern).test(runId) && !new RegExp(GENERATED_PATTERN).test(runId)) {
     refuse(`The run_id provided '${runId}' does not match regex pattern '${rules.pattern}' or '${GENERATED_PATTERN}'`);
   }
-  if (runId.length > 250) refuse(`The run_id provided '${runId.slice(0, 50)}…' is longer than 250 characters`);
+  if (runId.length > MAX_RUN_ID)
+    refuse(`The run_id provided '${runId.slice(0, 50)}…' is longer than ${MAX_RUN_ID} characters`);
   // `manual__` is what older clients call the runs that an operator triggers.
   const reserved = DAG_RUN_TYPES.find((other) => ![type, 'manual'].includes(other) && runId.startsWith(`${other}__`));
   if (reserved) refuse(`A ${type} DAG run cannot use ID '${runId}' since it is reserved for ${reserved} runs`);

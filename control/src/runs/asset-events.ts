@@ -7,6 +7,7 @@ import {
   type NewAssetEvent,
   resolveOutlets,
 } from '@airlock/store/queries/asset/emit';
+import { insertEventLog } from '@airlock/store/queries/event-log/insert';
 import type { CallerRow } from '@airlock/store/queries/token/caller';
 
 /** What a task says it has written, by the forms that it may name assets in. */
@@ -34,6 +35,9 @@ export type EmitOptions = {
   readonly multiTeam: boolean;
   readonly nowIso: string;
 };
+
+/** Most names that a record of the audit log holds. */
+const MAX_NAMED = 100;
 
 const keyOf = ({ name, uri }: AssetKey): string => JSON.stringify([name, uri]);
 
@@ -76,7 +80,7 @@ export async function emitAssetEvents(tx: Db, options: EmitOptions): Promise<rea
   if (events.length === 0) return [];
   const { dag_id: dagId, run_id: runId, task_id: taskId, map_index: mapIndex, dag_run_id: dagRunId } = caller;
   const source = { dagId, runId, taskId, mapIndex, dagRunId };
-  const { queued } = await insertAssetEvents(tx, {
+  const { queued, unkeyed } = await insertAssetEvents(tx, {
     events,
     source,
     audience: { kind: 'task', team: caller.team },
@@ -84,6 +88,16 @@ export async function emitAssetEvents(tx: Db, options: EmitOptions): Promise<rea
     nowIso,
   });
   if (queued > 0) await notify(tx, { kind: 'schedule' });
+  if (unkeyed.length > 0) {
+    await insertEventLog(tx, {
+      nowIso,
+      event: 'missing partition key',
+      owner: null,
+      ...source,
+      tryNumber: caller.try_number,
+      extra: JSON.stringify({ listening_dags: unkeyed.slice(0, MAX_NAMED), assets: [...named].slice(0, MAX_NAMED) }),
+    });
+  }
   return [...named];
 }
 

@@ -7,9 +7,9 @@ import { type BackfillPoint, insertBackfill, recordPoints, takeOverRun } from '@
 import { findRunsAt } from '@airlock/store/queries/backfill/existing-runs';
 import { type DagRow, lockDagForRun } from '@airlock/store/queries/dag/find';
 import type { DagModel } from '../domain/dag-model.ts';
-import { instantIso } from '../domain/instants.ts';
+import { instantIso, instantIsoOrNull } from '../domain/instants.ts';
 import { checkParams } from '../domain/params.ts';
-import type { LastRun, NextRun } from '../domain/timetables/index.ts';
+import type { NextRun } from '../domain/timetables/index.ts';
 import { clearTaskInstances } from './clear.ts';
 import { createDagRun } from './create-run.ts';
 import { loadModel } from './models.ts';
@@ -38,7 +38,7 @@ export type BackfillRequest = {
 
 /** A place on the schedule, and what a backfill would do there; `run` = the run that is there already. */
 export type PlannedPoint = {
-  readonly next: NextRun & { readonly logicalDateMs: number; readonly interval: { startMs: number; endMs: number } };
+  readonly next: NextRun;
   readonly run: { readonly id: number } | null;
   readonly skip: BackfillPoint['exception_reason'];
 };
@@ -79,8 +79,8 @@ export async function createBackfill(tx: Db, request: BackfillRequest): Promise<
     points.push({
       sort_ordinal: index + 1,
       dag_run_id: point.skip ? null : await makeRun(tx, dag, model, request, point),
-      logical_date: instantIso(point.next.logicalDateMs),
-      partition_key: null,
+      logical_date: instantIsoOrNull(point.next.logicalDateMs),
+      partition_key: point.next.partition?.key ?? null,
       exception_reason: point.skip,
     });
   }
@@ -107,8 +107,6 @@ async function checkedDag(db: Db, { dagId }: BackfillRequest): Promise<{ dag: Da
   if (!model.timetable.periodic) {
     throw refuse(`${dagId} has a non-periodic schedule that does not support backfills`);
   }
-  if (model.timetable.partitioned)
-    throw refuse(`${dagId} has a partitioned schedule; its partitions can't be backfilled here yet`);
   return { dag, model };
 }
 
@@ -141,21 +139,46 @@ function checkRequest(model: DagModel, request: BackfillRequest): void {
 async function planOf(db: Db, model: DagModel, request: BackfillRequest, lock: boolean): Promise<PlannedPoint[]> {
   const nexts = pointsOf(model, request);
   if (request.backwards) nexts.reverse();
+  const { partitioned } = model.timetable;
   const existing = await findRunsAt(db, {
     dagId: request.dagId,
-    logicalDates: nexts.map((next) => instantIso(next.logicalDateMs)),
+    partitioned,
+    dates: nexts.map((next) => instantIso(placeOf(next))),
     lock,
   });
-  const byDate = new Map(existing.map((run) => [Date.parse(run.logical_date), run]));
+  const byDate = new Map(existing.map((run) => [Date.parse(run.at), run]));
   return nexts.map((next) => {
-    const run = byDate.get(next.logicalDateMs) ?? null;
-    return { next, run, skip: run ? skipReason(run.state, request.reprocess) : null };
+    const run = byDate.get(placeOf(next)) ?? null;
+    const skip = run ? skipReason(run.state, request.reprocess) : null;
+    // A partition may have several runs: one that is made again is a new one beside the old.
+    return { next, run: partitioned ? null : run, skip };
   });
 }
 
-/** The points of the schedule in the range whose interval has ended. */
-function pointsOf(model: DagModel, { fromDate, toDate, nowIso }: BackfillRequest): Array<PlannedPoint['next']> {
-  const nowMs = Date.parse(nowIso);
+/** What tells a place on the schedule from the others. */
+const placeOf = (next: NextRun): number => next.partition?.dateMs ?? next.logicalDateMs ?? next.runAfterMs;
+
+/** The points of the schedule in the range whose time is over. */
+function pointsOf(model: DagModel, request: BackfillRequest): NextRun[] {
+  const nowMs = Date.parse(request.nowIso);
+  const points: NextRun[] = [];
+  for (const next of candidates(model, request)) {
+    if ((next.interval?.endMs ?? next.runAfterMs) >= nowMs) break;
+    if (points.length >= MOST_BACKFILL_RUNS) {
+      throw refuse(`The range holds more than ${MOST_BACKFILL_RUNS} runs; split it.`);
+    }
+    points.push(next);
+  }
+  return points;
+}
+
+function* candidates(model: DagModel, { fromDate, toDate, nowIso }: BackfillRequest): Iterable<NextRun> {
+  const { between } = model.timetable.partitions ?? {};
+  if (between) {
+    // The clock that the range names is read in the zone of the schedule.
+    yield* between(Date.parse(fromDate), Date.parse(toDate));
+    return;
+  }
   const timetable = {
     ...model,
     startDateMs: Date.parse(fromDate),
@@ -163,15 +186,11 @@ function pointsOf(model: DagModel, { fromDate, toDate, nowIso }: BackfillRequest
     catchup: true,
     tasks: new Map(),
   } satisfies DagModel;
-  const points: Array<PlannedPoint['next']> = [];
-  for (let last: LastRun | null = null; ; ) {
-    const next: NextRun | null = nextRun(timetable, last, nowMs);
-    if (!next || next.logicalDateMs === null || !next.interval || next.interval.endMs >= nowMs) return points;
-    if (last && next.runAfterMs <= last.runAfterMs) return points;
-    if (points.length >= MOST_BACKFILL_RUNS) {
-      throw refuse(`The range holds more than ${MOST_BACKFILL_RUNS} runs; split it.`);
-    }
-    points.push({ ...next, logicalDateMs: next.logicalDateMs, interval: next.interval });
+  for (let last: NextRun | null = null; ; ) {
+    const next: NextRun | null = nextRun(timetable, last, Date.parse(nowIso));
+    if (!next || next.logicalDateMs === null || !next.interval) return;
+    if (last && next.runAfterMs <= last.runAfterMs) return;
+    yield next;
     last = next;
   }
 }
@@ -206,8 +225,9 @@ async function makeRun(
     runType: 'backfill',
     triggeredBy: 'backfill',
     triggeringUserName: user,
-    logicalDate: instantIso(next.logicalDateMs),
-    dataInterval: { start: instantIso(next.interval.startMs), end: instantIso(next.interval.endMs) },
+    logicalDate: instantIsoOrNull(next.logicalDateMs),
+    dataInterval: next.interval && { start: instantIso(next.interval.startMs), end: instantIso(next.interval.endMs) },
+    partition: next.partition ?? null,
     runAfter: instantIso(next.runAfterMs),
     conf: request.conf,
     nowIso,

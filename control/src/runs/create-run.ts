@@ -1,4 +1,5 @@
 /** Makes a run with all its task instances. @see scheduling semantics 3.2, 3.3; REST 5.1; execution API 3.9 */
+import { randomBytes } from 'node:crypto';
 import { AppError } from '@airlock/contract/errors';
 import type { DagRunType } from '@airlock/contract/states';
 import { type Db, notify } from '@airlock/store';
@@ -7,9 +8,15 @@ import { runExists } from '@airlock/store/queries/dag-run/exists';
 import { insertDagRun } from '@airlock/store/queries/dag-run/insert';
 import { insertTaskInstances } from '@airlock/store/queries/task-instance/insert';
 import type { DagModel } from '../domain/dag-model.ts';
-import { instantIso } from '../domain/instants.ts';
+import { instantIso, instantIsoOrNull } from '../domain/instants.ts';
 import { checkParams } from '../domain/params.ts';
-import { checkRunId, generateRunId, RUN_ID_PATTERN, type RunIdRules } from '../domain/run-id.ts';
+import {
+  checkRunId,
+  generatePartitionRunId,
+  generateRunId,
+  RUN_ID_PATTERN,
+  type RunIdRules,
+} from '../domain/run-id.ts';
 import { loadModel } from './models.ts';
 import { initialTaskInstances } from './new-task-instances.ts';
 
@@ -35,6 +42,8 @@ export type CreateRunOptions = {
   readonly note?: string | null;
   readonly noteUser?: string | null;
   readonly partitionKey?: string | null;
+  /** Where the schedule has made both; else the date is read from `partitionKey`. */
+  readonly partition?: { readonly key: string; readonly dateMs: number | null } | null;
   readonly nowIso: string;
   /** `[scheduler] allowed_run_id_pattern` and `[core] allow_double_dot_in_ids`. */
   readonly runIdRules?: RunIdRules;
@@ -72,12 +81,17 @@ export async function createDagRun(tx: Db, options: CreateRunOptions): Promise<C
     refuse('denied_run_type', `Dag with dag_id: '${dagId}' does not allow ${TYPE_WORDS[runType]} runs`);
   }
   const model = await loadModel(tx, dag.current_version_id);
-  if (options.partitionKey && !model.timetable.partitioned) {
+  const partitionKey = options.partition?.key ?? options.partitionKey ?? null;
+  if (partitionKey && !model.timetable.takesPartitions) {
     refuse('not_partitioned', `Dag '${dagId}' is not a partitioned Dag and does not accept a partition_key.`);
   }
   const runAfter = options.runAfter ?? nowIso;
   const rules = options.runIdRules ?? { pattern: RUN_ID_PATTERN, allowDoubleDots: false };
-  const runId = options.runId ? options.runId : generateRunId(runType, runAfter);
+  const ownId = () =>
+    model.timetable.partitions?.at
+      ? generatePartitionRunId(runType, runAfter, partitionKey, randomBytes(4).toString('hex'))
+      : generateRunId(runType, runAfter);
+  const runId = options.runId ? options.runId : ownId();
   if (options.runId) checkGivenRunId(runId, runType, rules);
   const conf = options.conf ?? {};
   checkParams(model.params, conf);
@@ -101,8 +115,10 @@ export async function createDagRun(tx: Db, options: CreateRunOptions): Promise<C
     noteUser: options.note === undefined || options.note === null ? null : (options.noteUser ?? null),
     createdVersionId: pinned ? dag.current_version_id : null,
     bundleVersion: pinned ? dag.bundle_version : null,
-    partitionKey: options.partitionKey ?? null,
-    partitionDate: null,
+    partitionKey,
+    partitionDate: options.partition
+      ? instantIsoOrNull(options.partition.dateMs)
+      : partitionDate(model, options.partitionKey ?? null),
     nowIso,
   });
   if (id === null) await conflict(tx, options, runId);
@@ -115,6 +131,16 @@ export async function createDagRun(tx: Db, options: CreateRunOptions): Promise<C
 
 function refuse(reason: string, text: string): never {
   throw new AppError('BAD_REQUEST', { public: text, internal: { reason } });
+}
+
+function partitionDate({ timetable }: DagModel, key: string | null): string | null {
+  if (key === null) return null;
+  try {
+    return instantIsoOrNull(timetable.partitions?.dateOf(key) ?? null);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return refuse('invalid_partition_key', `Partition key '${key}' is invalid for this timetable: ${error.message}`);
+  }
 }
 
 function checkGivenRunId(runId: string, type: DagRunType, rules: RunIdRules): void {

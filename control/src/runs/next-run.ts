@@ -19,7 +19,7 @@ export type Tick = {
  *   schedule moves on from it.
  */
 export async function refreshNextRun(tx: Db, model: DagModel, nowIso: string, taken?: Tick): Promise<void> {
-  const row = await findLastAutomaticRun(tx, model.dagId);
+  const row = await findLastAutomaticRun(tx, { dagId: model.dagId, partitioned: model.timetable.partitioned });
   const runs: LastRun[] = [];
   if (row) {
     runs.push(
@@ -47,7 +47,7 @@ export async function refreshNextRun(tx: Db, model: DagModel, nowIso: string, ta
  * @param count at most so many
  */
 export async function upcomingRuns(db: Db, model: DagModel, nowMs: number, count: number): Promise<NextRun[]> {
-  const row = await findLastAutomaticRun(db, model.dagId);
+  const row = await findLastAutomaticRun(db, { dagId: model.dagId, partitioned: model.timetable.partitioned });
   let last = row
     ? lastRun({
         next_create_after: row.run_after,

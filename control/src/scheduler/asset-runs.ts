@@ -50,6 +50,7 @@ async function makeRuns(tx: Db, dagIds: readonly string[], nowMs: number): Promi
       logicalDate: null,
       interval: null,
       runAfter: at,
+      partition: null,
       nowIso: instantIso(nowMs),
     });
     if (id === null) continue;

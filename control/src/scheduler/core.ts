@@ -15,6 +15,7 @@ import { resumeAnswered } from '../runs/index.ts';
 import { type Agenda, createAgenda } from './agenda.ts';
 import { createAssetRuns } from './asset-runs.ts';
 import { createDueRuns } from './create-runs.ts';
+import { createPartitionRuns } from './partition-runs.ts';
 import { MAX_RUNS_PER_PASS, type PassResult, runPass } from './pass.ts';
 import { type SweepOptions, sweepTries } from './sweep.ts';
 
@@ -33,6 +34,8 @@ export type CoreOptions = {
   readonly parallelism: number;
   readonly maxQueued: number;
   readonly maxRunsToCreate: number;
+  /** `[scheduler] partition_mapper_max_downstream_keys`. */
+  readonly maxPartitionKeys: number;
   /** `[scheduler] use_job_schedule`. */
   readonly createsRuns: boolean;
 };
@@ -133,12 +136,13 @@ export function createSchedulerCore(options: CoreOptions): SchedulerCore {
 
   const create = async (): Promise<void> => {
     const limit = options.maxRunsToCreate;
+    const keyed = await createPartitionRuns(db, { nowMs: clock.nowMs(), maxKeys: options.maxPartitionKeys });
     const fed = await createAssetRuns(db, { nowMs: clock.nowMs(), limit });
     const timed = await db.transaction((tx) => createDueRuns(tx, { nowMs: clock.nowMs(), limit }));
-    for (const dagId of [...fed.denied, ...timed.denied])
+    for (const dagId of [keyed, fed, timed].flatMap((each) => each.denied))
       log.warn({ dag_id: dagId }, 'the Dag has a schedule but does not allow the runs that it makes');
-    for (const id of [...fed.created, ...timed.created]) agenda.mark(id);
-    if (fed.more || timed.more) agenda.wantCreate();
+    for (const id of [keyed, fed, timed].flatMap((each) => each.created)) agenda.mark(id);
+    if (keyed.more || fed.more || timed.more) agenda.wantCreate();
     else await readDue();
   };
 

@@ -1,11 +1,12 @@
 /** Makes the scheduled runs that are due, one per Dag and pass. @see scheduling semantics 3.1 */
+import { randomBytes } from 'node:crypto';
 import type { Db } from '@airlock/store';
 import { insertDagRun } from '@airlock/store/queries/dag-run/insert';
 import { type DueDag, lockDueDags } from '@airlock/store/queries/schedule/due';
 import { insertTaskInstances } from '@airlock/store/queries/task-instance/insert';
 import type { DagModel } from '../domain/dag-model.ts';
 import { instantIso, instantIsoOrNull, instantMs } from '../domain/instants.ts';
-import { generateRunId } from '../domain/run-id.ts';
+import { generatePartitionRunId, generateRunId } from '../domain/run-id.ts';
 import { loadModels } from '../runs/models.ts';
 import { initialTaskInstances } from '../runs/new-task-instances.ts';
 import { lastRun, nextRun, refreshNextRun, type Tick } from '../runs/next-run.ts';
@@ -60,14 +61,18 @@ function newestDue(dag: DueDag, model: DagModel, nowMs: number): Tick & { readon
 }
 
 async function createScheduledRun(tx: Db, dag: DueDag, model: DagModel, nowIso: string): Promise<number | null> {
-  const { next_interval_start: start, next_interval_end: end } = dag;
+  const { next_interval_start: start, next_interval_end: end, next_create_after: runAfter } = dag;
+  const partition = model.timetable.partitions?.at?.(Date.parse(runAfter)) ?? null;
   return insertAutomaticRun(tx, dag, model, {
     runType: 'scheduled',
     triggeredBy: 'timetable',
-    runId: generateRunId('scheduled', dag.next_create_after),
+    runId: partition
+      ? generatePartitionRunId('scheduled', runAfter, partition.key, randomBytes(4).toString('hex'))
+      : generateRunId('scheduled', runAfter),
+    partition,
     logicalDate: dag.next_logical_date,
     interval: start === null || end === null ? null : { start, end },
-    runAfter: dag.next_create_after,
+    runAfter,
     nowIso,
   });
 }
@@ -79,6 +84,7 @@ export type AutomaticRun = {
   readonly logicalDate: string | null;
   readonly interval: { readonly start: string; readonly end: string } | null;
   readonly runAfter: string;
+  readonly partition: { readonly key: string; readonly dateMs: number | null } | null;
   readonly nowIso: string;
 };
 
@@ -87,7 +93,7 @@ export async function insertAutomaticRun(
   tx: Db,
   dag: Pick<DueDag, 'dag_id' | 'team' | 'current_version_id' | 'bundle_version'>,
   model: DagModel,
-  { runType, triggeredBy, runId, logicalDate, interval, runAfter, nowIso }: AutomaticRun,
+  { runType, triggeredBy, runId, logicalDate, interval, runAfter, partition, nowIso }: AutomaticRun,
 ): Promise<number | null> {
   const pinned = dag.bundle_version !== null && !model.disableBundleVersioning;
   const id = await insertDagRun(tx, {
@@ -107,8 +113,8 @@ export async function insertAutomaticRun(
     noteUser: null,
     createdVersionId: pinned ? dag.current_version_id : null,
     bundleVersion: pinned ? dag.bundle_version : null,
-    partitionKey: null,
-    partitionDate: null,
+    partitionKey: partition?.key ?? null,
+    partitionDate: instantIsoOrNull(partition?.dateMs ?? null),
     nowIso,
   });
   if (id === null) return null;

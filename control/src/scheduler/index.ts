@@ -36,6 +36,7 @@ export function startScheduler(deps: ControlDeps): Scheduler {
     parallelism: config.core.parallelism,
     maxQueued: config.scheduler.max_tis_per_query,
     maxRunsToCreate: config.scheduler.max_dagruns_to_create_per_loop,
+    maxPartitionKeys: config.scheduler.partition_mapper_max_downstream_keys,
     createsRuns: config.scheduler.use_job_schedule,
   });
   const { agenda } = core;

@@ -69,6 +69,7 @@ export async function makeWorld(): Promise<World> {
       parallelism: over.parallelism ?? 1000,
       maxQueued: over.maxQueued ?? 256,
       maxRunsToCreate: 10,
+      maxPartitionKeys: 1000,
       createsRuns: true,
     });
   const core = newCore();

@@ -8,6 +8,9 @@ import { oneOf, type WireIssue, wireIssue } from './validation.ts';
 
 const MISSING: WireIssue = { type: 'missing', msg: 'Field required' };
 
+const isDay = (text: string): boolean =>
+  !Number.isNaN(Date.parse(text)) && new Date(text).toISOString().startsWith(text);
+
 function field<T>(read: (value: unknown, refuse: (issue: WireIssue) => never) => T): z.ZodType<T> {
   return z.unknown().transform((value, ctx): T => {
     let refused: WireIssue | undefined;
@@ -166,6 +169,17 @@ export const wire = {
         typeof value === 'string' ? value.trim().replace(/(?<=:\d{2}.*)\s?(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$/, '') : value;
       const parsed = parseInstant(typeof bare === 'string' ? `${bare}${bare.includes(':') ? '' : 'T00:00:00'}Z` : bare);
       return parsed.ok ? parsed.iso.replace(/Z$/, '') : refuse(parsed.issue);
+    }),
+  /** A day of the calendar, `2026-06-10`. */
+  day: () =>
+    field<string>((value, refuse) => {
+      const fine = typeof value === 'string' && /^\d{4}-\d{2}-\d{2}$/.test(value) && isDay(value);
+      if (fine) return value;
+      return refuse({
+        type: 'date_from_datetime_parsing',
+        msg: 'Input should be a valid date or datetime',
+        ctx: { error: 'it is no day of the calendar' },
+      });
     }),
   /** A JSON object, kept as it is. */
   object: () =>

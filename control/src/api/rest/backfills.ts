@@ -5,6 +5,7 @@ import { cancelBackfill, setBackfillPaused } from '@airlock/store/queries/backfi
 import { BACKFILL_ORDER, type BackfillRow, getBackfill, listBackfills } from '@airlock/store/queries/backfill/get';
 import { getTeamOfDag } from '@airlock/store/queries/team/of-dag';
 import type { Method } from '../../auth-managers/auth-manager.ts';
+import { instantIsoOrNull } from '../../domain/instants.ts';
 import { type BackfillRequest, createBackfill, planBackfill } from '../../runs/index.ts';
 import { wireInstant } from '../http/instant.ts';
 import { check, parseBody, parseQuery } from '../http/validation.ts';
@@ -106,9 +107,9 @@ async function dryRun(context: RestContext): Promise<unknown> {
   await checkDag(context, request.dagId);
   const plan = await context.deps.db.transaction((tx) => planBackfill(tx, request));
   const backfills = plan.map(({ next }) => ({
-    logical_date: wireInstant(new Date(next.logicalDateMs).toISOString()),
-    partition_key: null,
-    partition_date: null,
+    logical_date: instantOrNull(instantIsoOrNull(next.logicalDateMs)),
+    partition_key: next.partition?.key ?? null,
+    partition_date: instantOrNull(instantIsoOrNull(next.partition?.dateMs ?? null)),
   }));
   return { backfills, total_entries: backfills.length };
 }

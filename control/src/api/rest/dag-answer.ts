@@ -7,7 +7,7 @@ import { type ParamDefinition, readParams } from '../../domain/params.ts';
 import { untag } from '../../domain/values.ts';
 import { nowIso, wireInstant } from '../http/instant.ts';
 
-const PARTITIONED = new Set(['PartitionedAtRuntime', 'PartitionedAssetTimetable', 'CronPartitionTimetable']);
+const PARTITIONED = new Set(['PartitionedAssetTimetable', 'CronPartitionTimetable']);
 
 /** Size of what a file token holds, decoded. */
 export const DIGEST_BYTES = 32;

@@ -14,8 +14,6 @@ import { getTaskInstancesById, taskIdsOf } from '@airlock/store/queries/rest-tas
 import { insertTaskInstances } from '@airlock/store/queries/task-instance/insert';
 import { getTeamOfDag } from '@airlock/store/queries/team/of-dag';
 import type { DagModel, TaskModel } from '../../domain/dag-model.ts';
-import { instantIso } from '../../domain/instants.ts';
-import { zoneOf } from '../../domain/timetables/zone.ts';
 import { clearTaskInstances, setDagRunState } from '../../runs/index.ts';
 import { initialTaskInstances } from '../../runs/new-task-instances.ts';
 import { wireInstant } from '../http/instant.ts';
@@ -25,6 +23,7 @@ import { dagsThatMayBe } from './authorize.ts';
 import { offsetMembers } from './cursor.ts';
 import { loadModelOf } from './dags.ts';
 import { modelOf } from './models.ts';
+import { partitionInstant } from './partition-instant.ts';
 import type { RestContext, RestRoute } from './route.ts';
 import { freshRunAnswer, loadRun, runAnswers, runNotFound } from './run-answer.ts';
 import { NOTE_MAX } from './run-changes.ts';
@@ -150,15 +149,6 @@ function checkSelectors(
   }
 }
 
-/** A wall clock of the schedule's own zone as an instant. */
-function partitionInstant(model: DagModel, wall: string | null | undefined): string | null {
-  if (wall === null || wall === undefined) return null;
-  const fields = model.document.dag.timetable?.__var as { timezone?: unknown } | undefined;
-  const zone = fields?.timezone;
-  const ms = Date.parse(`${wall}Z`);
-  return instantIso(typeof zone === 'string' || typeof zone === 'number' ? zoneOf(zone).toInstant(ms) : ms);
-}
-
 const clearManyBody = z
   .strictObject({
     ...options,
@@ -201,12 +191,15 @@ function namedRuns(dagId: string, body: ClearMany): RunName[] {
   return [...new Map(named.map((run) => [JSON.stringify([run.dagId, run.runId]), run])).values()];
 }
 
+const instantOf = (model: DagModel, wall: string | null | undefined) =>
+  wall === null || wall === undefined ? null : partitionInstant(model, wall);
+
 function selectorOf(model: DagModel, body: Partial<ClearMany>): PartitionSelector {
   if (body.partition_key) return { kind: 'key', key: body.partition_key };
   return {
     kind: 'window',
-    from: partitionInstant(model, body.partition_date_start),
-    to: partitionInstant(model, body.partition_date_end),
+    from: instantOf(model, body.partition_date_start),
+    to: instantOf(model, body.partition_date_end),
   };
 }
 

@@ -1,12 +1,15 @@
 /** Runs: lists and single ones. @see rest-api 4.3 */
+import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
 import { DAG_RUN_STATES } from '@airlock/contract/states';
 import { dagExists } from '@airlock/store/queries/rest-dag/list';
+import type { Range } from '@airlock/store/queries/rest-list/compose';
 import { listRuns, listRunsByCursor, RUN_ORDER, type RunFilters } from '@airlock/store/queries/rest-run/list';
+import { instantIso } from '../../domain/instants.ts';
 import { check, parseBody, parseQuery } from '../http/validation.ts';
 import { many, wire } from '../http/wire.ts';
 import { CURSOR_COUNT_LIMIT, cursorMembers, decodeCursor, offsetMembers } from './cursor.ts';
-import { dagNotFound } from './dags.ts';
+import { dagNotFound, loadModelOf } from './dags.ts';
 import {
   instantRange,
   numberRange,
@@ -17,6 +20,7 @@ import {
   rangeOf,
   sortKeys,
 } from './list-query.ts';
+import { partitionInstant } from './partition-instant.ts';
 import type { RestContext, RestRoute } from './route.ts';
 import { freshRunAnswer, runAnswers } from './run-answer.ts';
 import { checkRunStates, checkRunTypes } from './state-words.ts';
@@ -39,15 +43,21 @@ const listQuery = z.object({
   ...patterns('triggering_user_name'),
   ...patterns('dag_id'),
   ...patterns('partition_key'),
+  consuming_asset_pattern: optionalOne(wire.text({ max: 2000 })),
+  partition_date_gte: optionalOne(wire.day()),
+  partition_date_lte: optionalOne(wire.day()),
 });
 
 async function list(context: RestContext): Promise<unknown> {
   const query = parseQuery(listQuery, context.request);
   const dagId = context.param('dag_id');
   const { db } = context.deps;
+  const partitionDate = await partitionDays(context, dagId, query.partition_date_gte, query.partition_date_lte);
   const filters: RunFilters = {
     visible: context.visible,
     dagIds: dagId === '~' ? null : [dagId],
+    consumingAsset: query.consuming_asset_pattern,
+    partitionDate,
     runAfter: rangeOf(query, 'run_after'),
     logicalDate: rangeOf(query, 'logical_date'),
     startDate: rangeOf(query, 'start_date'),
@@ -80,6 +90,28 @@ async function list(context: RestContext): Promise<unknown> {
   }
   const { rows, total } = await listRuns(db, filters, { order, limit, offset });
   return { dag_runs: await runAnswers(db, rows), ...offsetMembers(total) };
+}
+
+/** Whole days of the schedule's own zone, both included, as instants. */
+async function partitionDays(
+  context: RestContext,
+  dagId: string,
+  from: string | undefined,
+  to: string | undefined,
+): Promise<Range<string> | undefined> {
+  if (from === undefined && to === undefined) return undefined;
+  const names = 'partition_date_gte and partition_date_lte';
+  if (dagId === '~') throw new AppError('BAD_REQUEST', { public: `${names} require a specific dag_id.` });
+  const model = await loadModelOf(context, dagId);
+  if (!model.timetable.partitioned) {
+    throw new AppError('BAD_REQUEST', {
+      public: `Dag with dag_id: '${dagId}' is not partitioned; ${names} are not supported.`,
+    });
+  }
+  return {
+    ...(from !== undefined && { gte: partitionInstant(model, from) }),
+    ...(to !== undefined && { lt: partitionInstant(model, instantIso(Date.parse(to) + 86_400_000).slice(0, 10)) }),
+  };
 }
 
 const instant = () => wire.instant().nullish();

@@ -1,4 +1,5 @@
 /** Timetables by cron expression. @see scheduling semantics 2.4, 2.5, 2.7, 2.9 */
+import { strftime, strptime } from '../python-dates.ts';
 import { type CronSchedule, cronSchedule } from './cron-schedule.ts';
 import { add, type Duration } from './duration.ts';
 import { lastEnd, type NextRun, type Restriction, runOver, type Timetable, unlessAfter } from './types.ts';
@@ -109,41 +110,45 @@ export function cronPartition(
       moved = options.offset < 0 ? cron.before(moved) : cron.after(moved);
     return moved;
   };
+  const partitionAt = (tickMs: number) => {
+    const dateMs = shift(tickMs);
+    return { key: strftime(options.keyFormat, cron.zone.toWall(dateMs)), dateMs };
+  };
   return {
     type,
     summary: options.expression,
     description: `Partitions at ${JSON.stringify(options.expression)} (${options.timezone})`,
     periodic: true,
     partitioned: true,
+    takesPartitions: true,
     next: (last, restriction, nowMs) => {
       const tick = triggerTick(cron, last ? last.runAfterMs : null, restriction, nowMs, options.runImmediately);
-      return unlessAfter(restriction.latestMs, tick, () => {
-        const dateMs = shift(tick);
-        const key = strftime(options.keyFormat, cron.zone.toWall(dateMs));
-        return { logicalDateMs: null, interval: null, runAfterMs: tick, partition: { key, dateMs } };
-      });
+      return unlessAfter(restriction.latestMs, tick, () => ({
+        logicalDateMs: null,
+        interval: null,
+        runAfterMs: tick,
+        partition: partitionAt(tick),
+      }));
+    },
+    partitions: {
+      at: partitionAt,
+      dateOf: (key) => {
+        const { wallMs, offsetMs } = strptime(options.keyFormat, key);
+        return offsetMs === null ? cron.zone.toInstant(wallMs) : wallMs - offsetMs;
+      },
+      between: function* (fromWallMs, toWallMs) {
+        const until = cron.zone.toInstant(toWallMs);
+        for (let at = cron.atOrAfter(cron.zone.toInstant(fromWallMs)); at <= until; at = cron.after(at)) {
+          yield {
+            logicalDateMs: null,
+            interval: null,
+            runAfterMs: at,
+            partition: { key: strftime(options.keyFormat, cron.zone.toWall(at)), dateMs: at },
+          };
+        }
+      },
+      schedule: null,
     },
     manualInterval: (ms) => ({ startMs: ms, endMs: ms }),
   };
-}
-
-const pad = (n: number, width: number) => String(n).padStart(width, '0');
-
-/** The date directives of C's strftime, on a wall-clock time. Unknown ones stay as they are. */
-function strftime(format: string, wallMs: number): string {
-  const date = new Date(wallMs);
-  const values: Readonly<Record<string, string>> = {
-    Y: pad(date.getUTCFullYear(), 4),
-    m: pad(date.getUTCMonth() + 1, 2),
-    d: pad(date.getUTCDate(), 2),
-    H: pad(date.getUTCHours(), 2),
-    M: pad(date.getUTCMinutes(), 2),
-    S: pad(date.getUTCSeconds(), 2),
-    y: pad(date.getUTCFullYear() % 100, 2),
-    j: pad(Math.floor((wallMs - Date.UTC(date.getUTCFullYear(), 0, 1)) / 86_400_000) + 1, 3),
-    F: date.toISOString().slice(0, 10),
-    T: date.toISOString().slice(11, 19),
-    '%': '%',
-  };
-  return format.replace(/%([a-zA-Z%])/g, (all, letter: string) => values[letter] ?? all);
 }

@@ -4,10 +4,11 @@
  */
 import type { TimetableDocument } from '@airlock/contract/dag/document';
 import { AppError } from '@airlock/contract/errors';
+import { namedIn, readPartitionSchedule } from '../partitions/index.ts';
 import { cronDataInterval, cronPartition, cronTrigger, type RunImmediately } from './cron.ts';
 import { type Duration, isPositive, readDuration } from './duration.ts';
 import { continuous, deltaDataInterval, deltaTrigger, events, never, once } from './simple.ts';
-import type { Timetable } from './types.ts';
+import type { Partitions, Timetable } from './types.ts';
 
 export type { Interval, LastRun, NextRun, Restriction, Timetable } from './types.ts';
 
@@ -21,9 +22,17 @@ const BUILDERS: Readonly<Record<string, (type: string, fields: Fields) => Timeta
   'simple.NullTimetable': (type) => never(type, 'None', 'Never, external triggers only'),
   'simple.OnceTimetable': (type) => once(type),
   'simple.ContinuousTimetable': (type) => continuous(type),
-  'simple.PartitionedAtRuntime': (type) => never(type, 'None', 'Never; the partition is set by the run'),
+  'simple.PartitionedAtRuntime': (type) => ({
+    ...never(type, 'PartitionedAtRuntime', 'Never, partition key(s) set at runtime'),
+    takesPartitions: true,
+  }),
   'simple.AssetTriggeredTimetable': (type) => never(type, 'Asset', 'Triggered by assets'),
-  'simple.PartitionedAssetTimetable': (type) => never(type, 'Partitioned Asset', 'Triggered by partitions of assets'),
+  'simple.PartitionedAssetTimetable': (type, fields) => ({
+    ...never(type, 'Partitioned Asset', 'Triggered by assets'),
+    partitioned: true,
+    takesPartitions: true,
+    partitions: assetPartitions(fields),
+  }),
   'trigger.CronTriggerTimetable': (type, fields) =>
     cronTrigger(type, {
       expressions: [text(fields, 'expression')],
@@ -69,6 +78,21 @@ const BUILDERS: Readonly<Record<string, (type: string, fields: Fields) => Timeta
     };
   },
 };
+
+function assetPartitions(fields: Fields): Partitions {
+  const schedule = readPartitionSchedule(fields);
+  const assets = namedIn(fields.asset_condition);
+  return {
+    at: null,
+    between: null,
+    schedule,
+    // The mappers of all assets must agree on what a key means.
+    dateOf: (key) => {
+      const dates = new Set(assets.map((asset) => schedule.mapperOf(asset).dateOf(key)).filter((ms) => ms !== null));
+      return dates.size === 1 ? [...dates][0]! : null;
+    },
+  };
+}
 
 /** @throws DAG_INVALID for an unknown class, a missing field, a bad cron text or zone */
 export function buildTimetable(document: TimetableDocument): Timetable {

@@ -73,14 +73,14 @@ function newestCompleteStart(delta: Duration, earliestMs: number | null, nowMs: 
   return start;
 }
 
-/** Never. Assets and run-time partitions have no dates of their own either. */
+/** Never. Assets have no dates of their own either. */
 export function never(type: string, summary: string, description: string): Timetable {
   return {
     type,
     summary,
     description,
     periodic: false,
-    partitioned: type.startsWith('Partition'),
+    partitioned: false,
     next: () => null,
     manualInterval: pointInterval,
   };

@@ -1,5 +1,7 @@
 /** What a timetable is asked and what it answers. Instants are epoch ms. @see scheduling semantics 2.1 */
 
+import type { PartitionSchedule } from '../partitions/index.ts';
+
 export type Interval = { readonly startMs: number; readonly endMs: number };
 
 /** The newest scheduled or backfill run of a Dag. */
@@ -20,6 +22,18 @@ export type NextRun = {
   readonly partition?: { readonly key: string; readonly dateMs: number };
 };
 
+/** How runs of a partitioned schedule get their partitions. */
+export type Partitions = {
+  /** The partition of the scheduled run at a tick; null = the schedule has none of its own. */
+  readonly at: ((runAfterMs: number) => { readonly key: string; readonly dateMs: number }) | null;
+  /** The instant that a given key stands for; null = none. @throws RangeError for a key that the schedule can't read */
+  readonly dateOf: (key: string) => number | null;
+  /** Runs for the partitions between two wall-clock times, both included; null = they can't be listed. */
+  readonly between: ((fromWallMs: number, toWallMs: number) => Iterable<NextRun>) | null;
+  /** How partitions of assets become its own; null = they don't. */
+  readonly schedule: PartitionSchedule | null;
+};
+
 export type Timetable = {
   /** Class name as people know it, such as CronTriggerTimetable. */
   readonly type: string;
@@ -27,9 +41,14 @@ export type Timetable = {
   readonly description: string;
   /** True when runs come by themselves, again and again. */
   readonly periodic: boolean;
+  /** Its runs are told apart by partitions. */
   readonly partitioned: boolean;
+  /** Runs may be given a partition. */
+  readonly takesPartitions?: boolean;
   /** The next automatic run, or null when there is none. Pure. @throws DAG_INVALID for a cron text that never matches */
   readonly next: (last: LastRun | null, restriction: Restriction, nowMs: number) => NextRun | null;
+  /** Null = runs have no partitions, or only those that they are given. */
+  readonly partitions?: Partitions;
   /** Data interval of a manual run at a logical date. */
   readonly manualInterval: (logicalDateMs: number) => Interval;
 };

@@ -113,10 +113,10 @@ function admits(audience: EventAudience): Sql {
 
 /**
  * Stores events and queues the Dags whose schedules they feed: unpaused ones that name the asset itself, its name, its uri or
- * an alias of the event. Several events before a run are one row of the queue; an event with a partition key feeds none of
- * these schedules. With teams, a Dag takes events of its own team and of those that its schedule admits.
- * Locks: the asset_queued rows, by Dag and asset.
- * @returns ids of the events, and how many rows of the queue are new
+ * an alias of the event. Several events before a run are one row of the queue. An event with a partition key feeds schedules
+ * of partitions, and no others; one without feeds none of those. With teams, a Dag takes events of its own team and of those
+ * that its schedule admits. Locks: the asset_queued rows, by Dag and asset.
+ * @returns ids of the events, how many rows of the queues are new, and the Dags that missed a partition key
  */
 export async function insertAssetEvents(
   tx: Db,
@@ -127,7 +127,7 @@ export async function insertAssetEvents(
     readonly multiTeam: boolean;
     readonly nowIso: string;
   },
-): Promise<{ ids: number[]; queued: number }> {
+): Promise<{ ids: number[]; queued: number; unkeyed: string[] }> {
   const { source } = o;
   const names = (aliases: Sql) => sql`(r.asset_id = a.id
     OR (r.kind = 'name' AND r.named = a.name AND a.active) OR (r.kind = 'uri' AND r.named = a.uri AND a.active)
@@ -137,7 +137,7 @@ export async function insertAssetEvents(
           AND ${names(sql`SELECT l.id FROM asset_alias l WHERE l.name IN (SELECT json_array_elements_text(x.aliases))`)}
         JOIN dag d ON d.dag_id = r.dag_id WHERE a.id = x.asset_id AND ${admits(o.audience)})`
     : sql`NULL::text[]`;
-  const rows = await tx.query<{ ids: number[]; queued: number }>(
+  const rows = await tx.query<{ ids: number[]; queued: number; unkeyed: string[] }>(
     sql`WITH x AS (
         SELECT row_number() OVER () AS n, j.asset_id, j.extra, j.aliases,
           COALESCE(j.partition_key, (SELECT r.partition_key FROM dag_run r WHERE r.id = ${source?.dagRunId ?? null}::bigint))
@@ -162,17 +162,26 @@ export async function insertAssetEvents(
       ), resolved AS (
         INSERT INTO asset_alias_asset (alias_id, asset_id) SELECT DISTINCT alias_id, asset_id FROM named ON CONFLICT DO NOTHING
       ), fed AS (
-        SELECT DISTINCT r.dag_id, a.id AS asset_id FROM numbered n JOIN asset a ON a.id = n.asset_id
+        SELECT DISTINCT r.dag_id, a.id AS asset_id, n.id AS event_id, n.partition_key IS NOT NULL AS keyed,
+          d.timetable_type = 'PartitionedAssetTimetable' AS partitioned
+        FROM numbered n JOIN asset a ON a.id = n.asset_id
         JOIN asset_reference r ON r.role = 'schedule'
           AND ${names(sql`SELECT alias_id FROM named WHERE named.id = n.id`)}
         JOIN dag d ON d.dag_id = r.dag_id AND NOT d.is_paused AND NOT d.is_stale
-        WHERE n.partition_key IS NULL AND ${o.multiTeam ? admits(o.audience) : sql`true`}
+        WHERE ${o.multiTeam ? admits(o.audience) : sql`true`}
       ), q AS (
         INSERT INTO asset_queued (dag_id, asset_id, created_at)
-        SELECT dag_id, asset_id, ${o.nowIso}::timestamptz FROM fed ORDER BY dag_id, asset_id ON CONFLICT DO NOTHING
+        SELECT DISTINCT dag_id, asset_id, ${o.nowIso}::timestamptz FROM fed WHERE NOT keyed AND NOT partitioned
+        ORDER BY dag_id, asset_id ON CONFLICT DO NOTHING
+        RETURNING dag_id
+      ), p AS (
+        INSERT INTO asset_partition_event (dag_id, event_id)
+        SELECT DISTINCT dag_id, event_id FROM fed WHERE keyed AND partitioned ORDER BY event_id, dag_id
         RETURNING dag_id
       )
-      SELECT ARRAY(SELECT id FROM e ORDER BY id) AS ids, (SELECT count(*)::integer FROM q) AS queued`,
+      SELECT ARRAY(SELECT id FROM e ORDER BY id) AS ids,
+        (SELECT count(*) FROM q)::integer + (SELECT count(*) FROM p)::integer AS queued,
+        ARRAY(SELECT DISTINCT dag_id FROM fed WHERE partitioned AND NOT keyed ORDER BY dag_id) AS unkeyed`,
     o.multiTeam ? undefined : 'asset_events_insert',
   );
   return rows[0]!;

@@ -1,4 +1,4 @@
-import { type Db, sql } from '../../database.ts';
+import { type Db, type Sql, sql } from '../../database.ts';
 
 /** A Dag as the services read it. Instants are text. */
 export type DagRow = {
@@ -36,20 +36,26 @@ export async function findDocuments(
   return db.query(sql`SELECT id, document FROM dag_version WHERE id = ANY(${versionIds}::uuid[])`, 'dag_documents');
 }
 
-/** The newest scheduled or backfill run: what the next automatic run follows. Uses the unique index on logical dates. */
+export type AutomaticRunRow = {
+  readonly run_after: string;
+  readonly data_interval_start: string | null;
+  readonly data_interval_end: string | null;
+};
+
+/**
+ * The newest scheduled or backfill run: what the next automatic run follows. Uses the index on logical dates, or, of a
+ * schedule of partitions, the one on their dates.
+ */
 export async function findLastAutomaticRun(
   db: Db,
-  dagId: string,
-): Promise<{ run_after: string; data_interval_start: string | null; data_interval_end: string | null } | null> {
-  const rows = await db.query<{
-    run_after: string;
-    data_interval_start: string | null;
-    data_interval_end: string | null;
-  }>(
-    sql`SELECT run_after, data_interval_start, data_interval_end FROM dag_run
-      WHERE dag_id = ${dagId} AND logical_date IS NOT NULL AND run_type IN ('scheduled', 'backfill')
-      ORDER BY logical_date DESC LIMIT 1`,
-    'dag_last_automatic_run',
+  o: { readonly dagId: string; readonly partitioned: boolean },
+): Promise<AutomaticRunRow | null> {
+  const newest = (date: Sql) => sql`SELECT run_after, data_interval_start, data_interval_end FROM dag_run
+      WHERE dag_id = ${o.dagId} AND ${date} IS NOT NULL AND run_type IN ('scheduled', 'backfill')
+      ORDER BY ${date} DESC LIMIT 1`;
+  const rows = await db.query<AutomaticRunRow>(
+    newest(o.partitioned ? sql`partition_date` : sql`logical_date`),
+    o.partitioned ? 'dag_last_automatic_partition' : 'dag_last_automatic_run',
   );
   return rows[0] ?? null;
 }

@@ -1,4 +1,5 @@
 import { type Db, type Sql, sql } from '../../database.ts';
+import { visibleAssets } from '../rest-asset/visible.ts';
 import {
   all,
   anyOf,
@@ -97,6 +98,9 @@ export type RunFilters = {
   readonly userPrefix?: string;
   readonly dagIdPattern?: string;
   readonly dagIdPrefix?: string;
+  readonly partitionDate?: Range<string>;
+  /** Part of the name or uri of an asset whose events the run has consumed, whatever its case. */
+  readonly consumingAsset?: string;
   readonly partitionKeyPattern?: string;
   readonly partitionKeyPrefix?: string;
   readonly nowIso: string;
@@ -119,6 +123,13 @@ function conditions(f: RunFilters): Sql[] {
     ...open(sql`r.end_date`, f.endDate ?? {}),
     ...inRange(sql`r.updated_at`, f.updatedAt ?? {}),
     ...inRange(DURATION, f.duration ?? {}),
+    ...inRange(sql`r.partition_date`, f.partitionDate ?? {}),
+    ...given(f.consumingAsset, (term) => {
+      const seen = all(visibleAssets(f.visible));
+      return sql`EXISTS (SELECT 1 FROM dag_run_asset_event x JOIN asset_event e ON e.id = x.event_id JOIN asset a ON a.id = e.asset_id
+        WHERE x.dag_run_id = r.id AND (position(lower(${term}) IN lower(a.name)) > 0 OR position(lower(${term}) IN lower(a.uri)) > 0)
+          AND ${seen})`;
+    }),
     ...given(f.confContains, (term) => sql`position(${term} IN r.conf::text) > 0`),
     ...some(f.runTypes, (types) => sql`r.run_type = ANY(${[...types]})`),
     ...some(f.states, (states) => anyOf(sql`r.state`, states)),
