@@ -70,6 +70,25 @@ export function ruleVerdict(model: DagModel, board: Board, task: TaskModel, mapI
   return task.isTeardown && !scopeEnded(model, board, task) ? 'wait' : 'ready';
 }
 
+/** About what Airflow's scheduler lets pass between two looks at a run. */
+const SKIP_SETTLES_MS = 1000;
+
+/**
+ * `all_success` is the one rule whose outcome depends on which of two upstreams ends first: a failure after a skip changes
+ * nothing any more. Two that end at nearly the same moment are seen together by Airflow's scheduler, and the failure counts;
+ * so that milliseconds do not decide here either, a skip waits a moment for an upstream that still runs.
+ * @returns instant at which the skip counts whatever the others do, epoch ms; null = now
+ */
+export function skipSettlesAt(snapshot: RunSnapshot, board: Board, task: TaskModel, mapIndex: number): number | null {
+  if (task.triggerRule !== 'all_success') return null;
+  const rows = task.upstream.flatMap((id) => relevantRows(snapshot.model, board, task, mapIndex, id));
+  if (!rows.some((row) => row.state === 'running')) return null;
+  const skippedAt = rows.map((row) => row.origin?.skippedAtMs ?? null).filter((ms) => ms !== null);
+  // One skip that is old enough is enough.
+  const settlesAtMs = skippedAt.length === 0 ? null : Math.min(...skippedAt) + SKIP_SETTLES_MS;
+  return settlesAtMs !== null && settlesAtMs > snapshot.nowMs ? settlesAtMs : null;
+}
+
 /** What branching upstreams have said stays in force: skipped again after a clear, unless they are cleared too. */
 export function skippedByUpstream(snapshot: RunSnapshot, board: Board, task: TaskModel, mapIndex: number): boolean {
   const { model, skips } = snapshot;

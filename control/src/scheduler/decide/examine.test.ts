@@ -35,6 +35,7 @@ function snapshot(tasks: readonly TaskSpec[], states: Record<string, State>, set
       versionId: 'v1',
       retryAtMs: null,
       rescheduleAtMs: null,
+      skippedAtMs: null,
       ...setup.ti?.[key],
     };
   });
@@ -337,4 +338,25 @@ test('deciding again on what was decided changes nothing', () => {
   equal(first.additions.length, 1);
   const second = decide(tasks, states, { lengths: { l: 2 } });
   deepEqual([second.changes, second.additions, second.end], [[], [], null]);
+});
+
+// Two upstreams that end at nearly the same moment: without the wait, milliseconds decide what becomes of the run.
+for (const [what, states, agoMs, expected] of [
+  ['waits while another upstream runs', { a: 'skipped', b: 'running' }, 400, null],
+  ['counts at once when nothing else runs', { a: 'skipped', b: null }, 400, 'skipped'],
+  ['counts when it is a second old', { a: 'skipped', b: 'running' }, 1000, 'skipped'],
+  ['gives way to a failure meanwhile', { a: 'skipped', b: 'failed' }, 400, 'upstream_failed'],
+] as const) {
+  test(`all_success: a skip ${what}`, () => {
+    const tasks = [{ id: 'a' }, { id: 'b' }, { id: 'c', after: ['a', 'b'] }];
+    const found = decide(tasks, { ...states, c: null }, { ti: { a: { skippedAtMs: NOW - agoMs } } });
+    equal(outcome(found).c ?? null, expected);
+    equal(found.wakeAtMs, expected === null ? NOW + 600 : null);
+  });
+}
+
+test('a skip of another rule waits for nobody: what comes later changes nothing there', () => {
+  const tasks = [{ id: 'a' }, { id: 'b' }, { id: 'c', after: ['a', 'b'], trigger_rule: 'none_skipped' }];
+  const found = decide(tasks, { a: 'skipped', b: 'running', c: null }, { ti: { a: { skippedAtMs: NOW } } });
+  equal(outcome(found).c, 'skipped');
 });

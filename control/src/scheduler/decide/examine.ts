@@ -6,7 +6,7 @@
 import { isFinished } from '@airlock/contract/states';
 import type { TaskModel } from '../../domain/dag-model.ts';
 import { type Board, createBoard, type Row } from './board.ts';
-import { pastAllows, ruleVerdict, skippedByUpstream, type Verdict } from './dependencies.ts';
+import { pastAllows, ruleVerdict, skippedByUpstream, skipSettlesAt, type Verdict } from './dependencies.ts';
 import { applyExpansion, expansionOf, expansionVerdict } from './expand.ts';
 import { runEnd } from './run-end.ts';
 import type { Decision, RunSnapshot, State } from './types.ts';
@@ -116,7 +116,12 @@ function decideTask(snapshot: RunSnapshot, board: Board, task: TaskModel): boole
 
 function verdictOf(snapshot: RunSnapshot, board: Board, task: TaskModel, mapIndex: number): Verdict {
   if (skippedByUpstream(snapshot, board, task, mapIndex)) return 'skipped';
-  return ruleVerdict(snapshot.model, board, task, mapIndex);
+  const verdict = ruleVerdict(snapshot.model, board, task, mapIndex);
+  if (verdict !== 'skipped') return verdict;
+  const settledAtMs = skipSettlesAt(snapshot, board, task, mapIndex);
+  if (settledAtMs === null) return verdict;
+  board.wakeAt(settledAtMs);
+  return 'wait';
 }
 
 /** Writes a final verdict. @returns false: nothing of this is ready. */

@@ -67,6 +67,7 @@ function snapshotOf(list: readonly Shape[], initial: readonly State[], sizes: re
       versionId: 'v',
       retryAtMs: null,
       rescheduleAtMs: null,
+      skippedAtMs: null,
     })),
     lengths: new Map(tasks.map((task, i) => [task.id, sizes[i] ?? 0])),
     resultCounts: new Map(),
@@ -99,7 +100,7 @@ function apply(snapshot: RunSnapshot, decision: Decision, n: number): RunSnapsho
       });
     } else {
       const id = `${part.taskId}[${part.mapIndex}]`;
-      tis.set(id, { id, ...part, versionId: 'v', retryAtMs: null, rescheduleAtMs: null });
+      tis.set(id, { id, ...part, versionId: 'v', retryAtMs: null, rescheduleAtMs: null, skippedAtMs: null });
     }
   }
   return { ...snapshot, tis: [...tis.values()] };

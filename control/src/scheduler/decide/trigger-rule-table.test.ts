@@ -45,6 +45,7 @@ function decided(vector: Vector): Record<string, string> {
       versionId: 'v',
       retryAtMs: null,
       rescheduleAtMs: null,
+      skippedAtMs: null,
     };
   });
   const snapshot: RunSnapshot = {

@@ -14,6 +14,8 @@ export type TiView = {
   /** Due instant of the next try or poke. */
   readonly retryAtMs: number | null;
   readonly rescheduleAtMs: number | null;
+  /** When it was skipped; null for any other state. */
+  readonly skippedAtMs: number | null;
 };
 
 export type RunView = {

@@ -65,6 +65,7 @@ export type TiTuple = [
   versionId: string,
   retryAtMs: number | null,
   rescheduleAtMs: number | null,
+  skippedAtMs: number | null,
 ];
 
 export type RunContents = {
@@ -88,7 +89,8 @@ export async function loadRunContents(
     sql`SELECT r.id,
         COALESCE((SELECT json_agg(json_build_array(t.id, t.task_id, t.map_index, t.state, t.try_number, t.dag_version_id,
             (EXTRACT(EPOCH FROM t.retry_at) * 1000)::double precision,
-            (EXTRACT(EPOCH FROM t.reschedule_at) * 1000)::double precision) ORDER BY t.map_index)
+            (EXTRACT(EPOCH FROM t.reschedule_at) * 1000)::double precision,
+            CASE WHEN t.state = 'skipped' THEN (EXTRACT(EPOCH FROM t.updated_at) * 1000)::double precision END) ORDER BY t.map_index)
           FROM task_instance t WHERE t.dag_run_id = r.id), '[]') AS tis,
         COALESCE((SELECT json_object_agg(m.task_id, m.length) FROM task_map m
           WHERE m.dag_run_id = r.id AND m.map_index = -1), '{}') AS lengths,
