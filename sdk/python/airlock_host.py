@@ -2,7 +2,7 @@
 One use of the user's own Airflow: parses one Dag file, or runs one task by the Task SDK's own supervisor.
 
 Started inside the sandbox, with no token, no database and no user file. It imports Airflow, says so on descriptor 3, and
-waits there for its one order. Frames are a 4-byte big-endian length and UTF-8 JSON, as contract/src/ipc/runner.ts says.
+waits there for its one order; as a template it forks instead, and its forks wait, each inside a sandbox of its own. Frames are a 4-byte big-endian length and UTF-8 JSON, as contract/src/ipc/runner.ts says.
 Runs on every Python that Airflow 3 runs on, and imports nothing but the standard library and Airflow.
 """
 
@@ -19,6 +19,8 @@ import time
 import traceback
 
 CHANNEL = 3
+# A template's orders, each with the descriptors of the fork.
+CONTROL = 5
 MAX_FRAME = 64 * 1024 * 1024
 
 
@@ -159,10 +161,32 @@ def run_task(order):
     execute_workload.main()
 
 
+def be_template():
+    """Forks for each order of the parent, and returns only in such a fork, which goes on as a process started for one use."""
+    import gc
+
+    import airlock_fork
+
+    load_airflow()
+    reason = airlock_fork.why_not()
+    if reason is not None:
+        sys.exit(reason)
+    # What is there now is nobody's garbage: looking at it would copy its memory in each fork.
+    gc.collect()
+    gc.freeze()
+    send({"type": "idle", "pid": os.getpid()})
+    airlock_fork.serve(CONTROL, CHANNEL)
+
+
 def main():
     try:
-        load_airflow()
+        if sys.argv[1:] == ["template"]:
+            be_template()
+        else:
+            load_airflow()
     except ImportError as error:
+        if sys.argv[1:] == ["template"]:
+            sys.exit(f"{sys.executable} has no usable Airflow 3: {error}")
         order = read_frame()
         if order["type"] != "parse":
             sys.exit(f"{sys.executable} has no usable Airflow 3: {error}")

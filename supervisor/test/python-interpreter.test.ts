@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, w
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
-import { findInterpreter } from '../src/python/interpreter.ts';
+import { findInterpreter, interpreterStamp } from '../src/python/interpreter.ts';
 
 const base = realpathSync(mkdtempSync(join(tmpdir(), 'airlock-python-')));
 after(() => rmSync(base, { recursive: true, force: true }));
@@ -69,4 +69,28 @@ test('links that never end are refused', () => {
   link('loop/a', 'b');
   link('loop/b', 'a');
   throws(() => findInterpreter(join(base, 'loop/a'), ''), { code: 'PYTHON_UNAVAILABLE' });
+});
+
+test('the state of an interpreter has another name when a package comes or the program changes, and the same otherwise', () => {
+  const environment = join(base, 'stamped');
+  file('stamped/pyvenv.cfg', `home = ${base}/opt/python/bin\n`);
+  link('stamped/bin/python3', real);
+  const packages = join(environment, 'lib/python3.11/site-packages');
+  mkdirSync(packages, { recursive: true });
+  const further = join(base, 'further');
+  mkdirSync(further);
+  const stamp = () => interpreterStamp(findInterpreter(environment, ''), [further]);
+  const names = [stamp()];
+  equal(stamp(), names[0], 'control');
+  const changes = [
+    () => writeFileSync(join(packages, 'six.py'), ''),
+    () => writeFileSync(join(further, 'seven.py'), ''),
+    () => file('stamped/pyvenv.cfg', 'home = /usr/bin\nversion = 3.12\n'),
+    () => file('opt/python/bin/python3.11', '\x7fELF, a newer one'),
+  ];
+  for (const change of changes) {
+    change();
+    names.push(stamp());
+  }
+  equal(new Set(names).size, 1 + changes.length);
 });

@@ -1,4 +1,4 @@
-import { int, number, optionalText } from './options.ts';
+import { int, list, number, optionalText } from './options.ts';
 import { JSON_LIST } from './rules.ts';
 
 export const DAG_PROCESSOR_OPTIONS = {
@@ -23,6 +23,11 @@ export const DAG_PROCESSOR_OPTIONS = {
     min: 0.1,
     formerly: ['core.dag_file_processor_timeout'],
     advice: 'A parse that takes longer is killed, and reported as an import error.',
+  }),
+  network_bundles: list([], {
+    readers: ['supervisor'],
+    unit: 'names',
+    advice: 'Bundles whose Dag files may use the network while they are parsed; those of all others have none.',
   }),
   health_check_threshold: number(30, {
     readers: ['control'],

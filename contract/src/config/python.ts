@@ -1,4 +1,5 @@
-import { int, list, number, optionalText } from './options.ts';
+import { bool, int, list, number, optionalText } from './options.ts';
+import { BUNDLE_PATH } from './rules.ts';
 
 export const PYTHON_OPTIONS = {
   interpreter: optionalText({
@@ -7,19 +8,29 @@ export const PYTHON_OPTIONS = {
     advice:
       'Python with Airflow 3 that parses Python Dag files and runs their tasks: the program, or the folder of its virtual environment. Unset: the first `python3` on PATH that is a program and no script.',
   }),
+  interpreters: list([], {
+    readers: ['supervisor'],
+    rule: BUNDLE_PATH,
+    advice: 'Another Python for the bundles that are named here, such as `reports=/opt/reports/venv`.',
+  }),
+  template: bool(true, {
+    readers: ['supervisor'],
+    advice:
+      'For each bundle in use one process imports Airflow, and each task and each parse is a fork of it in a sandbox of its own. Off, or where the host has no user namespaces: each imports Airflow by itself, which takes two seconds.',
+  }),
   pool_size: int(1, {
     readers: ['supervisor'],
     unit: 'count',
     min: 0,
     max: 64,
     advice:
-      'Interpreters that wait with Airflow imported, for tasks and for Dag files of each bundle in use, each used once. They hide the two seconds that this import takes, and hold about 100 MB each; 0 = none.',
+      'Interpreters that wait with Airflow imported, for tasks and for Dag files of each bundle in use, each used once. One that was forked holds a few MB of its own, any other about 100; 0 = none.',
   }),
   pool_idle_time: number(300, {
     readers: ['supervisor'],
     unit: 's',
     min: 1,
-    advice: 'Time without use after which they are ended.',
+    advice: 'Time without use after which they are ended, and the template of their bundle.',
   }),
   paths: list([], {
     readers: ['supervisor'],

@@ -131,3 +131,8 @@ export const FERNET_KEYS: Rule = {
   allowed: 'keys of 32 bytes in base64url (44 characters with =), separated by commas',
   holds: (text) => text.split(',').every((key) => /^[A-Za-z0-9_+/-]{43}=?$/.test(key.trim())),
 };
+
+export const BUNDLE_PATH: Rule = {
+  allowed: 'the name of a bundle, `=` and an absolute path',
+  holds: (text) => /^[^=/]+=\/.+$/.test(text),
+};

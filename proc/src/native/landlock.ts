@@ -42,11 +42,13 @@ export type LandlockRules = {
   readonly tcp: boolean;
 };
 
-/**
- * Restricts the calling thread for ever. Needs no-new-privileges to be set already.
- * @throws SystemCallError when the kernel refuses; AppError-free on purpose: runs before anything is loaded
- */
-export function restrictPaths(rules: LandlockRules): void {
+/** The rules as the kernel takes them: its attribute structure, and for each path the rights of a folder and of anything else. */
+export type CompiledRules = {
+  readonly attribute: Buffer;
+  readonly rules: ReadonlyArray<{ readonly path: string; readonly folder: bigint; readonly file: bigint }>;
+};
+
+export function compileRules(rules: LandlockRules): CompiledRules {
   const abi = landlockVersion();
   const all = allFileRights(abi);
   // struct landlock_ruleset_attr: handled_access_fs, handled_access_net (version 4), scoped (version 6).
@@ -54,6 +56,24 @@ export function restrictPaths(rules: LandlockRules): void {
   attribute.writeBigUInt64LE(all, 0);
   if (abi >= 4) attribute.writeBigUInt64LE(rules.tcp ? 0n : NET_BIND_CONNECT_TCP, 8);
   if (abi >= 6) attribute.writeBigUInt64LE(SCOPE_ABSTRACT_SOCKET_AND_SIGNAL, 16);
+  const allow = (paths: readonly string[], rights: bigint) =>
+    paths.map((path) => ({ path, folder: all & rights, file: all & rights & FILE_RIGHTS }));
+  return {
+    attribute,
+    rules: [
+      ...allow(rules.read, READ),
+      ...allow(rules.write, all),
+      ...allow(rules.devices, READ_FILE | WRITE_FILE | IOCTL_DEV),
+    ],
+  };
+}
+
+/**
+ * Restricts the calling thread for ever. Needs no-new-privileges to be set already.
+ * @throws SystemCallError when the kernel refuses; AppError-free on purpose: runs before anything is loaded
+ */
+export function restrictPaths(wanted: LandlockRules): void {
+  const { attribute, rules } = compileRules(wanted);
   const ruleset = mustCall(
     'landlock_create_ruleset',
     here('landlock_create_ruleset'),
@@ -62,25 +82,22 @@ export function restrictPaths(rules: LandlockRules): void {
     attribute.byteLength,
     0,
   );
-  const allow = (path: string, rights: bigint) => {
+  for (const { path, folder, file } of rules) {
     let descriptor: number;
-    let folder: boolean;
+    let rights: bigint;
     try {
-      folder = statSync(path).isDirectory();
+      rights = statSync(path).isDirectory() ? folder : file;
       descriptor = openSync(path, O_PATH);
     } catch {
-      return; // not on this host, so nothing to allow
+      continue; // not on this host, so nothing to allow
     }
     // struct landlock_path_beneath_attr, packed: allowed_access, parent_fd.
     const rule = Buffer.alloc(12);
-    rule.writeBigUInt64LE(all & (folder ? rights : rights & FILE_RIGHTS), 0);
+    rule.writeBigUInt64LE(rights, 0);
     rule.writeInt32LE(descriptor, 8);
     mustCall('landlock_add_rule', here('landlock_add_rule'), path, ruleset, 1, rule, 0);
     closeSync(descriptor);
-  };
-  for (const path of rules.read) allow(path, READ);
-  for (const path of rules.write) allow(path, all);
-  for (const path of rules.devices) allow(path, READ_FILE | WRITE_FILE | IOCTL_DEV);
+  }
   mustCall('landlock_restrict_self', here('landlock_restrict_self'), '', ruleset, 0);
   closeSync(ruleset);
 }

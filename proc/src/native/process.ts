@@ -38,16 +38,28 @@ export function dieWithParent(): void {
   prctl('parent death signal', PR_SET_PDEATHSIG, SIGKILL);
 }
 
+/** Numbers of capabilities(7). */
+const CAPABILITIES = { kill: 5, setgid: 6, setuid: 7, sys_admin: 21 } as const;
+export type Capability = keyof typeof CAPABILITIES;
+
 /** Gives up all capabilities of the calling thread, ambient ones included. */
 export function dropCapabilities(): void {
   prctl('ambient capabilities', PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL);
-  // struct __user_cap_header_struct version 3, then two structs of effective, permitted, inheritable: all zero.
-  const header = Buffer.alloc(8);
-  header.writeUInt32LE(0x2008_0522, 0);
-  mustCall('capset', here('capset'), '', header, Buffer.alloc(24));
+  keepCapabilities([]);
 }
 
-const RESOURCES = { fileBytes: 1, core: 4, processes: 6, openFiles: 7, addressSpace: 9 } as const;
+/** Gives up all but these; those that are ambient go on to the next program. */
+export function keepCapabilities(kept: readonly Capability[]): void {
+  const mask = kept.reduce((sum, name) => sum + 2 ** CAPABILITIES[name], 0);
+  // struct __user_cap_header_struct version 3, then two structs of effective, permitted, inheritable; all of ours are in the first.
+  const header = Buffer.alloc(8);
+  header.writeUInt32LE(0x2008_0522, 0);
+  const sets = Buffer.alloc(24);
+  for (const at of [0, 4, 8]) sets.writeUInt32LE(mask, at);
+  mustCall('capset', here('capset'), '', header, sets);
+}
+
+const RESOURCES = { fileBytes: 1, core: 4, processes: 6, openFiles: 7 } as const;
 
 /** Sets a hard and soft limit of this process and its descendants. @see getrlimit(2) */
 export function setLimit(resource: keyof typeof RESOURCES, value: number): void {

@@ -47,6 +47,9 @@ export const DENIED_CALLS: readonly SystemCall[] = [
   'settimeofday', 'clock_settime', 'clock_adjtime', 'adjtimex',
 ]; // biome-ignore format: grouped by what they reach
 
+/** What a template may do besides, so that each of its forks can make a sandbox of its own. */
+const TEMPLATE_CALLS: ReadonlySet<SystemCall> = new Set(['unshare', 'mount', 'mount_setattr']);
+
 const AF_UNIX = 1;
 const AF_INET = 2;
 const AF_INET6 = 10;
@@ -64,8 +67,12 @@ const KEPT_ALIVE: Buffer[] = [];
 
 type Instruction = readonly [code: number, jumpTrue: number, jumpFalse: number, value: number];
 
-/** The filter's instructions for an architecture. Pure. */
-export function buildFilter(architecture: Architecture, families: SocketFamilies): readonly Instruction[] {
+/** The filter's instructions for an architecture. Pure. @param template a process whose forks restrict themselves further */
+export function buildFilter(
+  architecture: Architecture,
+  families: SocketFamilies,
+  template = false,
+): readonly Instruction[] {
   const number = (call: SystemCall) => systemCallNumber(call, architecture);
   const allowedFamilies = [
     ...(families.unix ? [AF_UNIX] : []),
@@ -83,7 +90,7 @@ export function buildFilter(architecture: Architecture, families: SocketFamilies
     const n = number(call);
     if (n !== null) program.push([JUMP_EQUAL, 0, 1, n], [RETURN, 0, 0, ERROR | errno]);
   };
-  for (const call of DENIED_CALLS) refuse(call, EPERM);
+  for (const call of DENIED_CALLS) if (!template || !TEMPLATE_CALLS.has(call)) refuse(call, EPERM);
   refuse('clone3', ENOSYS);
   program.push(
     [JUMP_EQUAL, 0, 4, number('clone')!],
@@ -105,7 +112,7 @@ export function buildFilter(architecture: Architecture, families: SocketFamilies
 }
 
 /** struct sock_filter[]: u16 code, u8 jt, u8 jf, u32 k. */
-function encodeFilter(program: readonly Instruction[]): Buffer {
+export function encodeFilter(program: readonly Instruction[]): Buffer {
   const bytes = Buffer.alloc(program.length * 8);
   program.forEach(([code, jumpTrue, jumpFalse, value], index) => {
     bytes.writeUInt16LE(code, index * 8);
@@ -142,8 +149,8 @@ function install(program: readonly Instruction[]): void {
 }
 
 /** Puts the child's filter on every thread of this process (TSYNC), which also spreads no-new-privileges to all of them. */
-export function installFilter(architecture: Architecture, families: SocketFamilies): void {
-  install(buildFilter(architecture, families));
+export function installFilter(architecture: Architecture, families: SocketFamilies, template = false): void {
+  install(buildFilter(architecture, families, template));
 }
 
 /**

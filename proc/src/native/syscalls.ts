@@ -21,6 +21,8 @@ const TABLE = {
   prctl: [157, 167],
   prlimit64: [302, 261],
   seccomp: [317, 277],
+  sendmsg: [46, 211],
+  socketpair: [53, 199],
   umount2: [166, 39],
   flock: [73, 32],
   wait4: [61, 260],

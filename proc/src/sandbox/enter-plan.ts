@@ -13,8 +13,13 @@ export type EnterPlan = {
   readonly program: { readonly argv: readonly string[]; readonly memoryBytes: number } | null;
   readonly limits: SandboxLimits;
   readonly families: { readonly unix: boolean; readonly internet: boolean };
-  /** The file tree of the `namespaces` tier, in order; empty for the others. */
-  readonly tree: {
+  /**
+   * A process that forks: it stays able to make namespaces, and each fork restricts itself as any other child does. As root
+   * in two stages: `outer` builds the file tree and starts anew in a user namespace, whose ids the parent then gives it.
+   */
+  readonly template: 'outer' | 'inner' | null;
+  /** The file tree of the `namespaces` tier, in order; null for the others, and where an earlier stage has built it. */
+  readonly tree: null | {
     readonly binds: ReadonlyArray<{
       readonly path: string;
       readonly access: 'read' | 'write' | 'device';

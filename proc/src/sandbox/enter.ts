@@ -26,6 +26,7 @@ import {
   dieWithParent,
   dropCapabilities,
   forbidNewPrivileges,
+  keepCapabilities,
   setLimit,
 } from '../native/process.ts';
 import { installFilter } from '../native/seccomp.ts';
@@ -34,6 +35,8 @@ import { type EnterPlan, SANDBOX_FAILED_STATUS } from './enter-plan.ts';
 import { replaceProgram } from './replace-program.ts';
 
 const CHANNEL_FD = 3;
+/** Where a template gets its orders to fork. */
+const CONTROL_FD = 5;
 const OLD_ROOT = '/.old';
 
 function readExactly(length: number): Buffer {
@@ -60,7 +63,7 @@ function makeTarget(path: string, folder: boolean): void {
 }
 
 /** A file tree that holds what the plan names and nothing else; the host's tree is gone from this namespace after it. */
-function buildTree(plan: EnterPlan): void {
+function buildTree(plan: EnterPlan, tree: NonNullable<EnterPlan['tree']>): void {
   const base = ['/tmp', '/run', '/mnt', '/dev/shm'].find((path) =>
     statSync(path, { throwIfNoEntry: false })?.isDirectory(),
   );
@@ -69,21 +72,21 @@ function buildTree(plan: EnterPlan): void {
   mkdirSync(base + OLD_ROOT, { mode: 0o700 });
   pivotRoot(base, base + OLD_ROOT);
   process.chdir('/');
-  for (const { path, access, folder } of plan.tree.binds) {
+  for (const { path, access, folder } of tree.binds) {
     makeTarget(path, folder);
     bind(OLD_ROOT + path, path, access);
   }
-  for (const path of plan.tree.hidden) {
+  for (const path of tree.hidden) {
     if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) mountTmpfs(path, 'size=4k,mode=000,nr_inodes=1');
   }
   mkdirSync('/proc', { recursive: true });
   // Before the old tree goes: without a whole process list in sight, the kernel gives an unprivileged user no new one.
   mountProc('/proc');
-  for (const { path, text } of plan.tree.files) {
+  for (const { path, text } of tree.files) {
     makeTarget(path, false);
     writeFileSync(path, text, 'latin1');
   }
-  for (const { path, target } of plan.tree.links) {
+  for (const { path, target } of tree.links) {
     mkdirSync(dirname(path), { recursive: true });
     symlinkSync(target, path);
   }
@@ -105,15 +108,26 @@ function assertNoPoolThread(): void {
 }
 
 /** Node marks 0 to 2 as well as 3 close-on-exec at its start: F_SETFD takes that back. */
-function keepDescriptors(): void {
-  for (let descriptor = 0; descriptor <= CHANNEL_FD; descriptor++) rawCall(here('fcntl'), descriptor, 2, 0);
+function keepDescriptors(plan: EnterPlan): void {
+  const kept = [0, 1, 2, CHANNEL_FD, ...(plan.template === null ? [] : [CONTROL_FD])];
+  for (const descriptor of kept) rawCall(here('fcntl'), descriptor, 2, 0);
+}
+
+/** Begins again in a user namespace in which no id means anything yet, with every right over it and none outside of it. */
+function startInUserNamespace(plan: EnterPlan): never {
+  keepDescriptors(plan);
+  const unshare = ['/usr/bin/unshare', '/bin/unshare'].find((path) => statSync(path, { throwIfNoEntry: false }));
+  if (unshare === undefined) throw new Error('no unshare(1) in /usr/bin or /bin');
+  const again = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+  replaceProgram(unshare, ['unshare', '--user', '--keep-caps', '--', ...again], process.env);
 }
 
 function enter(plan: EnterPlan): void {
   const architecture = thisArchitecture();
   const strong = plan.tier === 'namespaces' || plan.tier === 'landlock';
   process.umask(0o022);
-  if (plan.tier === 'namespaces') buildTree(plan);
+  if (plan.tree !== null) buildTree(plan, plan.tree);
+  if (plan.template === 'outer') startInUserNamespace(plan);
   // Files in a folder that several tries write, each with a user id of its own, must stay writable for its group.
   process.umask(plan.groups.length > 0 ? 0o002 : 0o077);
   if (strong) assertNoPoolThread();
@@ -127,23 +141,29 @@ function enter(plan: EnterPlan): void {
     setLimit('processes', plan.limits.processes);
   }
   process.chdir(plan.workDir);
-  if (plan.tier !== 'none' && plan.tier !== 'user') dropCapabilities();
+  if (plan.template !== null)
+    keepCapabilities(plan.uid === null ? ['sys_admin'] : ['sys_admin', 'setuid', 'setgid', 'kill']);
+  else if (plan.tier !== 'none' && plan.tier !== 'user') dropCapabilities();
   forbidNewPrivileges();
   becomeNonDumpable();
   dieWithParent();
-  if (strong) {
-    restrictPaths({ ...plan.paths, tcp: plan.families.internet });
-    if (architecture === null) throw new Error(`no seccomp filter for ${process.arch}`);
-  }
-  if (architecture !== null && plan.tier !== 'none') installFilter(architecture, plan.families);
+  // A template keeps to its file tree alone: inside a Landlock domain nothing can be mounted.
+  if (strong && plan.template === null) restrictPaths({ ...plan.paths, tcp: plan.families.internet });
+  if (strong && architecture === null) throw new Error(`no seccomp filter for ${process.arch}`);
+  if (architecture !== null && plan.tier !== 'none') installFilter(architecture, plan.families, plan.template !== null);
   if (plan.program !== null) {
-    keepDescriptors();
-    setLimit('addressSpace', plan.program.memoryBytes);
-    replaceProgram(plan.program.argv[0]!, plan.program.argv, process.env);
+    keepDescriptors(plan);
+    // By a shell in between: Node itself has more address space than that, and its threads would fail to get more.
+    const kibibytes = String(Math.floor(plan.program.memoryBytes / 1024));
+    replaceProgram(
+      '/bin/sh',
+      ['sh', '-c', 'ulimit -v "$0" && exec "$@"', kibibytes, ...plan.program.argv],
+      process.env,
+    );
   }
   if (plan.tier === 'landlock') {
     // V8's threads are older than the restriction. A second start of Node, which inherits it as a whole, has none such.
-    keepDescriptors();
+    keepDescriptors(plan);
     // Without this script: the second start has nothing left to do, and may not see it.
     const switches = process.execArgv.filter((arg, at, all) => arg !== '--require' && all[at - 1] !== '--require');
     replaceProgram(process.execPath, [process.execPath, ...switches, ...process.argv.slice(1)], process.env);

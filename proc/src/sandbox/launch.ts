@@ -7,15 +7,10 @@ import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { AppError } from '@airlock/contract/errors';
-import {
-  type FromRunner,
-  MAX_CHILD_FRAME_BYTES,
-  MAX_PARENT_FRAME_BYTES,
-  runnerNotice,
-  runnerRequest,
-} from '@airlock/contract/ipc/runner';
-import { BrokenFrame, encodeFrame, FrameDecoder } from '../frames.ts';
+import { MAX_PARENT_FRAME_BYTES } from '@airlock/contract/ipc/runner';
+import { encodeFrame } from '../frames.ts';
 import { claim } from '../own-pids.ts';
+import { openChannel } from './channel.ts';
 import { forgetChild, noteChild } from './children-file.ts';
 import type { EnterPlan } from './enter-plan.ts';
 import { assertEnterable } from './enterable.ts';
@@ -28,7 +23,6 @@ import { makeWorkDir, removeWorkDir } from './work-dir.ts';
 
 /** Bound on reading the channel to its end once the child is gone: what it started may hold the other end, where the tier can't tell. */
 const CHANNEL_END_MS = 1000;
-const FRAME_TYPES = new Set<string>(runnerNotice.options.map((o) => o.shape.type.value));
 
 /** Script that restricts its own process; loaded before the entry by `--require`. */
 export const ENTER_SOURCE = fileURLToPath(new URL('./enter.ts', import.meta.url));
@@ -97,42 +91,8 @@ export function childEnvironment(spec: SandboxSpec, workDir: string): Record<str
   };
 }
 
-/** Frames of one child: decoded, checked, and kept until somebody listens. */
-function readFrames(
-  channel: Socket,
-  broken: (reason: string) => void,
-): (listener: (frame: FromRunner) => void) => void {
-  const decoder = new FrameDecoder(MAX_CHILD_FRAME_BYTES);
-  const waiting: FromRunner[] = [];
-  let listener: ((frame: FromRunner) => void) | null = null;
-  const check = (frame: unknown): FromRunner => {
-    const type = (frame as { type?: unknown } | null)?.type;
-    const parsed = (typeof type === 'string' && FRAME_TYPES.has(type) ? runnerNotice : runnerRequest).safeParse(frame);
-    if (!parsed.success)
-      throw new BrokenFrame(`a message does not fit the contract: ${parsed.error.issues[0]?.message}`);
-    return parsed.data;
-  };
-  channel.on('data', (chunk: Buffer) => {
-    try {
-      for (const frame of decoder.push(chunk)) {
-        const checked = check(frame);
-        if (listener === null) waiting.push(checked);
-        else listener(checked);
-      }
-    } catch (error) {
-      if (!(error instanceof BrokenFrame)) throw error;
-      channel.destroy();
-      broken(error.message);
-    }
-  });
-  return (wanted) => {
-    listener = wanted;
-    for (const frame of waiting.splice(0)) wanted(frame);
-  };
-}
-
 /** The process inside the namespaces: the only child of `unshare`. Null once it is gone. */
-function innerPid(outer: number): number | null {
+export function innerPid(outer: number): number | null {
   try {
     const pid = Number(readFileSync(`/proc/${outer}/task/${outer}/children`, 'latin1').trim().split(' ')[0]);
     return pid > 0 ? pid : null;
@@ -142,7 +102,7 @@ function innerPid(outer: number): number | null {
 }
 
 /** The shell in between reports a death by signal as 128 + its number. */
-function throughInit(code: number | null, signal: string | null): ChildExit {
+export function throughInit(code: number | null, signal: string | null): ChildExit {
   if (code === null || code <= 128) return { code, signal };
   const name = Object.entries(constants.signals).find(([, number]) => number === code - 128)?.[0];
   return name === undefined ? { code, signal } : { code: null, signal: name };
@@ -174,11 +134,12 @@ export function launchSandboxed(spec: SandboxSpec): SandboxedChild {
     child = spawn(program!, args, {
       cwd: '/',
       env: childEnvironment(spec, workDir),
-      stdio: namespaces ? ['ignore', 'pipe', 'ignore', 'pipe', 'pipe'] : ['ignore', 'pipe', 'pipe', 'pipe'],
+      stdio: namespaces
+        ? ['ignore', 'pipe', 'ignore', 'pipe', 'pipe', ...(spec.control === undefined ? [] : [spec.control])]
+        : ['ignore', 'pipe', 'pipe', 'pipe'],
       detached: true,
     });
     const channel = child.stdio[3] as Socket;
-    channel.on('error', () => undefined); // the child's end is gone; `exited` says so
     if (spec.deferred !== true) channel.write(encodeFrame(plan, MAX_PARENT_FRAME_BYTES));
   } catch (error) {
     if (uid !== null) giveBackUid(uid);
@@ -199,12 +160,8 @@ function handle({ child, spec, uid, workDir, namespaces }: Parts): SandboxedChil
   const pid = child.pid ?? -1;
   const channel = child.stdio[3] as Socket;
   let gone = false;
-  let onBroken: ((reason: string) => void) | null = null;
-  let brokenReason: string | null = null;
   claim(child);
   if (pid > 0) noteChild(pid);
-  const channelEnd = new Promise<void>((resolve) => channel.once('close', () => resolve()));
-
   const killNow = () => {
     if (gone || pid <= 0) return;
     const inner = namespaces ? innerPid(pid) : null;
@@ -212,6 +169,7 @@ function handle({ child, spec, uid, workDir, namespaces }: Parts): SandboxedChil
     if (inner !== null) killQuietly(inner);
     else killQuietly(-pid);
   };
+  const { ended, ...frames } = openChannel(channel, killNow);
   const exited = new Promise<ChildExit>((resolve) => {
     const settle = async (exit: ChildExit) => {
       gone = true;
@@ -220,7 +178,7 @@ function handle({ child, spec, uid, workDir, namespaces }: Parts): SandboxedChil
       if (uid !== null) giveBackUid(uid);
       if (!namespaces) removeWorkDir(workDir);
       // Its last frames may be in the kernel's buffer still, and the loop may hear of the exit first.
-      await Promise.race([channelEnd, delay(CHANNEL_END_MS, undefined, { ref: false })]);
+      await Promise.race([ended, delay(CHANNEL_END_MS, undefined, { ref: false })]);
       resolve(exit);
     };
     child.once('exit', (code, signal) => void settle(namespaces ? throughInit(code, signal) : { code, signal }));
@@ -228,37 +186,17 @@ function handle({ child, spec, uid, workDir, namespaces }: Parts): SandboxedChil
       if (pid <= 0) void settle({ code: null, signal: null });
     });
   });
-  const onFrame = readFrames(channel, (reason) => {
-    brokenReason = reason;
-    killNow();
-    onBroken?.(reason);
-  });
   return {
+    ...frames,
     enter(extra) {
+      if (gone) return;
       const whole = { ...spec, extra: [...(spec.extra ?? []), ...extra] };
-      if (spec.deferred && !gone) channel.write(encodeFrame(makePlan(whole, uid, workDir), MAX_PARENT_FRAME_BYTES));
+      const stage = spec.control === undefined ? 'first' : 'second';
+      channel.write(encodeFrame(makePlan(whole, uid, workDir, stage), MAX_PARENT_FRAME_BYTES));
     },
     pid,
     workDir,
     tier: spec.tier,
-    send(frame) {
-      if (gone || channel.destroyed) return;
-      let bytes: Buffer;
-      try {
-        bytes = encodeFrame(frame, MAX_PARENT_FRAME_BYTES);
-      } catch (error) {
-        throw new AppError('BODY_TOO_LARGE', {
-          public: 'The message for the task process is too large.',
-          cause: error,
-        });
-      }
-      channel.write(bytes);
-    },
-    onFrame,
-    onBroken(listener) {
-      onBroken = listener;
-      if (brokenReason !== null) listener(brokenReason);
-    },
     stdout: child.stdout as Readable,
     stderr: (namespaces ? child.stdio[STDERR_FD] : child.stderr) as Readable,
     exited,

@@ -74,7 +74,10 @@ function cachedShownPaths(spec: SandboxSpec): readonly string[] {
   return known;
 }
 
-function accountFiles(uid: number): EnterPlan['tree']['files'] {
+type Tree = NonNullable<EnterPlan['tree']>;
+
+/** What says who the user is: an account of this id, and root's name. */
+export function accountFiles(uid: number): Tree['files'] {
   return [
     {
       path: '/etc/passwd',
@@ -84,9 +87,9 @@ function accountFiles(uid: number): EnterPlan['tree']['files'] {
   ];
 }
 
-function buildTree(spec: SandboxSpec, uid: number | null): EnterPlan['tree'] {
-  const binds: Array<EnterPlan['tree']['binds'][number]> = [];
-  const links: Array<EnterPlan['tree']['links'][number]> = [
+function buildTree(spec: SandboxSpec, uid: number | null): Tree {
+  const binds: Array<Tree['binds'][number]> = [];
+  const links: Array<Tree['links'][number]> = [
     { path: '/dev/fd', target: '/proc/self/fd' },
     { path: '/dev/stdin', target: '/proc/self/fd/0' },
     { path: '/dev/stdout', target: '/proc/self/fd/1' },
@@ -113,8 +116,13 @@ function buildTree(spec: SandboxSpec, uid: number | null): EnterPlan['tree'] {
   return { binds, links, files, hidden: (spec.hide ?? []).map((path) => path) };
 }
 
-/** The child's plan. `workDir` as the child sees it. */
-export function makePlan(spec: SandboxSpec, uid: number | null, workDir: string): EnterPlan {
+/** The child's plan. `workDir` as the child sees it. A template of root needs two, one for each stage. */
+export function makePlan(
+  spec: SandboxSpec,
+  uid: number | null,
+  workDir: string,
+  stage: 'first' | 'second' = 'first',
+): EnterPlan {
   const limits = { ...DEFAULT_LIMITS, ...spec.limits };
   const extra = spec.extra ?? [];
   const namespaces = spec.tier === 'namespaces';
@@ -129,7 +137,8 @@ export function makePlan(spec: SandboxSpec, uid: number | null, workDir: string)
     limits: { ...limits, processes: Math.max(256, limits.processes) },
     // A Unix socket of the host is out of sight only in a file tree of the child's own.
     families: { unix: namespaces, internet: spec.network === 'host' },
-    tree: namespaces ? buildTree(spec, uid) : { binds: [], links: [], files: [], hidden: [] },
+    template: spec.control === undefined ? null : uid !== null && stage === 'first' ? 'outer' : 'inner',
+    tree: namespaces && stage === 'first' ? buildTree(spec, uid) : null,
     paths: {
       // In a tree of its own the child may read all that there is; elsewhere the list is the tree.
       read: namespaces

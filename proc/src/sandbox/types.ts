@@ -48,6 +48,8 @@ export type SandboxSpec = {
   readonly network: 'host' | 'none';
   /** Further paths: a bundle root (read), the path of a declared `fs` connection (write). */
   readonly extra?: readonly ExtraPath[];
+  /** For a template, see template.ts: the descriptor of ours that it gets as its descriptor 5, and takes orders to fork from. */
+  readonly control?: number;
   /** True: the child waits for `enter()` before it restricts itself and runs, so that its extra paths may come later. */
   readonly deferred?: boolean;
   /** Paths that stay hidden even where they lie inside a shown tree: the data folder. */

@@ -36,7 +36,10 @@ type OpenBundle = {
 export function startParseRole(context: RoleContext): Role {
   const { config, client, token } = context;
   const seconds = Math.min(config.core.dagbag_import_timeout, config.dag_processor.dag_file_processor_timeout);
+  const mayConnect = new Set(config.dag_processor.network_bundles);
+  const networkOf = (bundle: string) => (mayConnect.has(bundle) ? 'host' : 'none');
   const parseTypeScript = makeParseFile({
+    networkOf,
     tier: context.tier,
     entry: context.entries.parser,
     enterScript: context.entries.enterScript,
@@ -46,7 +49,7 @@ export function startParseRole(context: RoleContext): Role {
     hidden: context.hidden,
     workBase: context.workBase,
   });
-  const hosts = createPythonHosts(context, 'none');
+  const hosts = createPythonHosts(context, networkOf);
   const parsePython = makePythonParse({
     hosts,
     timeoutMs: seconds * 1000,

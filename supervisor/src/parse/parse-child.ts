@@ -31,6 +31,8 @@ export type ParseChildOptions = {
   readonly entry?: string;
   readonly enterScript?: string;
   readonly timeoutMs: number;
+  /** Default: none for any bundle. */
+  readonly networkOf?: (bundleName: string) => SandboxSpec['network'];
   /** Folders of the packages that the parser imports, and what stays out of sight; as for every child of this supervisor. */
   readonly packages: readonly string[];
   readonly hidden: readonly string[];
@@ -98,7 +100,7 @@ export function makeParseFile(options: ParseChildOptions): ParseFile {
       enterScript: options.enterScript,
       uids: options.uids,
       packages: options.packages,
-      network: 'none',
+      network: options.networkOf?.(job.bundleName) ?? 'none',
       hide: options.hidden,
       workBase: options.workBase,
       extra: [job.root, ...packageFolders(job.root)].map((path) => ({ path, access: 'read' as const })),

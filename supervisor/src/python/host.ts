@@ -2,15 +2,19 @@
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { SandboxSpec } from '@airlock/proc/sandbox/index';
+import { startTemplate, whyNoTemplate } from '@airlock/proc/sandbox/template';
 import type { RoleContext } from '../role-context.ts';
-import { findInterpreter, type Interpreter } from './interpreter.ts';
-import { createPythonPool, type PythonPool } from './pool.ts';
+import { findInterpreter, type Interpreter, interpreterStamp } from './interpreter.ts';
+import { createPythonPool, type PythonBundle, type PythonPool } from './pool.ts';
 
 const HOST = fileURLToPath(new URL('../../../sdk/python/airlock_host.py', import.meta.url));
 const MIB = 1024 * 1024;
 const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-
 const SECOND_MS = 1000;
+/** Bounds on importing Airflow, and on a fork of what has, on a busy machine. */
+const TEMPLATE_START_MS = 120_000;
+const FORK_MS = 30_000;
+const TEMPLATE_RETRY_MS = 60_000;
 
 /** The variables of ours that `[python] env` names, and what keeps Airflow away from every database and file of its own. */
 function environment(ctx: RoleContext, { program }: Interpreter): Record<string, string> {
@@ -33,53 +37,87 @@ function environment(ctx: RoleContext, { program }: Interpreter): Record<string,
   };
 }
 
-/**
- * Children that run `script`, one of ours, by the user's Python. They see its installation and the given folders.
- * @throws AppError PYTHON_UNAVAILABLE, from what is returned
- */
-export function pythonSpec(
-  ctx: RoleContext,
-  network: SandboxSpec['network'],
-  script: string,
-): (folders: readonly string[]) => SandboxSpec {
+const splitAt = (text: string, at: number) => [text.slice(0, at).trim(), text.slice(at + 1).trim()] as const;
+
+export type PythonChildren = {
+  /** The interpreter of a bundle; null = of none, such as what is installed. @throws AppError PYTHON_UNAVAILABLE */
+  readonly interpreter: (bundleName: string | null) => Interpreter;
+  /** Runs one of our scripts by it. It sees its installation and the given folders. @throws as `interpreter` */
+  readonly spec: (child: {
+    readonly bundle: string | null;
+    readonly network: SandboxSpec['network'];
+    readonly script: string;
+    readonly args?: readonly string[];
+    readonly folders?: readonly string[];
+  }) => SandboxSpec;
+};
+
+export function pythonChildren(ctx: RoleContext): PythonChildren {
   const { sandbox, python } = ctx.config;
-  let found: Interpreter | null = null;
-  return (folders) => {
-    found ??= findInterpreter(python.interpreter, ctx.environment.PATH ?? SYSTEM_PATH);
-    const { program, shown, links } = found;
-    return {
-      tier: ctx.tier,
-      entry: ctx.entries.runner,
-      enterScript: ctx.entries.enterScript,
-      program: {
-        argv: [program, script],
-        memoryBytes: sandbox.memory_limit_mb * MIB,
-        links,
-      },
-      packages: ctx.packages,
-      network,
-      hide: ctx.hidden,
-      workBase: ctx.workBase,
-      uids: { first: sandbox.uid_range_start, size: sandbox.uid_range_size },
-      env: environment(ctx, found),
-      extra: [...new Set([...shown, ...python.paths, ...folders])].map((path) => ({ path, access: 'read' as const })),
-      limits: {
-        openFiles: sandbox.max_open_files,
-        processes: sandbox.max_processes,
-        fileBytes: sandbox.max_file_mb * MIB,
-      },
-    };
+  const ofBundle = new Map(python.interpreters.map((item) => splitAt(item, item.indexOf('='))));
+  const interpreter = (name: string | null) =>
+    findInterpreter(
+      (name === null ? undefined : ofBundle.get(name)) ?? python.interpreter,
+      ctx.environment.PATH ?? SYSTEM_PATH,
+    );
+  return {
+    interpreter,
+    spec({ bundle, network, script, args = [], folders = [] }) {
+      const found = interpreter(bundle);
+      const { program, shown, links } = found;
+      return {
+        tier: ctx.tier,
+        entry: ctx.entries.runner,
+        enterScript: ctx.entries.enterScript,
+        program: {
+          argv: [program, script, ...args],
+          memoryBytes: sandbox.memory_limit_mb * MIB,
+          links,
+        },
+        packages: ctx.packages,
+        network,
+        hide: ctx.hidden,
+        workBase: ctx.workBase,
+        uids: { first: sandbox.uid_range_start, size: sandbox.uid_range_size },
+        env: environment(ctx, found),
+        extra: [...new Set([...shown, ...python.paths, ...folders])].map((path) => ({ path, access: 'read' as const })),
+        limits: {
+          openFiles: sandbox.max_open_files,
+          processes: sandbox.max_processes,
+          fileBytes: sandbox.max_file_mb * MIB,
+        },
+      };
+    },
   };
 }
 
-/** Children for one role. Parses have no network; tasks share the host's, as those of TypeScript do. */
-export function createPythonHosts(ctx: RoleContext, network: SandboxSpec['network']): PythonPool {
+/** Children for one role. @param networkOf whether those of a bundle share the host's network */
+export function createPythonHosts(
+  ctx: RoleContext,
+  networkOf: (bundleName: string) => SandboxSpec['network'],
+): PythonPool {
   const { python } = ctx.config;
-  const spec = pythonSpec(ctx, network, HOST);
+  const children = pythonChildren(ctx);
+  const spec = ({ name, root }: PythonBundle, ...args: readonly string[]) =>
+    children.spec({ bundle: name, network: networkOf(name), script: HOST, args, folders: [root] });
   return createPythonPool({
     size: python.pool_size,
     idleMs: python.pool_idle_time * SECOND_MS,
-    onFailure: (error) => ctx.log.error({ err: error }, 'an idle Python could not be started'),
-    spec: (bundleRoot) => spec([bundleRoot]),
+    retryMs: TEMPLATE_RETRY_MS,
+    spec,
+    stamp: ({ name }) => interpreterStamp(children.interpreter(name), python.paths),
+    startTemplate: python.template
+      ? async (bundle) => {
+          const wanted = spec(bundle, 'template');
+          const reason = whyNoTemplate(wanted);
+          if (reason !== null) throw new Error(reason);
+          return startTemplate({ spec: wanted, startMs: TEMPLATE_START_MS, forkMs: FORK_MS });
+        }
+      : null,
+    log: {
+      noTemplate: ({ name }, error) =>
+        ctx.log.warn({ err: error, bundle: name }, 'no template for Python; each process imports Airflow by itself'),
+      noIdle: (error) => ctx.log.error({ err: error }, 'an idle Python could not be started'),
+    },
   });
 }

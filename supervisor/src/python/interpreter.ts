@@ -132,3 +132,26 @@ export function findInterpreter(option: string | null, searchPath: string): Inte
   }
   return { program, shown: [...shown], links };
 }
+
+/** Where packages are installed to, below a prefix. */
+function packageFolders(prefix: string): readonly string[] {
+  const library = join(prefix, 'lib');
+  if (!isFolder(library)) return [];
+  const versions = readdirSync(library).filter((name) => /^python3(?:\.\d+)?$/.test(name));
+  return versions.flatMap((version) => ['site-packages', 'dist-packages'].map((name) => join(library, version, name)));
+}
+
+/**
+ * Names the state of an interpreter's files, so far as a few looks can tell: another program, another environment, or a
+ * package that was installed, upgraded or removed. A file that was edited in its place is not seen.
+ * @param paths further folders of packages
+ */
+export function interpreterStamp({ program, shown, links }: Interpreter, paths: readonly string[]): string {
+  const configs = shown.map((path) => join(path, 'pyvenv.cfg'));
+  const looked = [program, ...shown, ...configs, ...shown.flatMap(packageFolders), ...paths];
+  const stats = looked.map((path) => {
+    const stat = statSync(path, { throwIfNoEntry: false });
+    return stat === undefined ? path : `${path} ${stat.ino} ${stat.size} ${stat.mtimeMs}`;
+  });
+  return JSON.stringify([stats, links]);
+}

@@ -8,7 +8,7 @@ import { AppError, isAppError } from '@airlock/contract/errors';
 import type { Inventory } from '@airlock/contract/inventory';
 import { launchSandboxed, type SandboxSpec } from '@airlock/proc/sandbox/index';
 import type { Role, RoleContext } from '../role-context.ts';
-import { pythonSpec } from './host.ts';
+import { pythonChildren } from './host.ts';
 
 const INVENTORY = fileURLToPath(new URL('../../../sdk/python/airlock_inventory.py', import.meta.url));
 /** Packages are seldom added to a running installation; whoever can't wait restarts the Dag processor. */
@@ -65,7 +65,7 @@ export async function takeInventory(
 /** Works until `stop`. Never throws: what fails is logged, and tried again. */
 export function startInventory(ctx: RoleContext): Role {
   const abort = new AbortController();
-  const spec = pythonSpec(ctx, 'none', INVENTORY);
+  const children = pythonChildren(ctx);
   const log = ctx.log.child({ role: 'dag-processor' });
   const tell = async (inventory: Inventory) => {
     const path = `/supervisors/${ctx.supervisorId}/interpreter`;
@@ -83,7 +83,10 @@ export function startInventory(ctx: RoleContext): Role {
   /** @returns when to look again */
   const look = async (): Promise<number> => {
     try {
-      const found = await takeInventory(spec([]), abort.signal);
+      const found = await takeInventory(
+        children.spec({ bundle: null, network: 'none', script: INVENTORY }),
+        abort.signal,
+      );
       if ('problem' in found) log.info({ problem: found.problem }, 'this Python does not tell what it has of Airflow');
       else await tell(found);
       return EVERY_MS;

@@ -52,7 +52,7 @@ export function makePythonParse({ hosts, timeoutMs, ownUser }: PythonParseOption
       return failed(plainImportError(job.relative, message, `Run: chmod -R o+rX ${job.shownRoot}`), null, '');
     }
     try {
-      const child = hosts.take(job.root);
+      const child = await hosts.take({ name: job.bundleName, root: job.root });
       const end = await followParse(child, job, signal, { parseMs: timeoutMs + GRACE_MS, startMs: START_MS });
       return fromEnd(job.relative, end, timeoutMs);
     } catch (error) {

@@ -62,7 +62,7 @@ async function runTry(
 ): Promise<void> {
   const { ti, airlock } = workload;
   const root = bundleRoot(airlock.bundle_path);
-  const child = hosts.take(root);
+  const child = await hosts.take({ name: workload.bundle_info.name, root });
   const token: TokenHolder = { current: workload.token };
   const place = { hostname: ctx.hostname, unixname: ctx.unixname, pid: child.pid };
   try {

@@ -45,7 +45,7 @@ export function startTaskRole(ctx: RoleContext): TaskRole {
   );
   const running = new Map<string, RunningTry>();
   const deps: TryDeps = { ctx, pool, modules: new ModuleCache(ctx.client), spec, uids: spec.uids! };
-  const python = { ctx, hosts: createPythonHosts(ctx, 'host') };
+  const python = { ctx, hosts: createPythonHosts(ctx, () => 'host') };
   let freed: (() => void) | null = null;
 
   const start = (workload: ExecuteTaskWorkload): RunningTry => {
