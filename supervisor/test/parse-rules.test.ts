@@ -90,6 +90,7 @@ test('a scan leaves out packages and hidden folders, and does not follow links',
     files: ['a.ts', 'sub/deep/b.ts'],
     folders: ['', 'sub', 'sub/deep'],
     cut: false,
+    badRules: [],
   });
 });
 

@@ -17,6 +17,10 @@ export const CORE_OPTIONS = {
     min: 0.1,
     advice: 'Time allowed to parse one Dag file; then the parse is killed, and reported as an import error.',
   }),
+  dag_ignore_file_syntax: choice(['glob', 'regexp'], 'glob', {
+    readers: ['supervisor'],
+    advice: 'How the lines of `.airflowignore` files are read: as in .gitignore, or as regular expressions.',
+  }),
   load_examples: bool(true, {
     readers: ['standalone', 'control', 'supervisor', 'cli'],
     advice: 'Show the examples, with the variable, pool and connection that they use, on first start.',

@@ -8,6 +8,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { ParseReport } from '@airlock/contract/supervisor-api';
+import type { IgnoreSyntax } from './ignore.ts';
 import { plainImportError } from './import-error.ts';
 import { Inputs } from './inputs.ts';
 import type { ParsedFile, ParseFile } from './parse-child.ts';
@@ -21,6 +22,8 @@ export type BundleParserOptions = {
   readonly name: string;
   readonly root: string;
   readonly shownRoot: string;
+  /** Of `.airflowignore` files; default `glob`. */
+  readonly ignoreSyntax?: IgnoreSyntax;
   readonly parseFile: ParseFile;
   /** Runs a job when one of the parse slots of the whole process is free. */
   readonly withSlot: <T>(job: () => Promise<T>) => Promise<T>;
@@ -67,6 +70,7 @@ export class BundleParser {
   #readable = true;
   #generation = 0;
   #folderStamp = '';
+  #badRules = '';
   #stuckTimer: NodeJS.Timeout | null = null;
 
   constructor(options: BundleParserOptions) {
@@ -80,7 +84,7 @@ export class BundleParser {
    */
   refresh(noticed = false): void {
     if (this.#abort.signal.aborted) return;
-    const scan = scanBundle(this.#options.root);
+    const scan = scanBundle(this.#options.root, this.#options.ignoreSyntax);
     if (scan === null) {
       if (this.#readable)
         this.#options.log.warn(
@@ -89,7 +93,7 @@ export class BundleParser {
         );
       this.#readable = false;
       // What is watched is gone, whatever comes under its name.
-      this.#options.onScan({ files: [], folders: [], cut: false });
+      this.#options.onScan({ files: [], folders: [], cut: false, badRules: [] });
       return;
     }
     this.#readable = true;
@@ -97,6 +101,13 @@ export class BundleParser {
     this.#options.onScan(scan);
     if (scan.cut)
       this.#options.log.warn({ bundle: this.#options.name }, 'the bundle is too large; some files are left out');
+    const badRules = scan.badRules.slice(0, 20).join(', ');
+    if (badRules !== this.#badRules && badRules !== '')
+      this.#options.log.warn(
+        { bundle: this.#options.name, lines: badRules },
+        'lines of .airflowignore that are no pattern, or one that takes too long to match, are left out',
+      );
+    this.#badRules = badRules;
     const present = new Set(scan.files);
     for (const path of [...this.#files.keys()]) if (!present.has(path)) this.#files.delete(path);
     for (const path of scan.files) if (!this.#files.has(path)) this.#files.set(path, newState());

@@ -12,6 +12,7 @@ import { makePythonParse } from '../python/parse.ts';
 import type { Role, RoleContext } from '../role-context.ts';
 import { makeParseApi, type ParseApi } from './api.ts';
 import { BundleParser } from './bundle-parser.ts';
+import type { IgnoreSyntax } from './ignore.ts';
 import { Outbox, type OutboxLog } from './outbox.ts';
 import { makeParseFile, type ParseFile } from './parse-child.ts';
 import { isPython } from './scan.ts';
@@ -60,6 +61,7 @@ export function startParseRole(context: RoleContext): Role {
     api: makeParseApi(client, token),
     parseFile,
     parsingProcesses: config.dag_processor.parsing_processes,
+    ignoreSyntax: config.core.dag_ignore_file_syntax,
     log: context.log.child({ role: 'dag-processor' }),
   });
   const inventory = startInventory(context);
@@ -75,6 +77,7 @@ export type ParsingOptions = {
   readonly api: ParseApi;
   readonly parseFile: ParseFile;
   readonly parsingProcesses: number;
+  readonly ignoreSyntax?: IgnoreSyntax;
   readonly log: OutboxLog;
 };
 
@@ -92,6 +95,7 @@ export function startParsing(options: ParsingOptions): Role {
       name: bundle.name,
       root,
       shownRoot: bundle.path,
+      ignoreSyntax: options.ignoreSyntax,
       parseFile: options.parseFile,
       withSlot,
       onReport: (report) => outbox.putReport(report),

@@ -1,9 +1,10 @@
 /**
  * Which files of a bundle are parsed. Every `*.py` is, as in Airflow, and every `*.ts` but for declarations, tests, names that start with a dot or an
- * underscore, and what lies in `node_modules` or a folder whose name starts with a dot. Symbolic links are not followed.
+ * underscore, what lies in `node_modules` or a folder whose name starts with a dot, and what `.airflowignore` names. Symbolic links are not followed.
  */
 import { type Dirent, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { type IgnoreSyntax, isIgnored, NO_RULES, newEffort, type Rules, rulesOf } from './ignore.ts';
 
 export type Scan = {
   /** Files to parse, relative with `/`, sorted. */
@@ -12,6 +13,8 @@ export type Scan = {
   readonly folders: readonly string[];
   /** True when there was more than the bounds allow; the rest was left out. */
   readonly cut: boolean;
+  /** Lines of `.airflowignore` files that are no pattern, `file:line`. */
+  readonly badRules: readonly string[];
 };
 
 const MAX_FILES = 20_000;
@@ -35,28 +38,36 @@ function isReadFolder(name: string): boolean {
  * Reads the folder tree. A folder that vanishes or can't be read counts as empty.
  * @returns null when that is the root: a folder that is not mounted must not look like one from which all was deleted
  */
-export function scanBundle(root: string): Scan | null {
+export function scanBundle(root: string, syntax: IgnoreSyntax = 'glob'): Scan | null {
   if (!isReadable(root)) return null;
   const files: string[] = [];
   const folders: string[] = [];
+  const badRules: string[] = [];
+  const effort = newEffort();
   let cut = false;
-  const visit = (folder: string, depth: number) => {
+  const visit = (folder: string, depth: number, parents: Rules) => {
     if (folders.length >= MAX_FOLDERS || depth > MAX_DEPTH) {
       cut = true;
       return;
     }
     folders.push(folder);
+    const rules = rulesOf(root, folder, parents, syntax, (file, line) => badRules.push(`${file}:${line}`));
     for (const entry of entriesOf(join(root, folder))) {
       const path = folder === '' ? entry.name : `${folder}/${entry.name}`;
-      if (entry.isDirectory() && isReadFolder(entry.name)) visit(path, depth + 1);
-      else if (entry.isFile() && isParsedName(entry.name)) {
+      const isFolder = entry.isDirectory();
+      if (!(isFolder ? isReadFolder(entry.name) : entry.isFile() && isParsedName(entry.name))) continue;
+      const ignored = isIgnored(path, isFolder, rules, effort);
+      if (ignored === true) continue;
+      if (ignored === null) cut = true;
+      else if (isFolder) visit(path, depth + 1, rules);
+      else {
         if (files.length < MAX_FILES) files.push(path);
         else cut = true;
       }
     }
   };
-  visit('', 0);
-  return { files: files.sort(), folders, cut };
+  visit('', 0, NO_RULES);
+  return { files: files.sort(), folders, cut, badRules };
 }
 
 function isReadable(folder: string): boolean {
