@@ -68,6 +68,11 @@ const BY_RULE: ReadonlyArray<{ allowed: RegExp; right: string; wrong: readonly s
       'https://x y',
     ],
   },
+  {
+    allowed: /the name of a bundle/,
+    right: 'a=/opt/a/venv, b c=/usr/bin/python3',
+    wrong: ['/opt/venv', 'a=', 'a=venv', '=/opt/venv', 'a/b=/opt/venv', 'a=/opt/venv,b'],
+  },
   { allowed: /a path/, right: '/var/x', wrong: ['', '  '] },
   { allowed: /IANA name/, right: 'Europe/Stockholm', wrong: ['', 'Nowhere/Land', 'UTC+27'] },
   { allowed: /a regular expression/, right: '^x$', wrong: ['', '(', 'a{2,1}'] },
