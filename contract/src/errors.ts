@@ -56,6 +56,16 @@ export const ERRORS = {
     remedy: 'Try again in a moment; operators: is [oidc] issuer reachable from the API server?',
   },
   KEY_UNAVAILABLE: { rest: 503, execution: 503, remedy: 'Repeat with backoff; operators: see docs/runbook.md.' },
+  SECRETS_REFUSED: {
+    rest: 403,
+    execution: 403,
+    remedy: 'Operators: let the [secrets] backend give this name to Airlock, or take it out of there.',
+  },
+  SECRETS_UNAVAILABLE: {
+    rest: 503,
+    execution: 503,
+    remedy: 'Repeat with backoff; operators: is the [secrets] backend reachable and unsealed?',
+  },
   // Start-up and operator errors: the process prints code, text and remedy and exits; no HTTP answer carries them.
   CONFIG_INVALID: { rest: 500, execution: 500, remedy: 'Correct the option that the message names.' },
   PORT_IN_USE: { rest: 500, execution: 500, remedy: 'Stop the other program, or set [api] port.' },

@@ -6,6 +6,7 @@ import type { Database, StoreEvent } from '@airlock/store';
 import type { TokenVerifier } from '@airlock/token-verify';
 import type { Logger } from 'pino';
 import type { SecretBox } from './api/secrets/index.ts';
+import type { SecretSources } from './api/secrets/sources.ts';
 import type { TokenMinter } from './tokens/minter.ts';
 import type { SigningCheck } from './tokens/signing-check.ts';
 
@@ -32,6 +33,8 @@ export type ControlDeps = {
   readonly events: EventHub;
   /** Opens and seals secrets at rest; see control/src/api/secrets/stored.ts. */
   readonly secrets: SecretBox;
+  /** Where connections and variables of tasks are looked up before the database. */
+  readonly secretSources: SecretSources;
   /** UUID of this process; names it in `job`, `queued_by` and logs. */
   readonly instanceId: string;
 };

@@ -20,10 +20,12 @@ import { z } from '@airlock/contract/schema';
 import { loadConfig } from '@airlock/proc/config-load';
 import { describe, endProcess, FATAL_STATUS, handedOver, PARENT_GONE, receiveHandover } from '@airlock/proc/handover';
 import { readTls } from '@airlock/proc/tls-files';
+import { environmentSecrets } from '@airlock/secret-backends';
 import { type Database, openDatabase } from '@airlock/store';
 import { type Logger, pino } from 'pino';
 import { ensureFirstAdmin } from './api/auth/accounts.ts';
 import { createSecretBox } from './api/secrets/index.ts';
+import { openSecretSources } from './api/secrets/sources.ts';
 import { startApi } from './api/start.ts';
 import { prepareAllAdmins } from './auth-managers/all-admins.ts';
 import { prepareBundles } from './bundles.ts';
@@ -95,6 +97,11 @@ export async function startControl(values: ControlValues, options: ControlOption
     });
     down.push(() => minter.close());
     const secrets = createSecretBox(values.fernet_key);
+    const secretSources = openSecretSources(config, values.environment_secrets, {
+      nowMs: systemClock.nowMs,
+      log,
+    });
+    down.push(() => secretSources.close());
     const { examples_dir: examplesDir, output_dir: outputDir } = values;
     const runsApi = values.roles.includes('api');
     const trusted = await followTrustedKeys({
@@ -130,6 +137,7 @@ export async function startControl(values: ControlValues, options: ControlOption
       trustedKeysOverdue: trusted.isOverdue,
       events,
       secrets,
+      secretSources,
       instanceId: randomUUID(),
     };
     let url = '';
@@ -174,6 +182,7 @@ function valuesFromFile(roles: ControlValues['roles']): ControlValues {
     database_url: config.database.sql_alchemy_conn,
     token_socket: join(home, 'run', 'token', 'token.sock'),
     fernet_key: config.core.fernet_key ?? '',
+    environment_secrets: environmentSecrets(process.env),
     roles,
     control_socket: roles.includes('api') ? join(home, 'run', 'control.sock') : null,
     operator_uids: [],

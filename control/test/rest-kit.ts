@@ -127,6 +127,7 @@ export async function restKit(options: { config?: Record<string, string> } = {})
     trustedKeysOverdue: () => false,
     events,
     secrets: createSecretBox(Buffer.alloc(32, 7).toString('base64url')),
+    secretSources: { list: [], close: () => undefined },
     instanceId: '00000000-0000-4000-8000-000000000000',
   };
   const deps = makeDeps(control, createAuthenticator(control));

@@ -7,6 +7,7 @@ import { describe, FATAL_STATUS } from '@airlock/proc/handover';
 import type { Service } from '@airlock/proc/service';
 import { becomeSubreaper, killStrays } from '@airlock/proc/strays';
 import { readTls } from '@airlock/proc/tls-files';
+import { environmentSecrets } from '@airlock/secret-backends';
 import { writeConfigFile } from './config-file.ts';
 import { embeddedDatabase, externalDatabase } from './database.ts';
 import { ENTRIES, type Entries, EXAMPLES_DIR } from './entries.ts';
@@ -110,6 +111,7 @@ async function run(context: Context): Promise<void> {
       workerEnv: workerEnvironment(options.env, config),
       examplesDir: config.core.load_examples ? EXAMPLES_DIR : null,
       fernetKey: config.core.fernet_key ?? ownSecret(layout.keysDir, 'fernet'),
+      environmentSecrets: environmentSecrets(options.env),
       adminPassword: admin.password,
       tls,
       // A name and no secret: random, so that no two data folders of a deployment share it.

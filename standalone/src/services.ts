@@ -11,6 +11,7 @@ import {
 import type { Config } from '@airlock/contract/config/index';
 import { type Info, type NodeServiceSpec, nodeService, type Service } from '@airlock/proc/service';
 import { readCertificates, type TlsFiles } from '@airlock/proc/tls-files';
+import type { EnvironmentSecrets } from '@airlock/secret-backends';
 import type { Entries } from './entries.ts';
 import { type Account, type Layout, programPaths } from './layout.ts';
 import type { Log } from './log.ts';
@@ -26,6 +27,7 @@ export type ServiceContext = {
   readonly workerEnv: Readonly<Record<string, string>>;
   readonly examplesDir: string | null;
   readonly fernetKey: string;
+  readonly environmentSecrets: EnvironmentSecrets;
   /** PEM texts of the API server; null = plain http. */
   readonly tls: TlsFiles | null;
   /** Given to the first control that becomes ready, to make the user `admin` with. */
@@ -94,6 +96,7 @@ export function startServices(context: ServiceContext): Services {
         database_url: databaseUrl,
         token_socket: layout.tokenSocket,
         fernet_key: context.fernetKey,
+        environment_secrets: context.environmentSecrets,
         roles: ['api', 'scheduler'],
         control_socket: layout.controlSocket,
         operator_uids: [process.getuid!()],

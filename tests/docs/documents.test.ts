@@ -161,6 +161,7 @@ describe('documents', () => {
     for (const name of [
       'contract',
       'proc',
+      'secret-backends',
       'token-verify',
       'token-sign',
       'store',

@@ -40,7 +40,7 @@ const PLACES: Readonly<Record<string, { readonly what: string; readonly after: R
 test('identities are made in the listed places alone, each after a verification', () => {
   const seen = new Map<string, ReturnType<typeof findings>>();
   const sources = globSync(
-    '{control,store,token-verify,token-sign,proc,supervisor,standalone,sdk,contract,cli}/{src,bin}/**/*.ts',
+    '{control,store,secret-backends,token-verify,token-sign,proc,supervisor,standalone,sdk,contract,cli}/{src,bin}/**/*.ts',
     {
       cwd: root,
     },
@@ -85,7 +85,7 @@ test('no process that hosts or runs user code reaches the server, the database o
     string,
     { packages: string[] }
   >;
-  const behind = ['control', 'store', 'token-verify', 'token-sign'];
+  const behind = ['control', 'store', 'secret-backends', 'token-verify', 'token-sign'];
   for (const process of ['supervisor', 'runner', 'parser', 'bundle'])
     assert.deepEqual(
       reached[process]!.packages.filter((name) => behind.includes(name)),
@@ -94,7 +94,7 @@ test('no process that hosts or runs user code reaches the server, the database o
     );
   assert.deepEqual(
     reached.control!.packages.filter((name) => behind.includes(name)),
-    ['control', 'store', 'token-verify'],
+    ['control', 'secret-backends', 'store', 'token-verify'],
     'the control',
   );
 });

@@ -35,6 +35,11 @@ export type ControlValues = {
   readonly token_socket: string;
   /** Encrypts connections and variables at rest: base64url of 32 bytes each, separated by commas, first one encrypts. */
   readonly fernet_key: string;
+  /** Connections and variables of the operator's environment, by their names without prefix. */
+  readonly environment_secrets: {
+    readonly connections: Readonly<Record<string, string>>;
+    readonly variables: Readonly<Record<string, string>>;
+  };
   /** Which parts run in this process. */
   readonly roles: ReadonlyArray<'api' | 'scheduler'>;
   /** The socket of operator commands, or null for none. */

@@ -16,6 +16,7 @@ import { type ConfigSources, type ResolvedOption, resolveAll } from './resolve.t
 import { RETENTION_OPTIONS } from './retention.ts';
 import { SANDBOX_OPTIONS } from './sandbox.ts';
 import { SCHEDULER_OPTIONS } from './scheduler.ts';
+import { SECRETS_OPTIONS } from './secrets.ts';
 import { STATE_STORE_OPTIONS } from './state-store.ts';
 import { WORKERS_OPTIONS } from './workers.ts';
 
@@ -33,6 +34,7 @@ export const SECTIONS = {
   sandbox: SANDBOX_OPTIONS,
   logging: LOGGING_OPTIONS,
   retention: RETENTION_OPTIONS,
+  secrets: SECRETS_OPTIONS,
   state_store: STATE_STORE_OPTIONS,
 } as const satisfies Record<string, OptionTable>;
 

@@ -30,6 +30,7 @@ const BY_RULE: ReadonlyArray<{ allowed: RegExp; right: string; wrong: readonly s
       'https://x y',
     ],
   },
+  { allowed: /^vault or/, right: 'vault', wrong: ['Vault', 'x.y.Backend', 'vault, vault', ' vault'] },
   {
     allowed: /scheme and host/,
     right: 'https://a.example',

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { shownConfig } from '@airlock/contract/config/handed';
 import { resolveConfig } from '@airlock/contract/config/index';
 import { z } from '@airlock/contract/schema';
+import type { EnvironmentSecrets } from '@airlock/secret-backends';
 import { decodeEvent, EVENT_CHANNEL, type StoreEvent } from '@airlock/store';
 import { createVerifier, type KeySet } from '@airlock/token-verify';
 import type { FastifyInstance } from 'fastify';
@@ -15,6 +16,7 @@ import { createSigner, keyPair, oneKeyPair, startTokenServer } from '../../../to
 import { registerExecutionApi } from '../../src/api/execution/index.ts';
 import { createHttpServer } from '../../src/api/http/server.ts';
 import { createSecretBox } from '../../src/api/secrets/index.ts';
+import { openSecretSources } from '../../src/api/secrets/sources.ts';
 import type { ControlDeps } from '../../src/deps.ts';
 import { createTokenMinter } from '../../src/tokens/minter.ts';
 import { createSigningCheck } from '../../src/tokens/signing-check.ts';
@@ -28,7 +30,12 @@ z.config({ jitless: true });
 /** Everything that a test needs, closed by `await using`. */
 export async function startExecutionApi(
   env: Record<string, string> = {},
-  options: { readonly realTime?: boolean; readonly leewaySeconds?: number; readonly trusted?: KeySet } = {},
+  options: {
+    readonly realTime?: boolean;
+    readonly leewaySeconds?: number;
+    readonly trusted?: KeySet;
+    readonly environment?: EnvironmentSecrets;
+  } = {},
 ) {
   const home = await mkdtemp(join(tmpdir(), 'airlock-exec-'));
   const config = resolveConfig({
@@ -82,6 +89,8 @@ export async function startExecutionApi(
     });
   const log = pino({ level: process.env.TEST_LOG ?? 'silent' });
   const verifier = newVerifier();
+  const environment = options.environment ?? { connections: {}, variables: {} };
+  const secretSources = openSecretSources(config, environment, { nowMs: clock.nowMs, log });
   const deps: ControlDeps = {
     db,
     clock,
@@ -100,6 +109,7 @@ export async function startExecutionApi(
       onGap: () => () => undefined,
     },
     secrets: createSecretBox(randomBytes(32).toString('base64url')),
+    secretSources,
     instanceId: randomUUID(),
   };
   const apps: FastifyInstance[] = [];
@@ -117,6 +127,7 @@ export async function startExecutionApi(
 
   const close = async () => {
     for (const app of apps) await app.close();
+    secretSources.close();
     minter.close();
     await tokenServer.close();
     await stopListening();
