@@ -1,16 +1,18 @@
 /**
  * `npm run compare -- [options] [dag_id …]`: the same Python Dags on Airflow 3.3.2 and on Airlock, once each, and what differs.
  * `--examples` takes Airflow's own examples and those of its standard provider instead of the small set beside this file;
- * `--only airlock` runs one side alone and shows its end states; `--limit 120` bounds one run, seconds; `--files a.py,b.py` adds files.
+ * `--only airlock` runs one side alone; `--limit 120` bounds one run, seconds; `--files a.py,b.py` adds files; `--keep FOLDER`
+ * writes down what each Dag came to, and does not run again what is written there; `--write PAGE` makes the page of the result.
  */
-import { cpSync, readdirSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { AIRFLOW_PASSWORD, installAirflow, startAirflow } from '../kit/airflow.ts';
 import { ADMIN_PASSWORD, startStandalone } from '../kit/standalone.ts';
 import { tempHome } from '../kit/temp-home.ts';
-import { differences } from './differ.ts';
-import { type Client, connect, type RunEnd } from './side.ts';
+import { type Ends, readEnds, writeEnds } from './keep.ts';
+import { pageOf, summaryOf } from './report.ts';
+import { type Client, connect } from './side.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -19,6 +21,8 @@ const { values, positionals } = parseArgs({
     only: { type: 'string' },
     limit: { type: 'string', default: '120' },
     files: { type: 'string', default: '' },
+    keep: { type: 'string' },
+    write: { type: 'string' },
   },
 });
 const say = (text: string) => process.stderr.write(`${text}\n`);
@@ -42,7 +46,20 @@ function fill(folder: string): void {
   for (const file of values.files.split(',')) if (file !== '') cpSync(file, join(folder, basename(file)));
 }
 
-async function airlockSide(): Promise<{ client: Client; stop: () => Promise<unknown> }> {
+/** Files of a filled folder in which somebody makes a Dag, relative to it: all of them are read before the first run. */
+function dagFiles(): string[] {
+  using folder = tempHome();
+  fill(folder.path);
+  return readdirSync(folder.path, { recursive: true, encoding: 'utf8' }).filter(
+    (file) =>
+      file.endsWith('.py') &&
+      /^\s*(?:with DAG\(|@dag\b|@asset\b|dag = DAG\()/m.test(readFileSync(join(folder.path, file), 'utf8')),
+  );
+}
+
+type Started = { readonly client: Client; readonly stop: () => Promise<unknown> };
+
+async function airlockSide(): Promise<Started> {
   const home = tempHome();
   fill(join(home.path, 'dags'));
   const airlock = await startStandalone({
@@ -53,7 +70,7 @@ async function airlockSide(): Promise<{ client: Client; stop: () => Promise<unkn
       AIRLOCK__PYTHON__POOL_SIZE: '2',
     },
   });
-  const client = await connect({ name: 'Airlock', url: airlock.url, user: 'admin', password: ADMIN_PASSWORD });
+  const client = await connect({ url: airlock.url, user: 'admin', password: ADMIN_PASSWORD });
   const stop = async () => {
     await airlock.stop();
     home[Symbol.dispose]();
@@ -61,17 +78,11 @@ async function airlockSide(): Promise<{ client: Client; stop: () => Promise<unkn
   return { client, stop };
 }
 
-async function airflowSide(): Promise<{ client: Client; stop: () => Promise<unknown> }> {
+async function airflowSide(): Promise<Started> {
   const airflow = await startAirflow(fill, say, { AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION: 'True' });
-  const client = await connect({ name: 'Airflow', url: airflow.url, user: 'admin', password: AIRFLOW_PASSWORD });
+  const client = await connect({ url: airflow.url, user: 'admin', password: AIRFLOW_PASSWORD });
   return { client, stop: async () => airflow[Symbol.asyncDispose]() };
 }
-
-type Ends = {
-  readonly ends: ReadonlyMap<string, RunEnd>;
-  readonly errors: ReadonlyMap<string, string>;
-  readonly edges: ReadonlyMap<string, Array<readonly [string, string]>>;
-};
 
 /** Of the side that runs; a side lives in processes of its own, which nobody else ends. */
 let stopRunning: (() => Promise<unknown>) | null = null;
@@ -79,60 +90,35 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void (stopRunning?.() ?? Promise.resolve()).finally(() => process.exit(1)));
 
 /** One side after the other: two at once would fight for the processors. */
-async function runAll(name: string, start: typeof airlockSide): Promise<Ends> {
+async function runAll(name: string, start: () => Promise<Started>): Promise<Ends> {
+  const file = values.keep === undefined ? null : join(values.keep, `${name.toLowerCase()}.json`);
+  const kept = readEnds(file);
+  const isOpen = (dagId: string) => !kept.ends.has(dagId);
+  if (positionals.length > 0 && !positionals.some(isOpen)) return kept;
+  if (values.only !== undefined && values.only !== name.toLowerCase()) return kept;
   const { client, stop } = await start();
   stopRunning = stop;
   try {
-    const dags = positionals.length > 0 ? positionals : await client.dags();
-    const errors = await client.importErrors();
-    const ends = new Map<string, RunEnd>();
-    const edges = new Map<string, Array<readonly [string, string]>>();
-    if (positionals.length > 0) await client.dags();
-    for (const dagId of dags) {
+    const all = await client.dags(dagFiles());
+    kept.errors.clear();
+    for (const [path, text] of await client.importErrors()) kept.errors.set(path, text);
+    for (const dagId of (positionals.length > 0 ? positionals : all).filter(isOpen)) {
       const end = await client.run(dagId, limitMs);
       say(`${name}: ${dagId}: ${end.state}`);
-      ends.set(dagId, end);
-      if (end.tasks.length > 0) edges.set(dagId, await client.edges(dagId));
+      kept.ends.set(dagId, end);
+      if (end.tasks.length > 0) kept.edges.set(dagId, await client.edges(dagId));
+      writeEnds(file, kept);
     }
-    return { ends, errors, edges };
+    return kept;
   } finally {
     stopRunning = null;
     await stop();
   }
 }
 
-const counts = (end: RunEnd | undefined): string => {
-  const by = new Map<string, number>();
-  for (const { state } of end?.tasks ?? []) by.set(state ?? 'none', (by.get(state ?? 'none') ?? 0) + 1);
-  return [...by]
-    .map(([state, n]) => `${n} ${state}`)
-    .sort()
-    .join(', ');
-};
 const ours = await runAll('Airlock', airlockSide);
-const theirs = values.only === 'airlock' ? null : await runAll('Airflow', airflowSide);
-const ids = [...new Set([...ours.ends.keys(), ...(theirs?.ends.keys() ?? [])])].sort();
-let alike = 0;
-console.log(theirs ? '| Dag | Airflow | Airlock | differs in |' : '| Dag | run | tasks |');
-console.log(theirs ? '|---|---|---|---|' : '|---|---|---|');
-const absent: RunEnd = { state: 'no Dag', tasks: [], xcoms: new Map() };
-for (const id of ids) {
-  const mine = ours.ends.get(id) ?? absent;
-  if (theirs === null) {
-    if (mine.state === 'success') alike++;
-    console.log(`| ${id} | ${mine.state} | ${counts(mine)} |`);
-    continue;
-  }
-  const other = theirs.ends.get(id) ?? absent;
-  const found = differences(other, mine, ours.edges.get(id) ?? null);
-  if (found.length === 0) alike++;
-  console.log(
-    `| ${id} | ${other.state} | ${mine.state} | ${found.slice(0, 6).join('; ')}${found.length > 6 ? ` (${found.length})` : ''} |`,
-  );
-}
-for (const [file, text] of ours.errors) {
-  const same = theirs !== null && [...theirs.errors.keys()].some((name) => basename(name) === basename(file));
-  console.log(`\nimport error of ${file}${same ? ' (also on Airflow)' : ''}: ${text.trim().split('\n').at(-1)}`);
-}
-console.log(theirs ? `\n${alike} of ${ids.length} Dags end alike.` : `\n${alike} of ${ids.length} runs succeeded.`);
-process.exitCode = theirs !== null && alike < ids.length ? 1 : 0;
+const theirs = await runAll('Airflow', airflowSide);
+const summary = summaryOf(theirs, ours, positionals.length > 0 ? positionals : null);
+console.log(summary.text);
+if (values.write !== undefined) writeFileSync(values.write, pageOf(summary));
+process.exitCode = summary.unexplained.length > 0 ? 1 : 0;

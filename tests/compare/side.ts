@@ -17,14 +17,13 @@ export type RunEnd = {
   readonly xcoms: ReadonlyMap<string, string>;
 };
 export type Side = {
-  readonly name: string;
   readonly url: string;
   readonly user: string;
   readonly password: string;
 };
 export type Client = {
-  /** Ids of all Dags, when the number no longer grows for a while. */
-  dags(): Promise<string[]>;
+  /** Ids of all Dags, when all these files have been read and the number no longer grows for a while. */
+  dags(files: readonly string[]): Promise<string[]>;
   importErrors(): Promise<Map<string, string>>;
   run(dagId: string, limitMs: number): Promise<RunEnd>;
   /** Pairs of task ids, upstream first. */
@@ -33,8 +32,20 @@ export type Client = {
 
 /** Both systems get the same, so that what a run computes from it is the same. */
 const LOGICAL_DATE = '2026-01-02T03:04:05Z';
-const SETTLED_MS = 60_000;
-const APPEAR_MS = 900_000;
+/** Quiet for so long means that everything is read; longer while a file is missing, which may make no Dag without some package. */
+const SETTLED_MS = 10_000;
+const SETTLED_WITHOUT_MS = 90_000;
+const APPEAR_MS = 600_000;
+
+type HumanRequest = {
+  readonly task_instance: { readonly task_id: string; readonly map_index: number };
+  readonly options: string[];
+  readonly params: Readonly<Record<string, unknown>> | null;
+  readonly response_received: boolean;
+};
+/** A parameter travels as its value, or as an object with it. */
+const proposed = (param: unknown): unknown =>
+  typeof param === 'object' && param !== null && 'value' in param ? param.value : param;
 
 type Page<K extends string, T> = { [key in K]: T[] } & { total_entries: number };
 
@@ -75,20 +86,34 @@ export async function connect({ url, user, password }: Side): Promise<Client> {
         await all<'import_errors', { filename: string; stack_trace: string }>('/api/v2/importErrors', 'import_errors')
       ).map((one) => [one.filename, one.stack_trace]),
     );
+  /** Whatever a run asks of a person is answered with the first option and the values that it proposes. */
+  const answerRequests = async (run: string) => {
+    const { hitl_details: requests } = await get<{ hitl_details: HumanRequest[] }>(`${run}/hitlDetails?limit=100`);
+    for (const { task_instance: task, options, params, response_received: answered } of requests) {
+      if (answered) continue;
+      await ask('PATCH', `${run}/taskInstances/${encodeURIComponent(task.task_id)}/${task.map_index}/hitlDetails`, {
+        chosen_options: options.slice(0, 1),
+        params_input: Object.fromEntries(Object.entries(params ?? {}).map(([name, param]) => [name, proposed(param)])),
+      });
+    }
+  };
   return {
     importErrors,
-    async dags() {
+    async dags(files) {
       const began = performance.now();
       let last = 0;
-      let since = performance.now();
+      let since = began;
       for (;;) {
-        const dags = await all<'dags', { dag_id: string }>('/api/v2/dags', 'dags');
-        const seen = dags.length + (await importErrors()).size;
+        const dags = await all<'dags', { dag_id: string; relative_fileloc: string }>('/api/v2/dags', 'dags');
+        const errors = await importErrors();
+        const read = new Set([...dags.map((dag) => dag.relative_fileloc), ...errors.keys()]);
+        const seen = dags.length + errors.size;
         if (seen !== last) since = performance.now();
         last = seen;
         const now = performance.now();
-        if ((seen > 0 && now - since > SETTLED_MS) || now - began > APPEAR_MS)
-          return dags.map((dag) => dag.dag_id).sort();
+        const allRead = files.every((file) => [...read].some((path) => path.endsWith(file)));
+        const quietMs = allRead ? SETTLED_MS : SETTLED_WITHOUT_MS;
+        if ((seen > 0 && now - since > quietMs) || now - began > APPEAR_MS) return dags.map((dag) => dag.dag_id).sort();
         await pause(500);
       }
     },
@@ -110,6 +135,7 @@ export async function connect({ url, user, password }: Side): Promise<Client> {
       while (state !== 'success' && state !== 'failed' && performance.now() < deadline) {
         await pause(250);
         state = (await get<{ state: string }>(`${path}/dagRuns/compared`)).state;
+        if (state === 'running') await answerRequests(`${path}/dagRuns/compared`);
       }
       await ask('PATCH', `${path}?update_mask=is_paused`, { is_paused: true });
       const tasks = await all<'task_instances', TaskEnd>(`${path}/dagRuns/compared/taskInstances`, 'task_instances');
