@@ -697,6 +697,7 @@ CREATE INDEX ti_by_name ON task_instance USING btree (dag_id, run_id, task_id, m
 CREATE INDEX ti_by_supervisor ON task_instance USING btree (supervisor_id) WHERE (supervisor_id IS NOT NULL);
 CREATE INDEX ti_by_version ON task_instance USING btree (dag_version_id);
 CREATE INDEX ti_listed ON task_instance USING btree (dag_id, map_index, id);
+CREATE INDEX ti_listed_of_all ON task_instance USING btree (map_index, id);
 CREATE INDEX ti_queued ON task_instance USING btree (queued_at) WHERE (state = 'queued'::text);
 CREATE INDEX ti_reschedule ON task_instance USING btree (reschedule_at) WHERE (state = 'up_for_reschedule'::text);
 CREATE INDEX ti_retry ON task_instance USING btree (retry_at) WHERE (state = 'up_for_retry'::text);
