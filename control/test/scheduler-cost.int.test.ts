@@ -81,7 +81,9 @@ test('no statement of the scheduler reads a table of the past from end to end', 
   });
   const run = (work: (tx: Db) => Promise<unknown>) => t.db.transaction((tx) => work(recording(tx)));
   const pass = (dirty: readonly number[]) =>
-    run((tx) => runPass(tx, { dirty, start: true, nowMs, instanceId: randomUUID(), parallelism: 10, maxQueued: 10 }));
+    run((tx) =>
+      runPass(tx, { dirty, start: 32, queue: true, nowMs, instanceId: randomUUID(), parallelism: 10, maxQueued: 10 }),
+    );
   let created = { id: 0, runId: '' };
   await run(async (tx) => {
     created = await createDagRun(tx, {

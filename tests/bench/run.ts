@@ -1,19 +1,22 @@
 /**
  * `npm run bench`: what Airlock costs and how fast it is, on this machine, now. `-- --airflow` runs the same Dags on Airflow
- * 3.3.2 in the same run and adds ratios; `-- --quick` repeats less; `-- --tokens` measures tokens alone. Loopback only. Compare figures of one run only.
+ * 3.3.2 in the same run and adds ratios; `-- --quick` repeats less; `-- --tokens` measures tokens alone, `-- --scheduler [CASE …]` the scheduler alone. Loopback only. Compare figures of one run only.
  */
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { type Amount, type Figures, measureAirlock, measureHeartbeats } from './airlock.ts';
 import { measureStarts, measureTokens } from './isolation.ts';
+import { schedulerLines } from './scheduler.ts';
 import { tokenLines } from './tokens.ts';
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
   options: {
     airflow: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
     tokens: { type: 'boolean', default: false },
+    scheduler: { type: 'boolean', default: false },
   },
+  allowPositionals: true,
 });
 const amount: Amount = values.quick
   ? { one: 10, chain: 1, fan: 1, idleSeconds: 5, loadSeconds: 3 }
@@ -48,6 +51,10 @@ const ROWS: ReadonlyArray<{
 ];
 
 console.log(`${cpus().length} × ${cpus()[0]?.model.trim()}, Node ${process.version}`);
+if (values.scheduler) {
+  for await (const line of schedulerLines(values.quick, positionals)) console.log(line);
+  process.exit();
+}
 say('tokens');
 for (const line of await tokenLines(values.quick)) console.log(line);
 if (values.tokens) process.exit();

@@ -11,6 +11,8 @@ export type Agenda = {
   readonly takeStart: () => boolean;
   readonly takeCreate: () => boolean;
   readonly hasWork: () => boolean;
+  /** More runs are marked. */
+  readonly hasRuns: () => boolean;
   /** Look at a run at an instant, epoch ms; null = not by the clock. */
   readonly wakeRun: (runId: number, atMs: number | null) => void;
   /** Look for queued runs at an instant, at the latest. */
@@ -66,6 +68,7 @@ export function createAgenda(): Agenda {
       create = false;
       return was;
     },
+    hasRuns: () => dirty.size > 0,
     hasWork: () => dirty.size > 0 || start || create,
     wakeRun: (runId, atMs) => {
       wakes.set(runId, atMs);

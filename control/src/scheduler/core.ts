@@ -16,7 +16,7 @@ import { type Agenda, createAgenda } from './agenda.ts';
 import { createAssetRuns } from './asset-runs.ts';
 import { createDueRuns } from './create-runs.ts';
 import { createPartitionRuns } from './partition-runs.ts';
-import { MAX_RUNS_PER_PASS, type PassResult, runPass } from './pass.ts';
+import { type PassResult, runPass } from './pass.ts';
 import { type SweepOptions, sweepTries } from './sweep.ts';
 
 export type SchedulerLog = {
@@ -52,6 +52,12 @@ export type SchedulerCore = {
   readonly sweep: (options: Omit<SweepOptions, 'nowMs'>) => Promise<boolean>;
 };
 
+/** Runs of one pass: as many as hold so many task instances, going by those of the pass before. */
+const READ_AT_ONCE = 5_000;
+const MIN_RUNS_AT_ONCE = 4;
+const MAX_RUNS_AT_ONCE = 256;
+/** While more runs wait for a decision, what they have decided is queued with every so manieth pass. */
+const PASSES_PER_QUEUE = 4;
 /** A run whose decision failed by a defect of ours is left alone for this long, so that it does not spin. */
 const BROKEN_RUN_PAUSE_MS = 5_000;
 /** A run that someone else holds is looked at again after this. */
@@ -71,6 +77,8 @@ export function createSchedulerCore(options: CoreOptions): SchedulerCore {
   const agenda = createAgenda();
   /** Runs that are marked only because another run of their Dag was looked at. */
   const derived = new Set<number>();
+  let runsAtOnce = 32;
+  let passesSinceQueue = 0;
 
   const readDue = async () => {
     const due = await findNextDue(db, instantIso(clock.nowMs()));
@@ -79,16 +87,23 @@ export function createSchedulerCore(options: CoreOptions): SchedulerCore {
   };
 
   const pass = async (dirty: readonly number[], start: boolean): Promise<void> => {
+    const queue = !agenda.hasRuns() || ++passesSinceQueue >= PASSES_PER_QUEUE;
+    if (queue) passesSinceQueue = 0;
     const result = await db.transaction((tx) =>
       runPass(tx, {
         dirty,
-        start,
+        start: start ? runsAtOnce : 0,
+        queue,
         nowMs: clock.nowMs(),
         instanceId: options.instanceId,
         parallelism: options.parallelism,
         maxQueued: options.maxQueued,
       }),
     );
+    if (dirty.length > 0 && result.read > 0) {
+      const fitting = Math.floor(READ_AT_ONCE / (result.read / dirty.length));
+      runsAtOnce = Math.min(MAX_RUNS_AT_ONCE, Math.max(MIN_RUNS_AT_ONCE, fitting));
+    }
     await digest(result, dirty);
     if (start) await readDue();
   };
@@ -151,7 +166,7 @@ export function createSchedulerCore(options: CoreOptions): SchedulerCore {
     while (agenda.hasWork()) {
       const creating = agenda.takeCreate();
       const start = agenda.takeStart();
-      const dirty = agenda.take(MAX_RUNS_PER_PASS);
+      const dirty = agenda.take(runsAtOnce);
       try {
         if (creating && options.createsRuns) await create();
         if (start || dirty.length > 0) await pass(dirty, start);

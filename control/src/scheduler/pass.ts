@@ -20,8 +20,10 @@ import { readSnapshots, waitsForPast } from './snapshot.ts';
 export type PassOptions = {
   /** Runs in which something changed. */
   readonly dirty: readonly number[];
-  /** Look for queued runs that may start. */
-  readonly start: boolean;
+  /** Look for queued runs that may start, at most so many; 0 = do not look. */
+  readonly start: number;
+  /** Queue what has room; else leave it to a later pass, which sees what this one has decided. */
+  readonly queue: boolean;
   readonly nowMs: number;
   readonly instanceId: string;
   /** `[core] parallelism` and `[scheduler] max_tis_per_query`. */
@@ -41,19 +43,18 @@ export type PassResult = {
   }>;
   readonly started: readonly number[];
   readonly queued: number;
+  /** Task instances that were read. */
+  readonly read: number;
   /** Runs whose Dags wait for their past: others of the same Dags may go on now. */
   readonly waitingForPast: ReadonlyArray<{ readonly runId: number; readonly dagId: string }>;
   /** The queue may hold more than was taken in one go. */
   readonly more: boolean;
 };
 
-/** Most runs that are decided, or started, in one transaction. */
-export const MAX_RUNS_PER_PASS = 32;
-
 export async function runPass(tx: Db, options: PassOptions): Promise<PassResult> {
   const nowIso = instantIso(options.nowMs);
   await lockSchedule(tx);
-  const started = options.start ? await startQueuedRuns(tx, { nowIso, limit: MAX_RUNS_PER_PASS }) : [];
+  const started = options.start > 0 ? await startQueuedRuns(tx, { nowIso, limit: options.start }) : [];
   const wanted = [...new Set([...options.dirty, ...started])];
   const runs = wanted.length > 0 ? await lockRunsToDecide(tx, wanted) : [];
   const given = new Set(runs.map((run) => run.id));
@@ -68,18 +69,20 @@ export async function runPass(tx: Db, options: PassOptions): Promise<PassResult>
     .filter((run) => snapshots.has(run.id))
     .map((run) => ({ run, snapshot: snapshots.get(run.id)!, decision: decideRun(snapshots.get(run.id)!) }));
   await apply(tx, decided, nowIso);
-  const candidates = await findCandidates(tx, { parallelism: options.parallelism, limit: options.maxQueued });
-  const queued = await queueTaskInstances(tx, pickForQueue(candidates), { nowIso, queuedBy: options.instanceId });
+  const { parallelism, maxQueued: limit, instanceId: queuedBy } = options;
+  const candidates = options.queue ? await findCandidates(tx, { parallelism, limit }) : [];
+  const queued = await queueTaskInstances(tx, pickForQueue(candidates), { nowIso, queuedBy });
   return {
     wakes: new Map(decided.map(({ run, decision }) => [run.id, decision.wakeAtMs])),
     held,
     ended: decided.flatMap(({ run, decision }) => (decision.end ? [{ run, ...decision.end }] : [])),
     started,
     queued,
+    read: decided.reduce((sum, { snapshot }) => sum + snapshot.tis.length, 0),
     waitingForPast: decided
       .filter(({ snapshot }) => waitsForPast(snapshot.model))
       .map(({ run }) => ({ runId: run.id, dagId: run.dag_id })),
-    more: (queued > 0 && candidates.length >= options.maxQueued) || started.length >= MAX_RUNS_PER_PASS,
+    more: (queued > 0 && candidates.length >= limit) || (options.start > 0 && started.length >= options.start),
   };
 }
 

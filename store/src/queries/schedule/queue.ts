@@ -21,46 +21,63 @@ export type Candidate = {
 /**
  * What may be queued next: highest priority weight first, then oldest run-after, then map index. Runs, tasks and pools that
  * are full are left out, so that they never hide others behind them. Needs the schedule lock. Locks nothing.
- * Its cost follows what is scheduled and active, never history: partial indexes ti_scheduled and ti_active.
+ * Its cost follows what is scheduled and active, never history: partial indexes ti_scheduled and ti_active. Rows are counted in
+ * groups of one task in one run, by windows, since the planner takes both sides for tiny and would compare each with each; rows
+ * of a group are read only as far as they may be taken.
  */
 export async function findCandidates(db: Db, o: { parallelism: number; limit: number }): Promise<Candidate[]> {
   return db.query<Candidate>(
     sql`WITH active AS MATERIALIZED (
-        SELECT dag_run_id, dag_id, task_id, pool, pool_slots, state FROM task_instance
-        WHERE state IN ('queued', 'running', 'deferred', 'awaiting_input')
+        SELECT dag_run_id, dag_id, task_id, pool, state, count(*)::integer AS n, sum(pool_slots)::integer AS slots
+        FROM task_instance WHERE state IN ('queued', 'running', 'deferred', 'awaiting_input')
+        GROUP BY dag_run_id, dag_id, task_id, pool, state
       ), total AS (
-        SELECT ${o.parallelism}::integer - count(*)::integer AS room FROM active WHERE state IN ('queued', 'running')
-      ), of_run AS (
-        SELECT dag_run_id, count(*)::integer AS n FROM active WHERE state IN ('queued', 'running') GROUP BY dag_run_id
-      ), of_task AS (
-        SELECT dag_run_id, task_id, count(*)::integer AS n FROM active GROUP BY dag_run_id, task_id
-      ), of_dag_task AS (
-        SELECT dag_id, task_id, count(*)::integer AS n FROM active GROUP BY dag_id, task_id
-      ), pools AS (
-        SELECT p.name, p.team, CASE WHEN p.slots = -1 THEN 1000000000 ELSE p.slots END - COALESCE(sum(a.pool_slots)
+        SELECT ${o.parallelism}::integer - COALESCE(sum(n) FILTER (WHERE state IN ('queued', 'running')), 0)::integer AS room FROM active
+      ), pools AS MATERIALIZED (
+        SELECT p.name, p.team, CASE WHEN p.slots = -1 THEN 1000000000 ELSE p.slots END - COALESCE(sum(a.slots)
           FILTER (WHERE a.state IN ('queued', 'running') OR (a.state = 'deferred' AND p.include_deferred)), 0)::integer AS free
         FROM slot_pool p LEFT JOIN active a ON a.pool = p.name GROUP BY p.id
+      ), both_kinds AS (
+        SELECT t.dag_run_id, t.dag_id, t.team, t.task_id, t.pool, t.pool_slots, t.priority_weight, t.max_active_per_dag,
+          t.max_active_per_run, true AS waits, 0 AS in_run, 0 AS in_task
+        FROM task_instance t, total WHERE t.state = 'scheduled' AND total.room > 0 AND t.pool IN (SELECT name FROM pools WHERE free > 0)
+        GROUP BY t.dag_run_id, t.dag_id, t.team, t.task_id, t.pool, t.pool_slots, t.priority_weight, t.max_active_per_dag,
+          t.max_active_per_run
+        UNION ALL
+        SELECT dag_run_id, dag_id, NULL, task_id, pool, 0, 0, NULL, NULL, false,
+          CASE WHEN state IN ('queued', 'running') THEN n ELSE 0 END, n FROM active
+      ), counted AS (
+        SELECT b.*, sum(in_run) OVER (PARTITION BY dag_run_id)::integer AS of_run,
+          max_active_per_dag - sum(in_task) OVER (PARTITION BY dag_id, task_id)::integer AS task_dag_left,
+          max_active_per_run - sum(in_task) OVER (PARTITION BY dag_run_id, task_id)::integer AS task_run_left
+        FROM both_kinds b
       ), open AS (
-        SELECT t.id, t.dag_run_id, t.dag_id, t.task_id, t.pool, t.pool_slots, t.map_index, t.priority_weight, r.run_after,
-          t.max_active_per_dag, t.max_active_per_run, p.free AS pool_free, d.max_active_tasks - COALESCE(n.n, 0) AS run_left,
-          t.max_active_per_dag - COALESCE(dt.n, 0) AS task_dag_left, t.max_active_per_run - COALESCE(rt.n, 0) AS task_run_left,
-          row_number() OVER (PARTITION BY t.dag_run_id, t.task_id ORDER BY t.map_index) AS place_in_task
-        FROM task_instance t
-        JOIN dag_run r ON r.id = t.dag_run_id AND r.state = 'running'
-        JOIN dag d ON d.dag_id = t.dag_id AND NOT d.is_paused AND NOT d.is_stale
-        JOIN pools p ON p.name = t.pool AND (p.team IS NULL OR p.team = t.team) AND p.free >= t.pool_slots
-        LEFT JOIN of_run n ON n.dag_run_id = t.dag_run_id
-        LEFT JOIN of_task rt ON rt.dag_run_id = t.dag_run_id AND rt.task_id = t.task_id
-        LEFT JOIN of_dag_task dt ON dt.dag_id = t.dag_id AND dt.task_id = t.task_id
-        CROSS JOIN total
-        WHERE t.state = 'scheduled' AND total.room > 0 AND d.max_active_tasks > COALESCE(n.n, 0)
+        SELECT c.*, r.run_after, p.free AS pool_free, d.max_active_tasks - c.of_run AS run_left,
+          row_number() OVER (PARTITION BY c.dag_run_id ORDER BY c.priority_weight DESC, c.task_id) AS place_in_run
+        FROM counted c
+        -- By its key: the planner would go through all running runs for each group.
+        CROSS JOIN LATERAL (SELECT state, run_after FROM dag_run WHERE id = c.dag_run_id OFFSET 0) r
+        JOIN dag d ON d.dag_id = c.dag_id AND NOT d.is_paused AND NOT d.is_stale
+        JOIN pools p ON p.name = c.pool AND (p.team IS NULL OR p.team = c.team) AND p.free >= c.pool_slots
+        WHERE c.waits AND r.state = 'running' AND d.max_active_tasks > c.of_run AND COALESCE(c.task_dag_left, 1) > 0 AND COALESCE(c.task_run_left, 1) > 0
+      ), first_groups AS (
+        -- Each group has a row at least, so no more of them can be needed.
+        SELECT * FROM open WHERE place_in_run <= run_left
+        ORDER BY priority_weight DESC, run_after, dag_run_id, task_id LIMIT ${o.limit}
       ), fitting AS (
-        SELECT o.*, row_number() OVER (PARTITION BY o.dag_run_id ORDER BY o.priority_weight DESC, o.map_index, o.task_id) AS place_in_run
-        FROM open o WHERE o.place_in_task <= LEAST(COALESCE(o.task_dag_left, 1000000000), COALESCE(o.task_run_left, 1000000000))
+        SELECT g.*, t.id, t.map_index, row_number() OVER
+            (PARTITION BY g.dag_run_id ORDER BY g.priority_weight DESC, t.map_index, g.task_id) AS row_in_run
+        FROM first_groups g CROSS JOIN LATERAL (
+          SELECT t.id, t.map_index FROM task_instance t
+          WHERE t.dag_run_id = g.dag_run_id AND t.task_id = g.task_id AND t.state = 'scheduled' AND t.pool = g.pool
+            AND t.pool_slots = g.pool_slots AND t.priority_weight = g.priority_weight
+          ORDER BY t.map_index
+          LIMIT LEAST(g.run_left, ${o.limit}::integer, COALESCE(g.task_dag_left, g.run_left), COALESCE(g.task_run_left, g.run_left))
+        ) t
       )
       SELECT f.id, f.dag_run_id, f.dag_id, f.task_id, f.pool, f.pool_slots, f.max_active_per_dag, f.max_active_per_run,
         f.pool_free, total.room AS total_left, f.run_left, f.task_dag_left, f.task_run_left
-      FROM fitting f, total WHERE f.place_in_run <= f.run_left
+      FROM fitting f, total WHERE f.row_in_run <= f.run_left
       ORDER BY f.priority_weight DESC, f.run_after, f.dag_run_id, f.map_index, f.task_id LIMIT ${o.limit}`,
     'schedule_candidates',
   );
