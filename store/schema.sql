@@ -437,6 +437,17 @@ CREATE TABLE dag_warning (
 );
 -- granted: airlock_control: delete, insert, select, update
 
+CREATE TABLE event_chain (
+  single boolean NOT NULL DEFAULT true,
+  base_seq bigint NOT NULL,
+  base_hash bytea NOT NULL,
+  head_seq bigint NOT NULL,
+  head_hash bytea NOT NULL,
+  CONSTRAINT event_chain_pkey PRIMARY KEY (single),
+  CONSTRAINT event_chain_single_check CHECK (single)
+);
+-- granted: airlock_control: select, update
+
 CREATE TABLE event_log (
   id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
   at timestamp with time zone NOT NULL,
@@ -449,11 +460,17 @@ CREATE TABLE event_log (
   try_number integer,
   logical_date timestamp with time zone,
   extra text,
-  CONSTRAINT event_log_pkey PRIMARY KEY (id)
+  team text,
+  seq bigint,
+  hash bytea,
+  CONSTRAINT event_log_pkey PRIMARY KEY (id),
+  CONSTRAINT event_log_linked CHECK (((seq IS NULL) = (hash IS NULL)))
 );
 CREATE INDEX event_log_at ON event_log USING btree (at);
 CREATE INDEX event_log_dag ON event_log USING btree (dag_id, at);
+CREATE UNIQUE INDEX event_log_seq ON event_log USING btree (seq);
 CREATE INDEX event_log_token_alarm ON event_log USING btree (at) WHERE (event = ANY (ARRAY['run_refused'::text, 'token_reuse_refused'::text, 'token_family_ended'::text]));
+CREATE INDEX event_log_unlinked ON event_log USING btree (id) WHERE (seq IS NULL);
 -- granted: airlock_control: delete, insert, select
 
 CREATE TABLE hitl_detail (
@@ -832,4 +849,4 @@ CREATE TABLE xcom (
   CONSTRAINT xcom_key_check CHECK (((key <> ''::text) AND (length(key) <= 512)))
 );
 -- granted: airlock_control: delete, insert, select, update
--- besides tables: nothing
+-- besides tables: function event_log_team(); trigger event_log_team

@@ -1,5 +1,6 @@
 /** The tree of commands. The processes (standalone, api-server, …) are started by bin/airlock itself; here they are only named. */
 import { Command } from 'commander';
+import { auditCommand } from './commands/audit.ts';
 import { backfillCommand } from './commands/backfill.ts';
 import { configCommand } from './commands/config.ts';
 import { dagsCommand } from './commands/dags.ts';
@@ -56,6 +57,7 @@ export function createProgram(context: Context, version: string): Command {
     teamsCommand,
     workersCommand,
     tokensCommand,
+    auditCommand,
     configCommand,
     healthCommand,
     jwksCommand,

@@ -27,6 +27,7 @@ import { ensureFirstAdmin } from './api/auth/accounts.ts';
 import { createSecretBox } from './api/secrets/index.ts';
 import { openSecretSources } from './api/secrets/sources.ts';
 import { startApi } from './api/start.ts';
+import { startAuditLinker } from './audit/linker.ts';
 import { prepareAllAdmins } from './auth-managers/all-admins.ts';
 import { prepareBundles } from './bundles.ts';
 import type { ControlDeps } from './deps.ts';
@@ -140,6 +141,7 @@ export async function startControl(values: ControlValues, options: ControlOption
       secretSources,
       instanceId: randomUUID(),
     };
+    down.push(startAuditLinker(deps));
     let url = '';
     if (runsApi) {
       const api = await startApi(deps, {

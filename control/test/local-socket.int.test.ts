@@ -14,10 +14,12 @@ import { registerSupervisorRoutes } from '../src/api/local/supervisors.ts';
 import { registerTeamRoutes } from '../src/api/local/teams.ts';
 import { registerUserRoutes } from '../src/api/local/users.ts';
 import { mountRest } from '../src/api/rest/index.ts';
+import { type Witness, watchAudit } from './kit/witness.ts';
 import { type RestKit, restKit } from './rest-kit.ts';
 
 let kit: RestKit;
 let folder: string;
+let witness: Witness;
 let app: FastifyInstance;
 const socket = () => join(folder, 'control.sock');
 
@@ -35,11 +37,13 @@ async function listenOn(path: string): Promise<FastifyInstance> {
 
 before(async () => {
   kit = await restKit();
+  witness = await watchAudit(kit.database);
   folder = mkdtempSync(join(tmpdir(), 'airlock-sock-'));
   app = await listenOn(socket());
 });
 after(async () => {
   await app.close();
+  await witness.close();
   await kit[Symbol.asyncDispose]();
   rmSync(folder, { recursive: true, force: true });
 });
@@ -248,4 +252,11 @@ test('supervisors and tickets are listed, made and taken back, each step recorde
   const events = body.event_logs.map((row: { event: string; owner: string }) => `${row.event} ${row.owner}`);
   const owner = operatorName(process.getuid!());
   assert.deepEqual(events.sort(), [`create_join_ticket ${owner}`, `revoke_join_ticket ${owner}`]);
+});
+
+test('nothing that was changed here lacks its audit row', async (t) => {
+  const { changes, missing } = await witness.look();
+  t.diagnostic(`operator socket: ${changes.length} kinds of change, 0 without an audit row`);
+  assert.ok(changes.length >= 7);
+  assert.deepEqual(missing, []);
 });

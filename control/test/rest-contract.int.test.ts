@@ -15,6 +15,7 @@ import { openApiDocument } from '../src/api/rest/openapi.ts';
 import { REST_POLICY } from '../src/api/rest/policy.ts';
 import { dagDocument, ingest, withBundle } from './kit/dags.ts';
 import { makeTeams, makeThings, type Things } from './kit/teams.ts';
+import { type Witness, watchAudit } from './kit/witness.ts';
 import { type RestKit, restKit } from './rest-kit.ts';
 
 type Schema = { readonly [key: string]: unknown };
@@ -151,12 +152,19 @@ const STATUS: Readonly<Record<string, readonly [status: number, why: string]>> =
 const ABSENT: Readonly<Record<string, string>> = {};
 
 let kit: RestKit;
+let witness: Witness;
+/** Operations that changed something, and those of them that could not while the audit log took no rows. */
+const audited = { changes: 0, blocked: 0 };
 before(async () => {
   kit = await restKit({ config: { AIRLOCK__API__EXPOSE_CONFIG: 'True' } });
   await withBundle(db());
   await makeTeams(db());
+  witness = await watchAudit(kit.database);
 });
-after(() => kit[Symbol.asyncDispose]());
+after(async () => {
+  await witness.close();
+  await kit[Symbol.asyncDispose]();
+});
 
 function pathOf(name: string, t: Things): string {
   const path = name.slice(name.indexOf(' ') + 1);
@@ -227,7 +235,18 @@ for (const [serial, [name, operation]] of [...operations].entries()) {
     const method = name.split(' ')[0]!;
     // Paths of the log-in page are not below the prefix, for this caller.
     const path = pathOf(name, things).replace(/^\/auth/, '/auth/../api/v2/auth');
-    const answer = await kit.as.admin(method, `${path}${query && `?${query}`}`, json, headers);
+    const ask = () => kit.as.admin(method, `${path}${query && `?${query}`}`, json, headers);
+    await witness.clear();
+    const blocked = await witness.whileBlocked(ask);
+    assert.deepEqual((await witness.look()).changes, [], 'changed while the audit log took no rows');
+    const answer = await ask();
+    const { changes, missing } = await witness.look();
+    assert.deepEqual(missing, [], 'changed without an audit row');
+    if (changes.length > 0) {
+      audited.changes++;
+      assert.equal(blocked.status, 500, `${name} must fail where its audit row can't be written`);
+      audited.blocked++;
+    }
     const success = Object.keys(operation.responses).find((status) => status.startsWith('2'))!;
     assert.equal(answer.status, STATUS[name]?.[0] ?? Number(success), answer.text);
     if (String(answer.status) !== success) return;
@@ -244,3 +263,11 @@ for (const [serial, [name, operation]] of [...operations].entries()) {
     if (schema) assert.deepEqual(problems(schema, JSON.parse(answer.text)), [], answer.text);
   });
 }
+
+test('what was changed above was audited, each in the transaction of its change, and nothing without', (t) => {
+  t.diagnostic(
+    `REST: ${audited.changes} operations changed something, 0 without an audit row, 0 while it could not be written`,
+  );
+  assert.ok(audited.changes >= 45);
+  assert.equal(audited.blocked, audited.changes);
+});

@@ -309,6 +309,27 @@ test('an attempt on a Dag of another team is recorded where its own team reads i
   assert.deepEqual(await seen('user-of-a'), []);
 });
 
+test('what was recorded of a Dag stays with the team that it had then, whoever has its id later', async () => {
+  const { dag } = await makeThings(kit, 'b', 896);
+  await callers['op-of-b']!('PATCH', `/dags/${dag}`, { is_paused: true });
+  await db().query(sql`UPDATE dag SET team = 'a' WHERE dag_id = ${dag}`);
+  await callers['op-of-a']!('PATCH', `/dags/${dag}`, { is_paused: false });
+  const owners = async (name: string) => {
+    const { body } = await callers[name]!('GET', `/eventLogs?dag_id=${dag}&event=patch_dag`);
+    const rows = body.event_logs as Array<{ owner: string; event_log_id: number }>;
+    for (const { event_log_id: id } of rows)
+      assert.equal((await callers[name]!('GET', `/eventLogs/${id}`)).status, 200);
+    return rows.map((row) => row.owner);
+  };
+  assert.deepEqual(await owners('viewer-of-b'), ['op-of-b']);
+  assert.deepEqual(await owners('viewer-of-a'), ['op-of-a']);
+  assert.deepEqual(await owners('op-alone'), []);
+  // A Dag of nobody is shown to everybody, as it was then.
+  await db().query(sql`UPDATE dag SET team = NULL WHERE dag_id = ${dag}`);
+  await callers['op-of-a']!('PATCH', `/dags/${dag}`, { is_paused: true });
+  assert.deepEqual(await owners('op-alone'), ['op-of-a']);
+});
+
 test('lists show what the user may see and nothing else, and their totals are that many', async (t) => {
   const lists: Array<[path: string, key: string]> = [
     ['/dags', 'dags'],

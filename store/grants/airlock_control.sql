@@ -23,6 +23,10 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
   slot_pool, variable, connection, account, supervisor, join_ticket, job, backfill, backfill_dag_run
 TO airlock_control;
 
+-- The audit log: of a row only its place in the chain is written later.
+GRANT UPDATE (seq, hash) ON event_log TO airlock_control;
+GRANT SELECT, UPDATE ON event_chain TO airlock_control;
+
 -- Log-ins that are counted.
 GRANT SELECT, INSERT, DELETE ON login_attempt TO airlock_control;
 -- Log-ins by the page.

@@ -43,6 +43,11 @@ async function dagRun(db: Db, dagId: string, age: number, versionId: string, sta
     VALUES (${row!.id}, 't', -1, 'return_value', ${dagId}, ${`r${age}`}, '1', ${daysAgo(age)})`);
 }
 
+/** Gives the rows of the audit log their places, as the linker does. */
+const link = (db: Db) =>
+  db.query(sql`UPDATE event_log l SET seq = x.seq, hash = '\\x00'
+    FROM (SELECT id, row_number() OVER (ORDER BY id) AS seq FROM event_log) x WHERE x.id = l.id`);
+
 const runsOf = async (db: Db, dagId: string) =>
   (await db.query<{ run_id: string }>(sql`SELECT run_id FROM dag_run WHERE dag_id = ${dagId} ORDER BY run_id`)).map(
     (row) => row.run_id,
@@ -79,6 +84,7 @@ test('Zero days keep runs and audit entries for ever', async () => {
   await dagRun(db, 'd', 5000, id);
   await dagRun(db, 'd', 1, id);
   await db.query(sql`INSERT INTO event_log (at, event) VALUES (${daysAgo(5000)}, 'old')`);
+  await link(db);
   const kept = await run(db, { dag_run_days: 0, event_log_days: 0 });
   assert.deepEqual(kept.runs, []);
   assert.equal((await db.query(sql`SELECT 1 FROM event_log`)).length, 1);
@@ -90,7 +96,8 @@ test('Zero days keep runs and audit entries for ever', async () => {
 test('A sweep takes one batch and says that there is more', async () => {
   await using database = await testDatabase();
   const { db } = database;
-  for (let i = 0; i < 25; i++) await db.query(sql`INSERT INTO event_log (at, event) VALUES (${daysAgo(40 + i)}, 'e')`);
+  for (let i = 0; i < 25; i++) await db.query(sql`INSERT INTO event_log (at, event) VALUES (${daysAgo(65 - i)}, 'e')`);
+  await link(db);
   const rounds: number[] = [];
   for (let more = true; more; ) {
     const result = await run(db, { batch_rows: 10 });
@@ -98,6 +105,32 @@ test('A sweep takes one batch and says that there is more', async () => {
     more = result.more;
   }
   assert.deepEqual(rounds, [10, 10, 5]);
+});
+
+test('The audit log loses its beginning and nothing else: no entry without a place, none after a newer one', async () => {
+  await using database = await testDatabase();
+  const { db } = database;
+  const left = async () =>
+    (await db.query<{ event: string }>(sql`SELECT event FROM event_log ORDER BY id`)).map((row) => row.event);
+  for (const [event, age] of [
+    ['a', 50],
+    ['b', 45],
+    ['new', 1],
+    ['late', 40],
+  ] as const) {
+    await db.query(sql`INSERT INTO event_log (at, event) VALUES (${daysAgo(age)}, ${event})`);
+  }
+  await run(db);
+  assert.deepEqual(await left(), ['a', 'b', 'new', 'late']);
+  await link(db);
+  await db.query(sql`INSERT INTO event_log (at, event) VALUES (${daysAgo(60)}, 'unlinked')`);
+  assert.equal((await run(db)).counts.event_log, 2);
+  assert.deepEqual(await left(), ['new', 'late', 'unlinked']);
+  assert.deepEqual(await db.query(sql`SELECT base_seq FROM event_chain`), [{ base_seq: 2 }]);
+  // Where the first is old enough too, the next goes with it.
+  await db.query(sql`DELETE FROM event_log WHERE event = 'new'`);
+  assert.equal((await run(db)).counts.event_log, 1);
+  assert.deepEqual(await left(), ['unlinked']);
 });
 
 test('Old versions go when nothing uses them: never the current one, never one of a run, never one of the newest', async () => {

@@ -90,6 +90,19 @@ export const API_OPTIONS = {
     advice:
       'Largest request body, decided before it is read. XComs, parse reports and log chunks have limits of their own.',
   }),
+  caller_points_per_second: int(50_000, {
+    readers: ['control'],
+    unit: 'points per second',
+    min: 1000,
+    advice:
+      'What one user, try or supervisor may cost one API server: a point is about a tenth of a listed row, and a refusal counts ten times. Beyond it the answer is 429 with Retry-After; what keeps a try alive costs nothing.',
+  }),
+  team_points_per_second: int(200_000, {
+    readers: ['control'],
+    unit: 'points per second',
+    min: 1000,
+    advice: 'The same for all users and tries of a team together.',
+  }),
   request_timeout: number(30, {
     readers: ['control'],
     unit: 's',

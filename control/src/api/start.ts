@@ -11,6 +11,7 @@ import { allowOrigins } from './http/cors.ts';
 import { sendJson } from './http/errors.ts';
 import { sendHomePage } from './http/page.ts';
 import { createHttpServer } from './http/server.ts';
+import { registerAuditRoutes } from './local/audit.ts';
 import { registerKeyRoutes } from './local/keys.ts';
 import { createLocalGate, listenLocally } from './local/socket.ts';
 import { registerSupervisorRoutes } from './local/supervisors.ts';
@@ -79,6 +80,7 @@ export async function startApi(deps: ControlDeps, options: ApiOptions): Promise<
     local = createHttpServer(deps, limits);
     gate.guard(local);
     mountRest(local, rest, gate.identify);
+    registerAuditRoutes(local, deps, gate.identify);
     registerKeyRoutes(local, deps, gate.identify);
     registerUserRoutes(local, deps, gate.identify);
     registerTeamRoutes(local, deps, gate.identify);

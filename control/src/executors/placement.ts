@@ -57,7 +57,11 @@ async function makeWorkloads(
   rows: readonly ClaimedRow[],
 ): Promise<ExecuteTaskWorkload[]> {
   const release = () =>
-    releaseClaims(deps.db, { supervisorId: options.supervisorId, jtis: rows.map((row) => row.workload_jti) });
+    releaseClaims(deps.db, {
+      supervisorId: options.supervisorId,
+      jtis: rows.map((row) => row.workload_jti),
+      nowIso: new Date(deps.clock.nowMs()).toISOString(),
+    });
   try {
     const workloads = await Promise.all(rows.map((row) => makeWorkload(deps, options.jkt, row)));
     if (!options.signal.aborted) return workloads;

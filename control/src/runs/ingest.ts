@@ -30,6 +30,7 @@ import {
   setTags,
   upsertDag,
 } from '@airlock/store/queries/dag/write';
+import { insertEventLog } from '@airlock/store/queries/event-log/insert';
 import { followTeam } from '@airlock/store/queries/team/follow';
 import { canonicalDigest } from '../domain/canonical.ts';
 import { checkDagDocument } from '../domain/dag-document.ts';
@@ -233,5 +234,14 @@ async function storeDag(
   await setTags(tx, model.dagId, model.tags);
   await storeAssetReferences(tx, model, nowIso);
   await refreshNextRun(tx, model, nowIso);
+  if (!same || known.is_stale) {
+    await insertEventLog(tx, {
+      nowIso,
+      event: 'dag_version',
+      owner: 'dag-processor',
+      dagId: model.dagId,
+      extra: JSON.stringify({ version: number, bundle: bundle.name, file: report.relative_fileloc }),
+    });
+  }
   return { dag_id: model.dagId, version_number: number, changed: !same };
 }

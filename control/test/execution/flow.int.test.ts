@@ -42,7 +42,7 @@ test('a try is claimed, started, beaten for and ended, each step with its own to
   );
   assert.deepEqual(
     audit.map((each) => each.event),
-    ['running', 'success'],
+    ['claimed', 'running', 'success'],
   );
 
   const again = await server.call('PATCH', `${path}/state`, {

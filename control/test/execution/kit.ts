@@ -135,6 +135,7 @@ export async function startExecutionApi(
     await rm(home, { recursive: true, force: true });
   };
   return {
+    database,
     ...scene,
     apps,
     addReplica,

@@ -13,6 +13,7 @@ import { sql } from '@airlock/store';
 import { Validator } from '@cfworker/json-schema';
 import { EXECUTION_POLICY } from '../../src/api/execution/policy.ts';
 import { API_VERSIONS, type ApiVersion, isServedIn } from '../../src/api/execution/version.ts';
+import { type Witness, watchAudit } from '../kit/witness.ts';
 import { type Server, startExecutionApi, type Try } from './kit.ts';
 
 type Schema = { readonly [key: string]: unknown };
@@ -130,10 +131,17 @@ const CALLS: Readonly<Record<string, Call>> = {
 const STATUS: Readonly<Record<string, number>> = { 'PATCH /task-instances/{task_instance_id}/state': 204 };
 
 let server: Server;
+let witness: Witness;
+/** Calls that changed something, over all versions. */
+let audited = 0;
 before(async () => {
   server = await startExecutionApi();
+  witness = await watchAudit(server.database);
 });
-after(() => server.close());
+after(async () => {
+  await witness.close();
+  await server.close();
+});
 
 const tagged = (name: string) => ({ __type: 'asset', __var: { name, uri: `s3://${name}`, group: 'asset', extra: {} } });
 
@@ -236,15 +244,23 @@ for (const version of API_VERSIONS) {
         const { schema } = operation.requestBody!.content['application/json'];
         assert.deepEqual(problems(document, schema, json), [], `request of ${name}`);
       }
-      const answer = await server.call(
-        method,
-        `${path.replace(/\{([a-z_]+)\}/g, (_, key: string) => ids[key]!)}${query ? `?${query.replace('RUN', ti.run.runId)}` : ''}`,
-        {
+      const at = path.replace(/\{([a-z_]+)\}/g, (_, key: string) => ids[key]!);
+      const ask = () =>
+        server.call(method, `${at}${query ? `?${query.replace('RUN', ti.run.runId)}` : ''}`, {
           ...(tested ? { token: tested.token } : { token: ti.token, key: ti.key }),
           ...(json === undefined ? {} : { json }),
           headers: { 'airflow-api-version': version },
-        },
-      );
+        });
+      await witness.clear();
+      const blocked = await witness.whileBlocked(ask);
+      assert.deepEqual((await witness.look()).changes, [], `${name} changed while the audit log took no rows`);
+      const answer = await ask();
+      const { changes, missing } = await witness.look();
+      assert.deepEqual(missing, [], `${name} changed without an audit row`);
+      if (changes.length > 0) {
+        assert.equal(blocked.status, 500, `${name} must fail where its audit row can't be written`);
+        audited++;
+      }
       const success = Object.keys(operation.responses).find((status) => status.startsWith('2'))!;
       assert.equal(answer.status, STATUS[name] ?? Number(success), `${name}: ${answer.text}`);
       assert.equal(answer.headers.get('airflow-api-version'), version);
@@ -260,3 +276,10 @@ for (const version of API_VERSIONS) {
     assert.ok(bodies >= 20);
   });
 }
+
+test('what was changed above was audited, each in the transaction of its change, and nothing without', (t) => {
+  t.diagnostic(
+    `Execution API: ${audited} calls changed something, 0 without an audit row, 0 while it could not be written`,
+  );
+  assert.ok(audited >= 60);
+});

@@ -10,6 +10,7 @@ import {
 } from '@airlock/token-verify';
 import type { FastifyRequest } from 'fastify';
 import type { ExecutionPolicyRow } from './policy.ts';
+import type { Refused } from './refusals.ts';
 import type { FirstShown } from './shown-proofs.ts';
 
 /** A proven caller. `token` is the text that was sent. */
@@ -26,7 +27,7 @@ export type Identity = {
 export type Authenticator = {
   /**
    * @throws TOKEN_MISSING no usable credential · TOKEN_INVALID, TOKEN_EXPIRED · TOKEN_SCOPE another kind than the route's ·
-   *   TI_NOT_SELF the subject is not the one in the path · PROOF_NONCE the proof is for another process
+   *   TI_NOT_SELF the subject is not the one in the path, both with `internal.refused` · PROOF_NONCE the proof is for another process
    */
   readonly identify: (request: FastifyRequest, row: ExecutionPolicyRow, selfId: string | null) => Promise<Identity>;
   /** The key of a caller that has no token yet. @throws TOKEN_INVALID, PROOF_NONCE */
@@ -83,10 +84,13 @@ export function createAuthenticator(options: {
       if ((scheme === 'dpop') !== (claims.cnf !== undefined)) throw refused('scheme and binding differ');
       if (options.bindingRequired && !claims.cnf) throw refused('not bound');
       const proven = claims.cnf ? proofOf(request, token, claims.cnf.jkt) : null;
-      if (!Array.isArray(row.tokens) || !row.tokens.includes(kind)) throw wrongKind(kind, row);
+      if (!Array.isArray(row.tokens) || !row.tokens.includes(kind)) throw wrongKind({ kind, sub: claims.sub }, row);
       if (row.self === 'path' && claims.sub !== selfId) {
         const subject = request.routeOptions.url?.includes(':connection_test_id') ? 'connection test' : 'task instance';
-        throw new AppError('TI_NOT_SELF', { public: `Token subject does not match ${subject} ID` });
+        throw new AppError('TI_NOT_SELF', {
+          public: `Token subject does not match ${subject} ID`,
+          internal: { refused: { kind, sub: claims.sub } satisfies Refused },
+        });
       }
       if (proven) await countOnce(proven);
       return { kind, claims, token, jkt: proven?.jkt ?? null, foreign: kind === 'workload' && isOfAirflowForm(token) };
@@ -99,10 +103,11 @@ export function createAuthenticator(options: {
   };
 }
 
-function wrongKind(kind: TokenKind, row: ExecutionPolicyRow): AppError {
+function wrongKind(who: Refused & { readonly kind: TokenKind }, row: ExecutionPolicyRow): AppError {
   const allowed = SHOWN_KINDS.filter((each) => Array.isArray(row.tokens) && row.tokens.includes(each as TokenKind));
   return new AppError('TOKEN_SCOPE', {
-    public: `Token type '${kind}' not allowed for this endpoint. Allowed types: ${allowed.join(', ')}`,
+    public: `Token type '${who.kind}' not allowed for this endpoint. Allowed types: ${allowed.join(', ')}`,
+    internal: { refused: who },
   });
 }
 

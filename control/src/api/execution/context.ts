@@ -57,6 +57,8 @@ export type Answer = {
   readonly shape?: AnswerShape;
   readonly text?: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** How many rows a list has, which cost more points. */
+  readonly rows?: number;
   /** The token to renew into `Refreshed-API-Token`; absent = the route decides by the caller's row. */
   readonly refreshed?: string | null;
 };

@@ -11,22 +11,24 @@ import { createProofVerifier } from '@airlock/token-verify';
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
 import type { ControlDeps } from '../../deps.ts';
 import { createLogStore } from '../../logs/log-store.ts';
+import { createBudgets, POINTS_PER_ROW, refusalPoints } from '../http/budget.ts';
 import { sendJson } from '../http/errors.ts';
 import { nowIso } from '../http/instant.ts';
 import { createAuthenticator, type Identity } from './authenticate.ts';
 import { createBatcher } from './batcher.ts';
 import { addBodyParser } from './body.ts';
-import { createBudget } from './budget.ts';
 import type { Answer, Call, ExecutionContext } from './context.ts';
 import { sendError } from './errors.ts';
 import { createHeartbeatBatcher } from './heartbeats.ts';
 import { migrateAnswer } from './migrations.ts';
 import { allowedMethods } from './not-found.ts';
+import { createPayers } from './payers.ts';
 import { checkExecutionPolicy, EXECUTION_POLICY, type ExecutionPolicyRow, SELF_PARAMETERS } from './policy.ts';
+import { type Refused, recordRefusal } from './refusals.ts';
 import { EXECUTION_ROUTES, type Route } from './routes.ts';
 import { createServedQueues } from './served-queues.ts';
 import { createShownProofs } from './shown-proofs.ts';
-import { callerKey, requireLive } from './token-life.ts';
+import { callerKey, notLive } from './token-life.ts';
 import { createUseRecorder } from './uses.ts';
 import { type ApiVersion, NEWEST_VERSION, negotiateVersion, VERSION_CONSTRAINT, versionConstraint } from './version.ts';
 
@@ -36,13 +38,10 @@ declare module 'fastify' {
     apiVersion: ApiVersion;
     identity: Identity | null;
     /** A refused credential, held back until the body is known to be JSON, which the wire reports first. */
-    refusal: unknown;
+    refusal: AppError | undefined;
   }
 }
 
-/** Points per second that one try or supervisor may spend, and what a refusal costs more. @see promise L16 */
-const POINTS_PER_SECOND = 50_000;
-const REFUSAL_FACTOR = 10;
 /** Bodies up to this size are read before a refused credential is answered. */
 const SMALL_BODY_BYTES = 1024 * 1024;
 
@@ -82,7 +81,8 @@ export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps): v
     nowMs: clock.nowMs,
     publicBases: publicBases(config.api.base_url, config.core.execution_api_server_url),
   });
-  const budget = createBudget(POINTS_PER_SECOND);
+  const budget = createBudgets(config.api);
+  const payerOf = createPayers(db, config.core.multi_team);
   // Long polls end before the server waits for them.
   app.addHook('preClose', async () => closing.abort());
   app.addHook('onClose', async () => context.uses.close());
@@ -134,15 +134,25 @@ export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps): v
           const selfId = SELF_PARAMETERS.map((key) => params[key]).find((value) => value !== undefined);
           request.identity = await authenticator.identify(request, row, selfId ?? null);
         } catch (error) {
-          if (largeBody || !isAppError(error)) throw error; // a stranger's 16 MB are not read at all
+          if (!isAppError(error)) throw error;
+          if (largeBody) throw await refuse(request, error); // a stranger's 16 MB are not read at all
           request.refusal = error;
         }
       },
       handler: async (request, reply) => {
-        if (request.refusal !== undefined) throw request.refusal;
+        if (request.refusal !== undefined) throw await refuse(request, request.refusal);
         return send(reply, await answer(request, reply, route, row), request.apiVersion);
       },
     });
+  }
+
+  /** A credential that is right, but not for this. @returns the error that is answered */
+  async function refuse(request: FastifyRequest, error: AppError): Promise<AppError> {
+    const who = error.internal.refused as Refused | undefined;
+    if (!who) return error;
+    budget.spend({ caller: who.sub, teams: [] }, refusalPoints(0), clock.nowMs());
+    await recordRefusal(context, request, who, error);
+    return error;
   }
 
   async function answer(
@@ -165,16 +175,24 @@ export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps): v
       nowIso: nowIso(nowMs),
       version: request.apiVersion,
     };
-    budget.spend(identity.claims.sub, row.cost, nowMs);
+    // What costs nothing asks for no team either.
+    const payer = row.cost === 0 ? { caller: identity.claims.sub, teams: [] } : await payerOf(identity);
+    budget.spend(payer, row.cost, nowMs);
     try {
-      return await route.withToken(context, call);
-    } catch (error) {
-      if (isAppError(error, 'NOT_ENTITLED', 'TOKEN_INVALID', 'VALIDATION')) {
-        budget.charge(identity.claims.sub, Math.max(row.cost, 1) * REFUSAL_FACTOR, nowMs);
-      }
+      const given = await route.withToken(context, call);
+      if (given.rows !== undefined) budget.charge(payer, given.rows * POINTS_PER_ROW, nowMs);
+      return given;
+    } catch (thrown) {
+      let error = thrown;
       // What is wrong with a request is told to a live try only.
-      if (isAppError(error, 'VALIDATION') && identity.kind === 'execution' && !row.tellsEnded) {
-        await requireLive(context, call, await readCaller(db, callerKey(call)));
+      if (isAppError(thrown, 'VALIDATION') && identity.kind === 'execution' && !row.tellsEnded) {
+        const caller = await readCaller(db, callerKey(call));
+        if (!caller?.live) error = await notLive(context, call, caller);
+      }
+      const { sub } = identity.claims;
+      const refused = await recordRefusal(context, request, { kind: identity.kind, sub }, error);
+      if (refused || isAppError(error, 'TOKEN_INVALID', 'VALIDATION')) {
+        budget.charge(payer, refusalPoints(row.cost), nowMs);
       }
       throw error;
     }

@@ -65,8 +65,13 @@ export async function requireLive<Row extends CallerRow>(
   row: Row | null,
 ): Promise<Row> {
   if (row?.live) return row;
-  if (row) await auditReuse(context, call, row);
-  throw new AppError('TOKEN_INVALID', { public: 'Invalid auth token', internal: { why: 'not live' } });
+  throw await notLive(context, call, row);
+}
+
+/** The refusal of a token that has no power any more; when it is one that a running try has lost, that is written down. */
+export async function notLive(context: ExecutionContext, call: Call, row: Reusable | null): Promise<AppError> {
+  const audited = row !== null && (await auditReuse(context, call, row));
+  return new AppError('TOKEN_INVALID', { public: 'Invalid auth token', internal: { why: 'not live', audited } });
 }
 
 type Reusable = Pick<
@@ -86,12 +91,13 @@ type Reusable = Pick<
 /**
  * Writes down that a running try was addressed by a token which is not one of its own any more: its predecessor after the
  * overlap, one before that, or one of an earlier stretch. Long after the overlap every token of the try dies.
+ * @returns whether it was such a token
  */
-export async function auditReuse(context: ExecutionContext, call: Call, row: Reusable): Promise<void> {
+export async function auditReuse(context: ExecutionContext, call: Call, row: Reusable): Promise<boolean> {
   const { jti, sub } = call.identity.claims;
   // Without any token it has lost them all already, and that was written down.
-  if (row.state !== 'running' || row.execution_jti === null) return;
-  if (row.execution_jti === jti || row.execution_jti_next === jti) return;
+  if (row.state !== 'running' || row.execution_jti === null) return false;
+  if (row.execution_jti === jti || row.execution_jti_next === jti) return false;
   const isPredecessor = row.execution_jti_prev === jti && row.execution_overlap_until !== null;
   const lateMs = isPredecessor ? call.nowMs - Date.parse(row.execution_overlap_until!) : null;
   const ended = lateMs !== null && lateMs > REUSE_ALARM_MS;
@@ -115,6 +121,7 @@ export async function auditReuse(context: ExecutionContext, call: Call, row: Reu
       { taskInstanceId: sub, jti },
       'an old token was used again: the try has lost all its tokens',
     );
+  return true;
 }
 
 /** Whether the use of this token changes its row: first use, first use of a successor, or a renewal that is due. */

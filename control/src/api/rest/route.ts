@@ -12,6 +12,7 @@ import { createLogStore, type LogStore } from '../../logs/log-store.ts';
 import { deletionCookie, readTokenCookie, tokenCookie } from '../auth/cookie.ts';
 import type { Authenticator } from '../auth/identity.ts';
 import { requireOwnPage } from '../auth/same-site.ts';
+import { type Budgets, createBudgets, type Payer, POINTS_PER_ROW, refusalPoints } from '../http/budget.ts';
 import { sendJson } from '../http/errors.ts';
 import { nowIso } from '../http/instant.ts';
 import { createSharedReads, type SharedReads } from '../http/share.ts';
@@ -27,6 +28,7 @@ export type RestDeps = ControlDeps & {
   /** For reading, and for removing what a deleted run leaves; the Execution API has the one that appends. */
   readonly logs: Pick<LogStore, 'open' | 'removeRun'>;
   readonly sharedReads: SharedReads;
+  readonly budgets: Budgets;
 };
 
 /** What a handler is given. */
@@ -68,6 +70,18 @@ export type RestRoute = {
   /** Bytes; default that of the server. */
   readonly bodyLimit?: number;
 };
+
+/** Points of a request before anything is known of its answer. */
+const READ_POINTS = 5;
+const WRITE_POINTS = 50;
+/** Who pays for what a user asks. Operators on this machine pay nothing. */
+const payerOf = ({ name, teams, via }: User): Payer | null => (via === 'socket' ? null : { caller: name, teams });
+
+/** Rows of a page, or results of a bulk body. */
+function rowsIn(body: unknown): number {
+  if (typeof body !== 'object' || body === null) return 0;
+  return Object.values(body).reduce((sum: number, value) => sum + (Array.isArray(value) ? value.length : 0), 0);
+}
 
 const NOBODY: User = { name: '', role: 'viewer', teams: [], via: 'bearer' };
 
@@ -111,6 +125,7 @@ export function makeDeps(deps: ControlDeps, authenticator: Authenticator): RestD
     masker: createMasker(names, hide),
     logs: createLogStore({ root, maxBytes }),
     sharedReads: createSharedReads(),
+    budgets: createBudgets(deps.config.api),
   };
 }
 
@@ -148,6 +163,7 @@ export function mountRoutes(
   for (const route of routes) {
     const row = policy[`${route.method} ${route.path}`]!;
     const status = route.status ?? 200;
+    const points = route.method === 'GET' ? READ_POINTS : WRITE_POINTS;
     const handler = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
       const params = request.params as Record<string, string>;
       if (isNoRoute(params)) {
@@ -157,20 +173,26 @@ export function mountRoutes(
       }
       const at = nowIso(deps.clock.nowMs());
       let user = NOBODY;
+      let payer: Payer | null = null;
       if (!('public' in row)) {
         user = await identify(request).catch((error: unknown) => {
           // A cookie that is no use any more would be sent for ever.
           if (readTokenCookie(request) !== null) reply.header('set-cookie', deletionCookie(request, deps.config.api));
           throw error;
         });
-        await authorize(deps, user, row, params).catch(async (error: unknown) => {
-          if (error instanceof AppError) await recordRefusal(deps, user, request, route, at);
+        payer = payerOf(user);
+        deps.budgets.spend(payer, points, deps.clock.nowMs());
+        try {
+          await authorize(deps, user, row, params);
+          if (user.via === 'cookie' && route.method !== 'GET') requireOwnPage(request, deps.config.api);
+        } catch (error) {
+          if (error instanceof AppError) {
+            deps.budgets.charge(payer, refusalPoints(points), deps.clock.nowMs());
+            await recordRefusal(deps, user, request, route, at);
+          }
           throw error;
-        });
-        if (user.via === 'cookie') {
-          if (route.method !== 'GET') requireOwnPage(request, deps.config.api);
-          await renewCookie(deps, request, reply);
         }
+        if (user.via === 'cookie') await renewCookie(deps, request, reply);
       }
       const context: RestContext = {
         deps,
@@ -201,10 +223,13 @@ export function mountRoutes(
       };
       const body = await route.handle(context).catch(async (error: unknown) => {
         // What the row could not know: a thing that the body names, or that was found on the way.
-        if (error instanceof AppError && error.code === 'FORBIDDEN')
+        if (error instanceof AppError && error.code === 'FORBIDDEN') {
+          deps.budgets.charge(payer, refusalPoints(points), deps.clock.nowMs());
           await recordRefusal(deps, user, request, route, at);
+        }
         throw error;
       });
+      deps.budgets.charge(payer, rowsIn(body) * POINTS_PER_ROW, deps.clock.nowMs());
       if (reply.sent || body === reply) return reply;
       if (status === 204) return reply.code(204).send();
       return sendJson(reply, body, status);

@@ -99,13 +99,17 @@ export async function markImportErrors(db: Db, dagIds: readonly string[], broken
   );
 }
 
-/** Marks Dags that left their file, or whose file is gone. History stays; nothing new is scheduled. */
+/** Marks Dags that left their file, or whose file is gone, with an audit row each. History stays; nothing new is scheduled. */
 export async function markStale(db: Db, dagIds: readonly string[], nowIso: string): Promise<void> {
   if (dagIds.length === 0) return;
   await db.query(
-    sql`UPDATE dag SET is_stale = true, has_import_errors = false, last_expired_at = ${nowIso}::timestamptz,
-        next_logical_date = NULL, next_interval_start = NULL, next_interval_end = NULL, next_create_after = NULL
-      WHERE dag_id = ANY(${dagIds}::text[]) AND NOT is_stale`,
+    sql`WITH gone AS (
+        UPDATE dag SET is_stale = true, has_import_errors = false, last_expired_at = ${nowIso}::timestamptz,
+          next_logical_date = NULL, next_interval_start = NULL, next_interval_end = NULL, next_create_after = NULL
+        WHERE dag_id = ANY(${dagIds}::text[]) AND NOT is_stale RETURNING dag_id
+      )
+      INSERT INTO event_log (at, event, owner, dag_id)
+      SELECT ${nowIso}::timestamptz, 'dag_gone', 'dag-processor', dag_id FROM gone`,
     'ingest_stale',
   );
 }

@@ -1,5 +1,6 @@
 /** Requests of a try to people. @see execution API 3.14; promise L34 */
 import { type Db, sql } from '../../database.ts';
+import { auditOfTry } from '../event-log/by-try.ts';
 import { readForCaller, type With } from '../task-instance/reads.ts';
 import { type CallerKey, type CallerRow, callerColumns } from '../token/caller.ts';
 
@@ -48,9 +49,7 @@ export async function putRequestFor(
         FROM c WHERE c.live
         ON CONFLICT (ti_id) DO NOTHING RETURNING *
       ), audit AS (
-        INSERT INTO event_log (at, event, dag_id, task_id, run_id, map_index, try_number, owner)
-        SELECT ${key.nowIso}::timestamptz, 'create_hitl_detail', c.dag_id, c.task_id, c.run_id, c.map_index, c.try_number, 'task'
-        FROM c JOIN w ON true
+        ${auditOfTry(key.nowIso, 'create_hitl_detail')} JOIN w ON true
       )
       SELECT c.*, COALESCE((SELECT ${ROW} FROM w h), CASE WHEN c.live THEN (SELECT ${ROW} FROM hitl_detail h
         WHERE h.ti_id = c.id) END) AS stored FROM c`,

@@ -46,10 +46,17 @@ const TEXT_COLUMNS = {
 /** Who reads, and what he may see of Dags. */
 export type EventLogReader = { readonly visible: Visible; readonly name: string };
 
-/** Rows of visible Dags; rows about no Dag may name things of any team, so that members of teams see only their own. */
+/**
+ * Rows of the team that their Dag had then, whoever has its id now; where it had none, rows of Dags that are visible now. Rows
+ * about no Dag may name things of any team, so that members of teams see only their own.
+ */
 function visibleTo(reader: EventLogReader): Sql[] {
-  const ofDags = visibleDags(sql`l.dag_id`, reader.visible);
-  return ofDags.map((condition) => sql`(${condition} OR (l.dag_id IS NULL AND l.owner = ${reader.name}))`);
+  if (reader.visible === 'all') return [];
+  const [ofDags] = visibleDags(sql`l.dag_id`, reader.visible);
+  return [
+    sql`(l.team = ANY(${[...reader.visible.teams]}) OR (l.team IS NULL AND ${ofDags!})
+      OR (l.dag_id IS NULL AND l.owner = ${reader.name}))`,
+  ];
 }
 
 export type EventLogQuery = {

@@ -2,6 +2,7 @@
 
 import { type Db, type Sql, sql } from '../../database.ts';
 import { assetVisible } from '../asset/visible.ts';
+import { auditOfTry } from '../event-log/by-try.ts';
 import { readForCaller, type With } from '../task-instance/reads.ts';
 import { type CallerKey, type CallerRow, callerColumns } from '../token/caller.ts';
 
@@ -57,12 +58,16 @@ export async function putAssetState(
           writer_dag_id = excluded.writer_dag_id, writer_run_id = excluded.writer_run_id,
           writer_task_id = excluded.writer_task_id, writer_map_index = excluded.writer_map_index
         RETURNING key
-      )
+      ), audit AS (${auditOfTry(key.nowIso, 'set_asset_state_store', placeOf(entry))} JOIN w ON true)
       SELECT c.*, EXISTS (SELECT 1 FROM a) AS found, EXISTS (SELECT 1 FROM w) AS stored FROM c`,
     'asset_state_put',
   );
   return rows[0] ?? null;
 }
+
+/** Which key of which asset was written; never the value. */
+const placeOf = (at: AssetPlace & { readonly key: string | null }): Sql =>
+  sql`json_build_object('name', ${at.name}::text, 'uri', ${at.uri}::text, 'key', ${at.key}::text)::text`;
 
 /** Removes one value, or with `key` null all of them; absent is fine. Locks as above. @returns null when the caller is gone */
 export async function deleteAssetState(
@@ -76,7 +81,9 @@ export async function deleteAssetState(
       c AS (SELECT ${callerColumns(key)} FROM t),
       a AS (SELECT p.id FROM c CROSS JOIN LATERAL (${assetOf(place, multiTeam)}) p WHERE c.live),
       gone AS (DELETE FROM asset_state s USING a WHERE s.asset_id = a.id
-        AND (${place.key}::text IS NULL OR s.key = ${place.key}::text))
+        AND (${place.key}::text IS NULL OR s.key = ${place.key}::text) RETURNING s.key),
+      audit AS (${auditOfTry(key.nowIso, place.key === null ? 'clear_asset_state_store' : 'delete_asset_state_store', placeOf(place))}
+        WHERE EXISTS (SELECT 1 FROM gone))
       SELECT c.*, EXISTS (SELECT 1 FROM a) AS found FROM c`,
     'asset_state_delete',
   );

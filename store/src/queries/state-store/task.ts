@@ -1,5 +1,6 @@
 /** What a task instance keeps over its tries: under run, task and map index, not under the try. @see execution API 3.15 */
-import { type Db, sql } from '../../database.ts';
+import { type Db, type Sql, sql } from '../../database.ts';
+import { auditOfTry } from '../event-log/by-try.ts';
 import { readForCaller, type With } from '../task-instance/reads.ts';
 import { type CallerKey, type CallerRow, callerColumns } from '../token/caller.ts';
 
@@ -42,12 +43,16 @@ export async function putTaskState(
         ON CONFLICT (dag_run_id, task_id, map_index, key)
         DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at, expires_at = excluded.expires_at
         RETURNING key
-      )
+      ), audit AS (${auditOfTry(key.nowIso, 'set_task_state_store', keyOf(entry.name))} JOIN w ON true)
       SELECT c.*, EXISTS (SELECT 1 FROM w) AS stored FROM c`,
     'task_state_put',
   );
   return rows[0] ?? null;
 }
+
+/** Which key was written; never the value. */
+const keyOf = (name: string | null): Sql =>
+  name === null ? sql`NULL` : sql`json_build_object('key', ${name}::text)::text`;
 
 /** Removes one value, or with `name` null all of them; absent is fine. Locks as above. @returns null when the caller is gone */
 export async function deleteTaskState(db: Db, key: CallerKey, name: string | null): Promise<CallerRow | null> {
@@ -55,9 +60,11 @@ export async function deleteTaskState(db: Db, key: CallerKey, name: string | nul
     sql`WITH t AS (SELECT * FROM task_instance WHERE id = ${key.id} FOR NO KEY UPDATE),
       c AS (SELECT ${callerColumns(key)} FROM t),
       gone AS (DELETE FROM task_state s USING c WHERE c.live AND s.dag_run_id = c.dag_run_id AND s.task_id = c.task_id
-        AND s.map_index = c.map_index AND (${name}::text IS NULL OR s.key = ${name}::text))
+        AND s.map_index = c.map_index AND (${name}::text IS NULL OR s.key = ${name}::text) RETURNING s.key),
+      audit AS (${auditOfTry(key.nowIso, name === null ? 'clear_task_state_store' : 'delete_task_state_store', keyOf(name))}
+        WHERE EXISTS (SELECT 1 FROM gone))
       SELECT c.* FROM c`,
-    'task_state_delete',
+    name === null ? 'task_state_clear_for_try' : 'task_state_delete',
   );
   return rows[0] ?? null;
 }

@@ -28,7 +28,7 @@ export type ClaimedRow = {
  * Gives queued task instances to one supervisor, highest weight first, then oldest in the queue; each gets the `jti` of its
  * one workload token. Rows that another claim holds are skipped, never awaited. One that was revoked gets nothing: its row is
  * shared, so that a revocation waits for claims under way and takes back what they took. Locks: the supervisor's row (shared),
- * then the task_instance rows.
+ * then the task_instance rows, then (insert) event_log.
  * @param options.jtis as many as rows are wanted, each unused before.
  * @param options.queues null = every queue.
  */
@@ -49,15 +49,21 @@ export async function claimQueued(
         WHERE EXISTS (SELECT 1 FROM alive) AND state = 'queued' AND supervisor_id IS NULL
           AND (${options.queues}::text[] IS NULL OR queue = ANY(${options.queues}::text[]))
         ORDER BY priority_weight DESC, queued_at, id LIMIT ${options.jtis.length} FOR NO KEY UPDATE SKIP LOCKED
-      ), numbered AS (SELECT id, row_number() OVER () AS n FROM picked)
-      UPDATE task_instance t SET ${EXECUTION_TOKENS_CLEARED}, supervisor_id = ${options.supervisorId}::uuid,
+      ), numbered AS (SELECT id, row_number() OVER () AS n FROM picked),
+      given AS (UPDATE task_instance t SET ${EXECUTION_TOKENS_CLEARED}, supervisor_id = ${options.supervisorId}::uuid,
         claimed_at = ${options.nowIso}::timestamptz, workload_jti = (${options.jtis}::text[])[p.n],
         updated_at = ${options.nowIso}::timestamptz
       FROM numbered p, dag_version v, dag d
       WHERE t.id = p.id AND v.id = t.dag_version_id AND d.dag_id = t.dag_id
       RETURNING t.id, t.dag_id, t.run_id, t.task_id, t.map_index, t.try_number, t.dag_version_id, t.queue, t.pool_slots,
         t.priority_weight, t.runtime, t.needs, t.execution_timeout_seconds, v.bundle_name, v.bundle_version,
-        (SELECT b.path FROM dag_bundle b WHERE b.name = v.bundle_name) AS bundle_path, d.relative_fileloc, v.module_hash, t.workload_jti`,
+        (SELECT b.path FROM dag_bundle b WHERE b.name = v.bundle_name) AS bundle_path, d.relative_fileloc, v.module_hash, t.workload_jti
+      ), audit AS (
+        INSERT INTO event_log (at, event, owner, dag_id, task_id, run_id, map_index, try_number, extra)
+        SELECT ${options.nowIso}::timestamptz, 'claimed', 'worker', g.dag_id, g.task_id, g.run_id, g.map_index, g.try_number,
+          json_build_object('supervisor', ${options.supervisorId}::text)::text FROM given g
+      )
+      SELECT * FROM given`,
     'ti_claim',
   );
 }
@@ -65,13 +71,16 @@ export async function claimQueued(
 /** Gives claimed rows back to the queue, because their workloads could not be made. Locks: the rows. */
 export async function releaseClaims(
   db: Db,
-  which: { readonly supervisorId: string; readonly jtis: readonly string[] },
+  which: { readonly supervisorId: string; readonly jtis: readonly string[]; readonly nowIso: string },
 ): Promise<void> {
   await db.query(
     sql`WITH released AS (
         UPDATE task_instance SET supervisor_id = NULL, claimed_at = NULL, workload_jti = NULL
         WHERE supervisor_id = ${which.supervisorId} AND state = 'queued' AND workload_jti = ANY(${which.jtis}::text[])
-        RETURNING id)
+        RETURNING *), audit AS (
+        INSERT INTO event_log (at, event, owner, dag_id, task_id, run_id, map_index, try_number, extra)
+        SELECT ${which.nowIso}::timestamptz, 'claim_released', 'worker', r.dag_id, r.task_id, r.run_id, r.map_index, r.try_number,
+          json_build_object('supervisor', ${which.supervisorId}::text)::text FROM released r)
       SELECT pg_notify('airlock', 'queue') FROM (SELECT count(*) AS n FROM released) r WHERE r.n > 0`,
     'ti_release_claims',
   );

@@ -1,4 +1,5 @@
 import { type Db, sql } from '../../database.ts';
+import { auditOfTry } from '../event-log/by-try.ts';
 import { type CallerKey, type CallerRow, callerColumns, TOKENS_CLEARED } from '../token/caller.ts';
 
 export type FinishOptions = CallerKey & {
@@ -29,9 +30,7 @@ export async function finishTask(db: Db, o: FinishOptions): Promise<FinishRow | 
         FROM c WHERE x.id = c.id AND c.live
         RETURNING x.dag_run_id
       ), audit AS (
-        INSERT INTO event_log (at, event, dag_id, task_id, run_id, map_index, try_number, owner)
-        SELECT ${o.nowIso}::timestamptz, ${o.state}, c.dag_id, c.task_id, c.run_id, c.map_index, c.try_number, 'task'
-        FROM c JOIN u ON true
+        ${auditOfTry(o.nowIso, o.state)} JOIN u ON true
       )
       SELECT c.*, u.dag_run_id IS NOT NULL AS finished,
         CASE WHEN u.dag_run_id IS NOT NULL THEN pg_notify('airlock', 'run ' || u.dag_run_id) END AS notified

@@ -1,4 +1,5 @@
 import { type Db, sql } from '../../database.ts';
+import { auditOfTry } from '../event-log/by-try.ts';
 import { type CallerKey, type CallerRow, callerColumns, TOKENS_CLEARED } from '../token/caller.ts';
 
 export type RescheduleOptions = CallerKey & { readonly endDate: string; readonly rescheduleDate: string };
@@ -29,9 +30,7 @@ export async function rescheduleTask(
         INSERT INTO task_reschedule (ti_id, start_date, end_date, reschedule_at)
         SELECT u.id, ${o.nowIso}::timestamptz, ${o.endDate}::timestamptz, ${o.rescheduleDate}::timestamptz FROM u
       ), audit AS (
-        INSERT INTO event_log (at, event, dag_id, task_id, run_id, map_index, try_number, owner)
-        SELECT ${o.nowIso}::timestamptz, 'up_for_reschedule', c.dag_id, c.task_id, c.run_id, c.map_index, c.try_number, 'task'
-        FROM c JOIN u ON true
+        ${auditOfTry(o.nowIso, 'up_for_reschedule')} JOIN u ON true
       )
       SELECT c.*, u.dag_run_id IS NOT NULL AS finished,
         CASE WHEN u.dag_run_id IS NOT NULL THEN pg_notify('airlock', 'run ' || u.dag_run_id) END AS notified

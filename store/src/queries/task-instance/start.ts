@@ -54,7 +54,8 @@ export type StartRow = {
 
 /**
  * Moves a queued try to running and buys its execution token, or recognises a repeat, and reads all that the child is told:
- * one statement, one transaction. Locks: the task_instance row, then (insert) event_log.
+ * one statement, one transaction. Values of an earlier try are removed where our own supervisor starts it, which would otherwise
+ * ask for each and delete it. Locks: the task_instance row, then the values, then (insert) event_log.
  * @returns null when there is no live row of this id.
  * @see execution API 3.2; promise L5
  */
@@ -93,14 +94,18 @@ export async function startTask(db: Db, o: StartOptions): Promise<StartRow | nul
         RETURNING x.execution_jti, x.exchanged_at, x.deadline_at
       ), audit AS (
         INSERT INTO event_log (at, event, dag_id, task_id, run_id, map_index, try_number, owner, extra)
-        SELECT ${o.nowIso}::timestamptz, 'running', c.dag_id, c.task_id, c.run_id, c.map_index, c.try_number,
-          'task', json_build_object('host_name', ${o.hostname}::text)::text FROM c WHERE c.outcome = 'start'
+        SELECT ${o.nowIso}::timestamptz, CASE c.outcome WHEN 'start' THEN 'running' ELSE 'running_repeated' END, c.dag_id,
+          c.task_id, c.run_id, c.map_index, c.try_number, 'task', json_build_object('host_name', ${o.hostname}::text)::text
+        FROM c WHERE c.outcome IS NOT NULL
+      ), former AS (
+        DELETE FROM xcom v USING c WHERE c.outcome = 'start' AND c.runtime = 'typescript' AND c.next_method IS NULL
+          AND v.dag_run_id = c.dag_run_id AND v.task_id = c.task_id AND (c.map_index = -1 OR v.map_index = c.map_index)
       )
       SELECT c.outcome, c.state AS previous_state, u.execution_jti, u.exchanged_at, u.deadline_at,
         c.dag_id, c.run_id, c.task_id, c.map_index, c.try_number, c.max_tries, c.dag_run_id, c.runtime, c.team,
         c.next_method, c.next_kwargs, c.start_date AS first_start_date,
         (SELECT count(*)::integer FROM task_reschedule s WHERE s.ti_id = c.id) AS reschedule_count,
-        CASE WHEN c.next_method IS NULL THEN COALESCE((SELECT json_agg(v.key ORDER BY v.map_index, v.key) FROM xcom v
+        CASE WHEN c.next_method IS NULL AND c.runtime <> 'typescript' THEN COALESCE((SELECT json_agg(v.key ORDER BY v.map_index, v.key) FROM xcom v
           WHERE v.dag_run_id = c.dag_run_id AND v.task_id = c.task_id AND (c.map_index = -1 OR v.map_index = c.map_index)),
           '[]') ELSE '[]' END AS xcom_keys,
         ${RUN_FACTS} AS run, ${CONSUMED_EVENTS} AS consumed

@@ -1,6 +1,7 @@
 /** Variables and connections for a try: caller, right and value on one snapshot. */
 import { type Db, type Sql, sql } from '../../database.ts';
 import type { ConnectionRow } from '../connection/get.ts';
+import { auditOfTry } from '../event-log/by-try.ts';
 import type { With } from '../task-instance/reads.ts';
 import type { VariableRow } from '../variable/get.ts';
 import { type CallerKey, type CallerRow, callerColumns } from './caller.ts';
@@ -92,9 +93,7 @@ export async function putVariableFor(
         SET val = excluded.val, description = COALESCE(excluded.description, variable.description),
           is_encrypted = excluded.is_encrypted
       ), audit AS (
-        INSERT INTO event_log (at, event, dag_id, task_id, run_id, map_index, try_number, owner, extra)
-        SELECT ${key.nowIso}::timestamptz, 'put_variable', c.dag_id, c.task_id, c.run_id, c.map_index, c.try_number, 'task',
-          json_build_object('key', ${name}::text)::text FROM c WHERE c.allowed
+        ${auditOfTry(key.nowIso, 'put_variable', sql`json_build_object('key', ${name}::text)::text`)} WHERE c.allowed
       )
       SELECT c.* FROM c`,
     'variable_put_for_try',
@@ -116,9 +115,7 @@ export async function deleteVariableFor(
       gone AS (DELETE FROM variable v USING c WHERE c.allowed AND COALESCE(v.team, '') = COALESCE(c.team, '')
         AND v.key = ${name} RETURNING v.id),
       audit AS (
-        INSERT INTO event_log (at, event, dag_id, task_id, run_id, map_index, try_number, owner, extra)
-        SELECT ${key.nowIso}::timestamptz, 'delete_variable', c.dag_id, c.task_id, c.run_id, c.map_index, c.try_number, 'task',
-          json_build_object('key', ${name}::text)::text FROM c JOIN gone ON true
+        ${auditOfTry(key.nowIso, 'delete_variable', sql`json_build_object('key', ${name}::text)::text`)} JOIN gone ON true
       )
       SELECT c.* FROM c`,
     'variable_delete_for_try',

@@ -1,4 +1,5 @@
-import { type Db, sql } from '../../database.ts';
+import { type Db, type Sql, sql } from '../../database.ts';
+import { auditOfTry } from '../event-log/by-try.ts';
 import { type CallerKey, type CallerRow, callerColumns } from '../token/caller.ts';
 import { mayWriteXCom, type RightsContext, type XComTarget } from '../token/rights.ts';
 
@@ -12,7 +13,8 @@ export type XComWriteRow = CallerRow & {
 
 /**
  * Stores one value, replacing what was there, and, with `mappedLength`, how far a downstream task expands over it.
- * Locks: the caller's row, so that no write commits after the end of its try; then the xcom and task_map rows.
+ * Locks: the caller's row, so that no write commits after the end of its try; then the xcom and task_map rows,
+ * then (insert) event_log.
  * @param options.valueJson JSON text, kept as it is.
  * @returns null when there is no live row of the caller.
  */
@@ -42,7 +44,7 @@ export async function setXCom(
         SELECT i.id, ${place.taskId}, ${place.mapIndex}::integer, ${options.mappedLength}::integer FROM i
         WHERE ${options.mappedLength}::integer IS NOT NULL
         ON CONFLICT (dag_run_id, task_id, map_index) DO UPDATE SET length = excluded.length
-      )
+      ), audit AS (${auditOfTry(key.nowIso, 'set_xcom', audited(place))} JOIN w ON true)
       SELECT c.*, r.id IS NOT NULL AS run_found, w.dag_run_id IS NOT NULL AS written
       FROM c LEFT JOIN r ON true LEFT JOIN w ON true`,
     'xcom_set',
@@ -66,21 +68,16 @@ export async function deleteXCom(
       c AS (SELECT c.*, c.live AND ${mayWriteXCom(rights, place)} AS allowed FROM k c),
       gone AS (DELETE FROM xcom v USING c, dag_run d WHERE c.allowed AND d.dag_id = ${place.dagId}
         AND d.run_id = ${place.runId} AND v.dag_run_id = d.id AND v.task_id = ${place.taskId}
-        AND v.map_index = ${place.mapIndex}::integer AND v.key = ${place.key})
+        AND v.map_index = ${place.mapIndex}::integer AND v.key = ${place.key} RETURNING v.key),
+      audit AS (${auditOfTry(key.nowIso, 'delete_xcom', audited(place))} JOIN gone ON true)
       SELECT c.* FROM c`,
     'xcom_delete',
   );
   return rows[0] ?? null;
 }
 
-/** Removes what earlier tries of one task instance stored; map index -1 = of the whole task. Locks: the xcom rows. */
-export async function clearXComOf(
-  db: Db,
-  which: { readonly dagRunId: number; readonly taskId: string; readonly mapIndex: number },
-): Promise<void> {
-  await db.query(
-    sql`DELETE FROM xcom WHERE dag_run_id = ${which.dagRunId} AND task_id = ${which.taskId}
-      AND (${which.mapIndex}::integer = -1 OR map_index = ${which.mapIndex}::integer)`,
-    'xcom_clear',
-  );
-}
+/** What the audit log keeps of a write: where and under which key, not the value. */
+const audited = (
+  place: Place,
+): Sql => sql`json_build_object('dag_id', ${place.dagId}::text, 'run_id', ${place.runId}::text,
+  'task_id', ${place.taskId}::text, 'map_index', ${place.mapIndex}::integer, 'key', ${place.key}::text)::text`;

@@ -99,7 +99,12 @@ async function answerEvents(
     throw new AppError('BAD_REQUEST', { public: message, detail: { reason: 'too_many_events', message } });
   }
   const body = { asset_events: events.map(shownEvent) };
-  return await answerLive(context, call, row, { status: 200, shape: 'assetEvents', body });
+  return await answerLive(context, call, row, {
+    status: 200,
+    shape: 'assetEvents',
+    body,
+    rows: events.length,
+  });
 }
 
 function shownEvent(event: AssetEventFacts) {

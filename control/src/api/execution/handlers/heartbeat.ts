@@ -4,7 +4,7 @@ import { parseBody } from '../../http/validation.ts';
 import type { Call, ExecutionContext, Handler } from '../context.ts';
 import { notFound, TRY_NOT_FOUND, tryArchived } from '../errors.ts';
 import { heartbeatBody } from '../schemas.ts';
-import { auditReuse, callerKey, mintSuccessor, overlapEnd, wantedSuccessor } from '../token-life.ts';
+import { callerKey, mintSuccessor, notLive, overlapEnd, wantedSuccessor } from '../token-life.ts';
 
 /** One conditional update, shared with all that arrive together; only a miss looks for the reason. */
 export const heartbeat: Handler = async (context, call) => {
@@ -29,8 +29,7 @@ async function explainMiss(context: ExecutionContext, call: Call, hostname: stri
   if (own.archived) throw tryArchived();
   // A running try with other tokens, or past its deadline: this token is of an earlier stretch, or its time is over.
   if (own.state === 'running' && !own.live) {
-    await auditReuse(context, call, own);
-    throw new AppError('TOKEN_INVALID', { public: 'Invalid auth token', internal: { why: 'not live' } });
+    throw await notLive(context, call, own);
   }
   if (own.hostname !== hostname || own.pid !== pid) {
     const message = 'TI is already running elsewhere';

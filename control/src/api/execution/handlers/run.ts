@@ -5,7 +5,6 @@ import type { TokenAlarm } from '@airlock/contract/token-alarms';
 import { insertEventLog } from '@airlock/store/queries/event-log/insert';
 import { findOwnTry } from '@airlock/store/queries/task-instance/heartbeat';
 import { type StartRow, startTask } from '@airlock/store/queries/task-instance/start';
-import { clearXComOf } from '@airlock/store/queries/xcom/write';
 import { nowIso, wireInstant } from '../../http/instant.ts';
 import { parseBody } from '../../http/validation.ts';
 import type { Answer, Call, ExecutionContext, Handler } from '../context.ts';
@@ -42,12 +41,6 @@ export const run: Handler = async (context, call) => {
   });
   if (!row) throw notFound(TRY_NOT_FOUND);
   if (row.outcome === null) return await refuse(context, call, row);
-
-  // Values of an earlier try. Our own supervisor would ask for each and delete it; the rows are simply dropped instead.
-  if (row.runtime === 'typescript' && row.xcom_keys.length > 0) {
-    await clearXComOf(context.db, { dagRunId: row.dag_run_id, taskId: row.task_id, mapIndex: row.map_index });
-    row.xcom_keys.length = 0;
-  }
   return {
     status: 200,
     shape: 'runContext',

@@ -9,7 +9,7 @@ import { failTry } from '../../../runs/index.ts';
 import type { Answer, Call, ExecutionContext, Handler } from '../context.ts';
 import { invalidState, notFound, TRY_NOT_FOUND } from '../errors.ts';
 import { parseStateReport, type StateReport } from '../schemas.ts';
-import { auditReuse, callerKey } from '../token-life.ts';
+import { callerKey, notLive } from '../token-life.ts';
 import { awaitInput } from './await-input.ts';
 import { succeed } from './success.ts';
 
@@ -109,8 +109,7 @@ async function explain(
   if (row && (await wasReported(context.db, callerKey(call), reported))) return DUPLICATE;
   if (row?.state === 'running') {
     // Another stretch or another token of this try: this one has no power any more.
-    await auditReuse(context, call, row);
-    throw new AppError('TOKEN_INVALID', { public: 'Invalid auth token', internal: { why: 'not live' } });
+    throw await notLive(context, call, row);
   }
   if (row) {
     if (row.state === reported) return DUPLICATE;

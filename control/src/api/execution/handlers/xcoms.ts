@@ -141,7 +141,11 @@ const getSlice = async (context: ExecutionContext, call: Call, place: Place) => 
     await listXCom(context.db, callerKey(call), target, context.rights),
   );
   const texts = pythonSlice(row.data ?? [], query);
-  return await answerLive(context, call, row, { status: 200, text: `[${texts.join(',')}]` });
+  return await answerLive(context, call, row, {
+    status: 200,
+    text: `[${texts.join(',')}]`,
+    rows: texts.length,
+  });
 };
 
 export const head: Handler = async (context, call) => {
