@@ -21,7 +21,8 @@ import { type RestKit, restKit } from './rest-kit.ts';
 type Schema = { readonly [key: string]: unknown };
 type Content = { readonly 'application/json'?: { readonly schema: Schema } };
 type Operation = {
-  readonly requestBody?: { readonly content: Content };
+  readonly parameters?: readonly Named[];
+  readonly requestBody?: { readonly required?: boolean; readonly content: Content };
   readonly responses: Readonly<Record<string, { readonly content?: Content }>>;
 };
 type Document = {
@@ -139,11 +140,15 @@ const CALLS: Readonly<Record<string, (t: Things) => Call>> = {
   ),
 };
 
-/** What answers otherwise than the document says, and why. */
-const STATUS: Readonly<Record<string, readonly [status: number, why: string]>> = {
+/** Successes that are not the document's. */
+const SUCCESS: Readonly<Record<string, readonly [status: number, why: string]>> = {
   'DELETE /dags/{dag_id}': [204, 'so does the reference'],
   'GET /auth/login': [307, 'so does the reference'],
   'GET /auth/logout': [307, 'so does the reference'],
+};
+/** What answers otherwise than the document says, and why. */
+const STATUS: Readonly<Record<string, readonly [status: number, why: string]>> = {
+  ...SUCCESS,
   'POST /connections/test': [403, 'tests of connections are off'],
   'POST /connections/enqueue-test': [403, 'tests of connections are off'],
   [`GET ${TI}/{task_id}/externalLogUrl/{try_number}`]: [400, 'logs are kept here and nowhere else'],
@@ -207,13 +212,48 @@ test('every operation of the document is served, but for those that say why not'
   for (const name of [...Object.keys(CALLS), ...Object.keys(STATUS)]) assert.ok(operations.has(name), name);
 });
 
-test('our own document names the paths and methods of the reference, each as it does', () => {
-  const own = openApiDocument(REST_ROUTES, REST_PREFIX).paths as Record<string, Record<string, unknown>>;
-  for (const [path, methods] of Object.entries(document.paths)) {
-    const absent = Object.keys(ABSENT).map((name) => name.split(' ')[1]);
-    if (absent.includes(path.replace('/api/v2', ''))) continue;
-    for (const method of Object.keys(methods)) assert.ok(own[path]?.[method], `${method} ${path}`);
+type Named = { readonly name: string; readonly in: string; readonly required?: boolean };
+const own = openApiDocument(REST_ROUTES, REST_PREFIX);
+const ownOperation = (name: string) => {
+  const [method, path] = name.split(' ');
+  return own.paths[REST_PREFIX + path]?.[method!.toLowerCase()] ?? assert.fail(`${name} is not in our own document`);
+};
+const named = (parameters: readonly Named[] = []) =>
+  parameters
+    .filter((each) => each.in !== 'header')
+    .map((each) => `${each.in} ${each.name}${each.required ? '!' : ''}`)
+    .sort();
+
+/** Operations that take a body there and none here, and why. */
+const BODILESS: Readonly<Record<string, string>> = {
+  'POST /connections/test': 'always refused, so nothing is read',
+  'POST /connections/enqueue-test': 'always refused, so nothing is read',
+};
+
+test('our own document has the parameters, bodies and successes of the reference', () => {
+  for (const [name, operation] of operations) {
+    const ours = ownOperation(name);
+    assert.deepEqual(named(ours.parameters), named(operation.parameters), name);
+    if (Object.hasOwn(BODILESS, name)) assert.equal(ours.requestBody, undefined, name);
+    else
+      assert.equal(
+        ours.requestBody?.required,
+        operation.requestBody && (operation.requestBody.required ?? false),
+        name,
+      );
+    const success = Object.keys(operation.responses).find((status) => status.startsWith('2'))!;
+    const [answered] = Object.keys(ours.responses);
+    assert.equal(Number(answered), SUCCESS[name]?.[0] ?? Number(success), `${name} success`);
+    const schema = operation.responses[success]!.content?.['application/json']?.schema;
+    const shown = ours.responses[answered!]!.content?.['application/json']?.schema;
+    if (schema && '$ref' in schema) assert.deepEqual(shown, schema, name);
   }
+});
+
+test('answers are of the shapes of the reference', () => {
+  const used = Object.keys(own.components.schemas);
+  assert.ok(used.length > 100);
+  for (const name of used) assert.deepEqual(own.components.schemas[name], document.components.schemas[name], name);
 });
 
 test('a member that the schema does not name, one that lacks, and a wrong word are seen by the judge', () => {

@@ -14,6 +14,7 @@ import { type TestDatabase, testDatabase } from '../../tests/kit/database.ts';
 import { createAccount } from '../src/api/auth/accounts.ts';
 import { createAuthenticator } from '../src/api/auth/identity.ts';
 import { registerAuthApi } from '../src/api/auth/index.ts';
+import { mountDocs } from '../src/api/docs/index.ts';
 import { createHttpServer } from '../src/api/http/server.ts';
 import { mountRest } from '../src/api/rest/index.ts';
 import { makeDeps, type RestDeps } from '../src/api/rest/route.ts';
@@ -136,6 +137,7 @@ export async function restKit(options: { config?: Record<string, string> } = {})
   registerAuthApi(app, deps);
   mountRest(app, deps, deps.auth.userOf);
   mountUi(app, deps);
+  mountDocs(app, config.api.enable_swagger_ui);
   await app.listen({ host: '127.0.0.1', port: 0 });
   const address = app.server.address() as { port: number };
   const base = `http://127.0.0.1:${address.port}`;

@@ -83,6 +83,10 @@ export const API_OPTIONS = {
     readers: ['control'],
     advice: 'Whether `GET /api/v2/config` answers; sensitive values stay hidden either way.',
   }),
+  enable_swagger_ui: bool(true, {
+    readers: ['control'],
+    advice: 'Whether `/docs` shows the REST API to people; `/openapi.json` is there either way.',
+  }),
   max_body_bytes: int(1024 * 1024, {
     readers: ['control'],
     unit: 'bytes',

@@ -6,6 +6,7 @@ import type { JwksDocument } from '@airlock/contract/jwks';
 import type { FastifyInstance } from 'fastify';
 import type { ControlDeps } from '../deps.ts';
 import { registerAuthApi } from './auth/index.ts';
+import { mountDocs } from './docs/index.ts';
 import { registerExecutionApi } from './execution/index.ts';
 import { allowOrigins } from './http/cors.ts';
 import { sendJson } from './http/errors.ts';
@@ -17,8 +18,7 @@ import { createLocalGate, listenLocally } from './local/socket.ts';
 import { registerSupervisorRoutes } from './local/supervisors.ts';
 import { registerTeamRoutes } from './local/teams.ts';
 import { registerUserRoutes } from './local/users.ts';
-import { mountRest, REST_PREFIX, REST_ROUTES, registerRestApi } from './rest/index.ts';
-import { openApiDocument } from './rest/openapi.ts';
+import { mountRest, registerRestApi } from './rest/index.ts';
 import { mountUi } from './ui/index.ts';
 
 export type ApiOptions = {
@@ -64,15 +64,14 @@ export async function startApi(deps: ControlDeps, options: ApiOptions): Promise<
   const rest = registerRestApi(app, deps);
   mountUi(app, rest);
   registerExecutionApi(app, deps);
-  app.get('/', async (_request, reply) => sendHomePage(reply));
+  app.get('/', async (_request, reply) => sendHomePage(reply, config.api.enable_swagger_ui));
   const serveKeys = (to: FastifyInstance) =>
     to.get('/.well-known/jwks.json', async (_request, reply) => {
       reply.header('cache-control', 'public, max-age=15');
       return sendJson(reply, options.jwks());
     });
   serveKeys(app);
-  const document = openApiDocument(REST_ROUTES, REST_PREFIX);
-  app.get('/openapi.json', async (_request, reply) => sendJson(reply, document));
+  mountDocs(app, config.api.enable_swagger_ui);
 
   let local: FastifyInstance | null = null;
   if (options.controlSocket !== null) {

@@ -2,6 +2,7 @@
  * Schema problems in the wire's own words: a list of `{type, loc, msg, input, ctx?}`, as Airflow's framework writes them.
  * Schemas are zod's; a schema that must speak exactly raises a custom issue with `wireIssue`.
  */
+import assert from 'node:assert/strict';
 import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
 import type { FastifyRequest } from 'fastify';
@@ -189,18 +190,32 @@ export function check<S extends z.ZodType>(schema: S, input: unknown, prefix: Pa
   throw validationError(toValidationItems(result.error, input, prefix));
 }
 
-/** The JSON body of `request`, checked. A body of another content type is refused as the text that it is. */
-export function parseBody<S extends z.ZodType>(schema: S, request: FastifyRequest): z.output<S> {
-  return check(schema, request.body, ['body']);
+/** What the route says that it reads; absent where routes say nothing. */
+type Declared = { readonly query?: z.ZodType; readonly body?: z.ZodType | { readonly shown: z.ZodType } };
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    declared?: Declared;
+  }
 }
 
-/** The same for a body that may be left out: `otherwise` stands for it then. */
-export function parseBodyOr<S extends z.ZodType>(otherwise: unknown, schema: S, request: FastifyRequest): z.output<S> {
-  return check(schema, request.body ?? otherwise, ['body']);
+/** The document of the API is made from what routes declare, so whoever reads by another schema made a mistake. */
+function asDeclared(schema: z.ZodType, what: keyof Declared, request: FastifyRequest): void {
+  const { declared } = request.routeOptions.config;
+  if (declared === undefined) return;
+  const known = declared[what];
+  const differs = known !== schema && !(known !== undefined && 'shown' in known);
+  assert.ok(!differs, `${request.method} ${request.routeOptions.url} does not declare the ${what} that it reads`);
+}
+
+/** The JSON body of `request`, checked. A body of another content type is refused as the text that it is. */
+export function parseBody<S extends z.ZodType>(schema: S, request: FastifyRequest): z.output<S> {
+  asDeclared(schema, 'body', request);
+  return check(schema, request.body, ['body']);
 }
 
 /** The query string of `request`, checked. Values are strings, or lists of strings where a name is repeated. */
 export function parseQuery<S extends z.ZodType>(schema: S, request: FastifyRequest): z.output<S> {
+  asDeclared(schema, 'query', request);
   return check(schema, request.query ?? {}, ['query']);
 }
 

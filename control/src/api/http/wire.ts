@@ -11,8 +11,11 @@ const MISSING: WireIssue = { type: 'missing', msg: 'Field required' };
 const isDay = (text: string): boolean =>
   !Number.isNaN(Date.parse(text)) && new Date(text).toISOString().startsWith(text);
 
-function field<T>(read: (value: unknown, refuse: (issue: WireIssue) => never) => T): z.ZodType<T> {
-  return z.unknown().transform((value, ctx): T => {
+type JsonSchema = Readonly<Record<string, unknown>>;
+
+/** @param shown what the OpenAPI document says of it */
+function field<T>(shown: JsonSchema, read: (value: unknown, refuse: (issue: WireIssue) => never) => T): z.ZodType<T> {
+  const schema = z.unknown().transform((value, ctx): T => {
     let refused: WireIssue | undefined;
     const refuse = (issue: WireIssue): never => {
       refused = issue;
@@ -24,8 +27,15 @@ function field<T>(read: (value: unknown, refuse: (issue: WireIssue) => never) =>
       if (thrown === refused && refused) return wireIssue(ctx, refused);
       throw thrown;
     }
-  }) as unknown as z.ZodType<T>;
+  });
+  return schema.meta(shown) as unknown as z.ZodType<T>;
 }
+
+const boundsShown = ({ ge, gt, le }: Bounds): JsonSchema => ({
+  ...(ge === undefined ? {} : { minimum: ge }),
+  ...(gt === undefined ? {} : { exclusiveMinimum: gt }),
+  ...(le === undefined ? {} : { maximum: le }),
+});
 
 type Bounds = { readonly ge?: number; readonly gt?: number; readonly le?: number };
 
@@ -67,13 +77,22 @@ function isoSeconds(text: string): number | null {
   return sign === '-' ? -seconds : seconds;
 }
 
+type TextBounds = { min?: number; max?: number; pattern?: RegExp; shownPattern?: string };
+
+const textShown = ({ min, max, pattern }: TextBounds): JsonSchema => ({
+  type: 'string',
+  ...(min === undefined ? {} : { minLength: min }),
+  ...(max === undefined ? {} : { maxLength: max }),
+  ...(pattern === undefined ? {} : { pattern: pattern.source }),
+});
+
 const TRUE = new Set(['true', '1', 'yes', 'on', 't', 'y']);
 const FALSE = new Set(['false', '0', 'no', 'off', 'f', 'n']);
 
 export const wire = {
   /** A whole number; a text of digits counts. Bounded by the database's integer unless told otherwise. */
   int: (bounds: Bounds = {}) =>
-    field<number>((value, refuse) => {
+    field<number>({ type: 'integer', ...boundsShown(bounds) }, (value, refuse) => {
       let number: number;
       if (typeof value === 'number') number = value;
       else if (typeof value === 'string') {
@@ -89,7 +108,7 @@ export const wire = {
       return inBounds(number, { le: INT4_MAX, ...bounds, ge: bounds.ge ?? -INT4_MAX }, refuse);
     }),
   float: (bounds: Bounds = {}) =>
-    field<number>((value, refuse) => {
+    field<number>({ type: 'number', ...boundsShown(bounds) }, (value, refuse) => {
       const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
       if (typeof number !== 'number' || !Number.isFinite(number)) {
         return typeof value === 'string'
@@ -100,7 +119,7 @@ export const wire = {
     }),
   /** Seconds: a number, or ISO 8601 of weeks to seconds; at most `MAX_DURATION_SECONDS` either way. */
   duration: () =>
-    field<number>((value, refuse) => {
+    field<number>({ anyOf: [{ type: 'number' }, { type: 'string', format: 'duration' }] }, (value, refuse) => {
       const seconds = typeof value === 'string' ? isoSeconds(value) : value;
       if (typeof value !== 'string' && typeof value !== 'number')
         return refuse({ type: 'time_delta_type', msg: 'Input should be a valid timedelta' });
@@ -112,7 +131,7 @@ export const wire = {
       return seconds;
     }),
   bool: () =>
-    field<boolean>((value, refuse) => {
+    field<boolean>({ type: 'boolean' }, (value, refuse) => {
       if (typeof value === 'boolean') return value;
       const word = String(value).toLowerCase();
       if ((typeof value === 'string' || typeof value === 'number') && TRUE.has(word)) return true;
@@ -123,8 +142,8 @@ export const wire = {
       return refuse({ type: 'bool_type', msg: 'Input should be a valid boolean' });
     }),
   /** A text; lengths count characters, not code units. */
-  text: (bounds: { min?: number; max?: number; pattern?: RegExp; shownPattern?: string } = {}) =>
-    field<string>((value, refuse) => {
+  text: (bounds: TextBounds = {}) =>
+    field<string>(textShown(bounds), (value, refuse) => {
       if (typeof value !== 'string') return refuse({ type: 'string_type', msg: 'Input should be a valid string' });
       const { min, max, pattern } = bounds;
       if (min !== undefined && [...value].length < min) {
@@ -147,7 +166,7 @@ export const wire = {
     }),
   /** One of some words. */
   word: <const W extends readonly string[]>(words: W) =>
-    field<W[number]>((value, refuse) => {
+    field<W[number]>({ type: 'string', enum: [...words] }, (value, refuse) => {
       if (typeof value === 'string' && words.includes(value)) return value as W[number];
       const expected = oneOf(words);
       return refuse({
@@ -158,13 +177,13 @@ export const wire = {
     }),
   /** An instant with an offset; gives RFC 3339 in UTC. */
   instant: () =>
-    field<string>((value, refuse) => {
+    field<string>({ type: 'string', format: 'date-time' }, (value, refuse) => {
       const parsed = parseInstant(value);
       return parsed.ok ? parsed.iso : refuse(parsed.issue);
     }),
   /** What a clock on a wall showed, as `YYYY-MM-DDTHH:MM:SS[.ffffff]`; an offset, if one is given, is left out. */
   wallClock: () =>
-    field<string>((value, refuse) => {
+    field<string>({ type: 'string', format: 'date-time' }, (value, refuse) => {
       const bare =
         typeof value === 'string' ? value.trim().replace(/(?<=:\d{2}.*)\s?(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$/, '') : value;
       const parsed = parseInstant(typeof bare === 'string' ? `${bare}${bare.includes(':') ? '' : 'T00:00:00'}Z` : bare);
@@ -172,7 +191,7 @@ export const wire = {
     }),
   /** A day of the calendar, `2026-06-10`. */
   day: () =>
-    field<string>((value, refuse) => {
+    field<string>({ type: 'string', format: 'date' }, (value, refuse) => {
       const fine = typeof value === 'string' && /^\d{4}-\d{2}-\d{2}$/.test(value) && isDay(value);
       if (fine) return value;
       return refuse({
@@ -183,12 +202,12 @@ export const wire = {
     }),
   /** A JSON object, kept as it is. */
   object: () =>
-    field<Record<string, unknown>>((value, refuse) => {
+    field<Record<string, unknown>>({ type: 'object', additionalProperties: true }, (value, refuse) => {
       if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
       return refuse({ type: 'dict_type', msg: 'Input should be a valid dictionary' });
     }),
   /** Any JSON value; only its absence is refused. */
-  json: () => field<unknown>((value) => value),
+  json: () => field<unknown>({}, (value) => value),
 };
 
 /** A query parameter with one value; of a repeated one the last counts. */

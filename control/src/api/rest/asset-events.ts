@@ -119,7 +119,7 @@ async function create(context: RestContext): Promise<unknown> {
 }
 
 export const assetEventRoutes: RestRoute[] = [
-  { method: 'GET', path: '/assets/events', handle: list },
-  { method: 'POST', path: '/assets/events', handle: create, event: 'create_asset_event' },
+  { method: 'GET', path: '/assets/events', handle: list, query: listQuery },
+  { method: 'POST', path: '/assets/events', handle: create, body: createBody, event: 'create_asset_event' },
   { method: 'GET', path: '/dags/:dag_id/dagRuns/:dag_run_id/upstreamAssetEvents', handle: upstream },
 ];

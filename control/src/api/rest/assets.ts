@@ -11,7 +11,7 @@ import {
   producersOf,
 } from '@airlock/store/queries/rest-asset/list';
 import { wireInstant } from '../http/instant.ts';
-import { check, parseBodyOr, parseQuery } from '../http/validation.ts';
+import { check, parseBody, parseQuery } from '../http/validation.ts';
 import { many, wire } from '../http/wire.ts';
 import { optionalOne, pageOf, pageQuery, patterns, sortKeys } from './list-query.ts';
 import type { RestContext, RestDeps, RestRoute } from './route.ts';
@@ -101,12 +101,13 @@ async function alias(context: RestContext): Promise<unknown> {
   return row;
 }
 
-const materializeBody = runFields(wire.instant().nullish());
+/** It may be left out. */
+const materializeBody = z.preprocess((body) => body ?? {}, runFields(wire.instant().nullish()));
 
 /** Triggers the one Dag that has the asset among its outlets. */
 async function materialize(context: RestContext): Promise<unknown> {
   const id = pathAssetId(context);
-  const body = parseBodyOr({}, materializeBody, context.request);
+  const body = parseBody(materializeBody, context.request);
   const [dag, another] = await producersOf(context.deps.db, context.visible, id, 2);
   if (!dag) throw new AppError('NOT_FOUND', { public: `No Dag materializes asset with ID: ${id}` });
   if (another) throw new AppError('CONFLICT', { public: `More than one Dag materializes asset with ID: ${id}` });
@@ -122,9 +123,15 @@ async function materialize(context: RestContext): Promise<unknown> {
 }
 
 export const assetRoutes: RestRoute[] = [
-  { method: 'GET', path: '/assets', handle: list },
-  { method: 'GET', path: '/assets/aliases', handle: aliases },
+  { method: 'GET', path: '/assets', handle: list, query: listQuery },
+  { method: 'GET', path: '/assets/aliases', handle: aliases, query: aliasesQuery },
   { method: 'GET', path: '/assets/aliases/:asset_alias_id', handle: alias },
   { method: 'GET', path: '/assets/:asset_id', handle: get },
-  { method: 'POST', path: '/assets/:asset_id/materialize', handle: materialize, event: 'materialize_asset' },
+  {
+    method: 'POST',
+    path: '/assets/:asset_id/materialize',
+    handle: materialize,
+    body: materializeBody,
+    event: 'materialize_asset',
+  },
 ];

@@ -13,7 +13,7 @@ import { wire } from '../http/wire.ts';
 import { pageOf, pageQuery, sortKeys } from './list-query.ts';
 import type { RestContext, RestRoute } from './route.ts';
 
-const body = z.strictObject({
+const createBody = z.strictObject({
   dag_id: wire.text(),
   from_date: wire.instant(),
   to_date: wire.instant(),
@@ -74,7 +74,7 @@ async function load(context: RestContext, method: Method): Promise<BackfillRow> 
 const get = async (context: RestContext): Promise<unknown> => answer(await load(context, 'GET'));
 
 const requestOf = (context: RestContext): BackfillRequest => {
-  const given = parseBody(body, context.request);
+  const given = parseBody(createBody, context.request);
   return {
     dagId: given.dag_id,
     fromDate: given.from_date,
@@ -136,9 +136,9 @@ const cancel = change('cancel_backfill', (tx, id, nowIso) => cancelBackfill(tx, 
 
 const ONE = '/backfills/:backfill_id';
 export const backfillRoutes: RestRoute[] = [
-  { method: 'GET', path: '/backfills', handle: list },
-  { method: 'POST', path: '/backfills', handle: create, event: 'create_backfill' },
-  { method: 'POST', path: '/backfills/dry_run', handle: dryRun },
+  { method: 'GET', path: '/backfills', handle: list, query: listQuery },
+  { method: 'POST', path: '/backfills', handle: create, body: createBody, event: 'create_backfill' },
+  { method: 'POST', path: '/backfills/dry_run', handle: dryRun, body: createBody },
   { method: 'GET', path: ONE, handle: get },
   { method: 'PUT', path: `${ONE}/pause`, handle: pause, event: 'pause_backfill' },
   { method: 'PUT', path: `${ONE}/unpause`, handle: unpause, event: 'unpause_backfill' },

@@ -65,6 +65,6 @@ async function option(context: RestContext): Promise<unknown> {
 }
 
 export const configurationRoutes: RestRoute[] = [
-  { method: 'GET', path: '/config', handle: configuration },
+  { method: 'GET', path: '/config', handle: configuration, query },
   { method: 'GET', path: '/config/section/:section/option/:option', handle: option },
 ];

@@ -302,9 +302,17 @@ async function pollTest(context: RestContext): Promise<unknown> {
 
 const audit = { hide: ['password'], hideValues: ['extra'] };
 export const connectionRoutes: RestRoute[] = [
-  { method: 'GET', path: '/connections', handle: list },
-  { method: 'POST', path: '/connections', handle: create, status: 201, event: 'post_connection', audit },
-  { method: 'PATCH', path: '/connections', handle: bulk, event: 'bulk_connections', audit },
+  { method: 'GET', path: '/connections', handle: list, query: listQuery },
+  {
+    method: 'POST',
+    path: '/connections',
+    handle: create,
+    body: connectionBody,
+    status: 201,
+    event: 'post_connection',
+    audit,
+  },
+  { method: 'PATCH', path: '/connections', handle: bulk, body: bulkSchema, event: 'bulk_connections', audit },
   { method: 'POST', path: '/connections/test', handle: test },
   { method: 'POST', path: '/connections/enqueue-test', handle: test, status: 202 },
   { method: 'GET', path: '/connections/enqueue-test', handle: pollTest },
@@ -316,6 +324,14 @@ export const connectionRoutes: RestRoute[] = [
     event: 'create_default_connections',
   },
   { method: 'GET', path: '/connections/:connection_id', handle: get },
-  { method: 'PATCH', path: '/connections/:connection_id', handle: patch, event: 'patch_connection', audit },
+  {
+    method: 'PATCH',
+    path: '/connections/:connection_id',
+    handle: patch,
+    query: maskQuery,
+    body: connectionBody,
+    event: 'patch_connection',
+    audit,
+  },
   { method: 'DELETE', path: '/connections/:connection_id', handle: remove, status: 204, event: 'delete_connection' },
 ];

@@ -67,7 +67,7 @@ const listQuery = z.object({
   ...instantRange('dag_run_start_date'),
   ...instantRange('dag_run_end_date'),
 });
-const bulkPauseQuery = z.object({ ...pageQuery, ...filterQuery, update_mask: many(wire.text()) });
+const bulkPauseQuery = z.object({ ...pageQuery, ...filterQuery, ...maskQuery.shape }).omit({ order_by: true });
 const pauseBody = z.strictObject({ is_paused: wire.bool() });
 
 async function answers(context: RestContext, rows: readonly DagRow[]): Promise<unknown[]> {
@@ -268,8 +268,10 @@ async function version(context: RestContext): Promise<unknown> {
   return versionAnswer(row);
 }
 
+const tasksQuery = z.object({ order_by: optionalOne(wire.text()) });
+
 async function tasks(context: RestContext): Promise<unknown> {
-  const query = parseQuery(z.object({ order_by: optionalOne(wire.text()) }), context.request);
+  const query = parseQuery(tasksQuery, context.request);
   const model = await loadModelOf(context, context.param('dag_id'));
   const name = (query.order_by ?? 'task_id').replace(/^-/, '');
   const sign = query.order_by?.startsWith('-') ? -1 : 1;
@@ -296,8 +298,10 @@ async function task(context: RestContext): Promise<unknown> {
   return taskAnswer(found, model);
 }
 
+const statsQuery = z.object({ dag_ids: many(wire.text()) });
+
 async function stats(context: RestContext): Promise<unknown> {
-  const { dag_ids: dagIds } = parseQuery(z.object({ dag_ids: many(wire.text()) }), context.request);
+  const { dag_ids: dagIds } = parseQuery(statsQuery, context.request);
   const counts = await countRunsByState(context.deps.db, context.visible, dagIds);
   const byDag = Map.groupBy(counts, (row) => row.dag_id);
   const dags = [...byDag].map(([dagId, rows]) => ({
@@ -328,17 +332,17 @@ async function warnings(context: RestContext): Promise<unknown> {
 }
 
 export const dagRoutes: RestRoute[] = [
-  { method: 'GET', path: '/dags', handle: list },
-  { method: 'PATCH', path: '/dags', handle: patchMany, event: 'patch_dags' },
+  { method: 'GET', path: '/dags', handle: list, query: listQuery },
+  { method: 'PATCH', path: '/dags', handle: patchMany, query: bulkPauseQuery, body: pauseBody, event: 'patch_dags' },
   { method: 'GET', path: '/dags/:dag_id', handle: get },
   { method: 'GET', path: '/dags/:dag_id/details', handle: details },
-  { method: 'PATCH', path: '/dags/:dag_id', handle: patch, event: 'patch_dag' },
-  { method: 'GET', path: '/dagTags', handle: tags },
-  { method: 'GET', path: '/dagSources/:dag_id', handle: source },
-  { method: 'GET', path: '/dagStats', handle: stats },
-  { method: 'GET', path: '/dags/:dag_id/dagVersions', handle: versions },
+  { method: 'PATCH', path: '/dags/:dag_id', handle: patch, query: maskQuery, body: pauseBody, event: 'patch_dag' },
+  { method: 'GET', path: '/dagTags', handle: tags, query: tagsQuery },
+  { method: 'GET', path: '/dagSources/:dag_id', handle: source, query: sourceQuery },
+  { method: 'GET', path: '/dagStats', handle: stats, query: statsQuery },
+  { method: 'GET', path: '/dags/:dag_id/dagVersions', handle: versions, query: versionsQuery },
   { method: 'GET', path: '/dags/:dag_id/dagVersions/:version_number', handle: version },
-  { method: 'GET', path: '/dagWarnings', handle: warnings },
-  { method: 'GET', path: '/dags/:dag_id/tasks', handle: tasks },
+  { method: 'GET', path: '/dagWarnings', handle: warnings, query: warningsQuery },
+  { method: 'GET', path: '/dags/:dag_id/tasks', handle: tasks, query: tasksQuery },
   { method: 'GET', path: '/dags/:dag_id/tasks/:task_id', handle: task },
 ];

@@ -29,7 +29,7 @@ async function importErrors({ deps }: RestContext): Promise<unknown> {
 }
 
 export const extensionRoutes: RestRoute[] = [
-  { method: 'GET', path: '/providers', handle: providers },
-  { method: 'GET', path: '/plugins', handle: plugins },
+  { method: 'GET', path: '/providers', handle: providers, query },
+  { method: 'GET', path: '/plugins', handle: plugins, query },
   { method: 'GET', path: '/plugins/importErrors', handle: importErrors },
 ];

@@ -191,8 +191,15 @@ async function respond(context: RestContext): Promise<unknown> {
 const RUN = '/dags/:dag_id/dagRuns/:dag_run_id';
 const ONE = `${RUN}/taskInstances/:task_id/:map_index/hitlDetails`;
 export const hitlRoutes: RestRoute[] = [
-  { method: 'GET', path: `${RUN}/hitlDetails`, handle: list },
+  { method: 'GET', path: `${RUN}/hitlDetails`, handle: list, query: listQuery },
   { method: 'GET', path: ONE, handle: get },
-  { method: 'PATCH', path: ONE, handle: respond, event: 'update_hitl_detail', audit: { hideValues: ['params_input'] } },
+  {
+    method: 'PATCH',
+    path: ONE,
+    handle: respond,
+    body: answerBody,
+    event: 'update_hitl_detail',
+    audit: { hideValues: ['params_input'] },
+  },
   { method: 'GET', path: `${ONE}/tries/:try_number`, handle: getOfTry },
 ];

@@ -185,5 +185,6 @@ export const logRoutes: RestRoute[] = [
     method: 'GET',
     path: '/dags/:dag_id/dagRuns/:dag_run_id/taskInstances/:task_id/logs/:try_number',
     handle: logs,
+    query,
   },
 ];

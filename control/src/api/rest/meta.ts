@@ -244,9 +244,9 @@ async function eventLog(context: RestContext): Promise<unknown> {
 export const metaRoutes: RestRoute[] = [
   { method: 'GET', path: '/version', handle: version },
   { method: 'GET', path: '/monitor/health', handle: health },
-  { method: 'GET', path: '/jobs', handle: jobs },
-  { method: 'GET', path: '/importErrors', handle: importErrors },
+  { method: 'GET', path: '/jobs', handle: jobs, query: jobsQuery },
+  { method: 'GET', path: '/importErrors', handle: importErrors, query: importErrorsQuery },
   { method: 'GET', path: '/importErrors/:import_error_id', handle: importError },
-  { method: 'GET', path: '/eventLogs', handle: eventLogs },
+  { method: 'GET', path: '/eventLogs', handle: eventLogs, query: eventLogsQuery },
   { method: 'GET', path: '/eventLogs/:event_log_id', handle: eventLog },
 ];

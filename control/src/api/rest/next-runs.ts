@@ -32,4 +32,4 @@ async function nextRuns(context: RestContext): Promise<unknown> {
   };
 }
 
-export const nextRunRoutes: RestRoute[] = [{ method: 'GET', path: '/dags/:dag_id/nextRuns', handle: nextRuns }];
+export const nextRunRoutes: RestRoute[] = [{ method: 'GET', path: '/dags/:dag_id/nextRuns', handle: nextRuns, query }];

@@ -210,10 +210,10 @@ async function bulk(context: RestContext): Promise<unknown> {
 }
 
 export const poolRoutes: RestRoute[] = [
-  { method: 'GET', path: '/pools', handle: list },
-  { method: 'POST', path: '/pools', handle: create, status: 201, event: 'post_pool' },
-  { method: 'PATCH', path: '/pools', handle: bulk, event: 'bulk_pools' },
+  { method: 'GET', path: '/pools', handle: list, query: listQuery },
+  { method: 'POST', path: '/pools', handle: create, body: poolBody, status: 201, event: 'post_pool' },
+  { method: 'PATCH', path: '/pools', handle: bulk, body: bulkSchema, event: 'bulk_pools' },
   { method: 'GET', path: '/pools/*', handle: get },
-  { method: 'PATCH', path: '/pools/*', handle: patch, event: 'patch_pool' },
+  { method: 'PATCH', path: '/pools/*', handle: patch, query: maskQuery, body: patchBody, event: 'patch_pool' },
   { method: 'DELETE', path: '/pools/*', handle: remove, status: 204, event: 'delete_pool' },
 ];

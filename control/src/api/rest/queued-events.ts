@@ -92,14 +92,15 @@ const OF_BOTH: Row = {
 };
 
 export const queuedEventRoutes: RestRoute[] = [
-  { method: 'GET', path: OF_ASSET.path, handle: list(OF_ASSET.named) },
-  { method: 'GET', path: OF_DAG.path, handle: list(OF_DAG.named) },
-  { method: 'GET', path: OF_BOTH.path, handle: get },
+  { method: 'GET', path: OF_ASSET.path, handle: list(OF_ASSET.named), query },
+  { method: 'GET', path: OF_DAG.path, handle: list(OF_DAG.named), query },
+  { method: 'GET', path: OF_BOTH.path, handle: get, query },
   ...[OF_ASSET, OF_DAG, OF_BOTH].map(
     ({ path, named, event }): RestRoute => ({
       method: 'DELETE',
       path,
       handle: remove(event, named),
+      query,
       status: 204,
       event,
     }),

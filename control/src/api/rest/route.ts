@@ -1,6 +1,7 @@
 /** How a REST route is written and mounted: credential, policy row, validation, handler, in this order, the same for all. */
 import assert from 'node:assert/strict';
 import { AppError } from '@airlock/contract/errors';
+import type { z } from '@airlock/contract/schema';
 import type { Db } from '@airlock/store';
 import { insertEventLog } from '@airlock/store/queries/event-log/insert';
 import type { Visible } from '@airlock/store/queries/team/visible';
@@ -62,6 +63,9 @@ export type RestRoute = {
   readonly path: string;
   /** What it returns is the answer's body; undefined with status 204, or when it has answered itself. */
   readonly handle: (context: RestContext) => Promise<unknown>;
+  /** What the handler reads the query and the body with: the handler and the OpenAPI document have one schema. */
+  readonly query?: z.ZodObject;
+  readonly body?: z.ZodType | { readonly shown: z.ZodType };
   /** Default 200. */
   readonly status?: number;
   /** Event of the audit row; also what a refused attempt is recorded as. Only for routes that change something. */
@@ -238,6 +242,7 @@ export function mountRoutes(
       method: route.method,
       url: route.path,
       handler,
+      config: { declared: { query: route.query, body: route.body } },
       ...(route.bodyLimit === undefined ? {} : { bodyLimit: route.bodyLimit }),
     });
   }

@@ -132,5 +132,5 @@ async function remove(tx: Db, run: RunName, result: BulkResult): Promise<boolean
 }
 
 export const runBulkRoutes: RestRoute[] = [
-  { method: 'PATCH', path: '/dags/:dag_id/dagRuns', handle: bulk, event: 'bulk_dag_runs' },
+  { method: 'PATCH', path: '/dags/:dag_id/dagRuns', handle: bulk, body: bulkSchema, event: 'bulk_dag_runs' },
 ];

@@ -115,7 +115,7 @@ async function remove(context: RestContext): Promise<void> {
 
 const RUN = '/dags/:dag_id/dagRuns/:dag_run_id';
 export const runChangeRoutes: RestRoute[] = [
-  { method: 'POST', path: '/dags/:dag_id/dagRuns', handle: trigger, event: 'trigger_dag_run' },
-  { method: 'PATCH', path: RUN, handle: patch, event: 'patch_dag_run' },
+  { method: 'POST', path: '/dags/:dag_id/dagRuns', handle: trigger, body: triggerBody, event: 'trigger_dag_run' },
+  { method: 'PATCH', path: RUN, handle: patch, query: maskQuery, body: patchBody, event: 'patch_dag_run' },
   { method: 'DELETE', path: RUN, handle: remove, status: 204, event: 'delete_dag_run' },
 ];

@@ -293,13 +293,21 @@ export const runClearRoutes: RestRoute[] = [
     method: 'POST',
     path: '/dags/:dag_id/dagRuns/:dag_run_id/clear',
     handle: clear,
+    body: clearBody,
     event: 'clear_dag_run',
   },
-  { method: 'POST', path: '/dags/:dag_id/clearDagRuns', handle: clearMany, event: 'clear_dag_runs' },
+  {
+    method: 'POST',
+    path: '/dags/:dag_id/clearDagRuns',
+    handle: clearMany,
+    body: clearManyBody,
+    event: 'clear_dag_runs',
+  },
   {
     method: 'POST',
     path: '/dags/:dag_id/clearPartitions',
     handle: clearPartitions,
+    body: clearPartitionsBody,
     event: 'clear_dag_run_partitions',
   },
 ];

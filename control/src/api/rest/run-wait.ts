@@ -110,5 +110,5 @@ async function wait(context: RestContext): Promise<unknown> {
 }
 
 export const runWaitRoutes: RestRoute[] = [
-  { method: 'GET', path: '/dags/:dag_id/dagRuns/:dag_run_id/wait', handle: wait },
+  { method: 'GET', path: '/dags/:dag_id/dagRuns/:dag_run_id/wait', handle: wait, query },
 ];

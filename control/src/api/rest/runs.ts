@@ -167,7 +167,7 @@ async function get(context: RestContext): Promise<unknown> {
 }
 
 export const runRoutes: RestRoute[] = [
-  { method: 'GET', path: '/dags/:dag_id/dagRuns', handle: list },
-  { method: 'POST', path: '/dags/:dag_id/dagRuns/list', handle: batch },
+  { method: 'GET', path: '/dags/:dag_id/dagRuns', handle: list, query: listQuery },
+  { method: 'POST', path: '/dags/:dag_id/dagRuns/list', handle: batch, body: batchBody },
   { method: 'GET', path: '/dags/:dag_id/dagRuns/:dag_run_id', handle: get },
 ];

@@ -1,6 +1,7 @@
 /** `/api/v2/auth/login` and `/api/v2/auth/logout`. @see rest-api 2.4; promise L20 */
 import type { UserClaims } from '@airlock/contract/claims';
 import { AppError } from '@airlock/contract/errors';
+import { z } from '@airlock/contract/schema';
 import { revokeToken } from '@airlock/store/queries/account/revoke-token';
 import { endSession } from '@airlock/store/queries/account/session';
 import { insertEventLog } from '@airlock/store/queries/event-log/insert';
@@ -9,14 +10,17 @@ import { deletionCookie, readTokenCookie } from '../auth/cookie.ts';
 import { presentedTokens } from '../auth/identity.ts';
 import { isSafeNext } from '../auth/next.ts';
 import { requestProvenance, requireOwnPage } from '../auth/same-site.ts';
+import { parseQuery } from '../http/validation.ts';
+import { wire } from '../http/wire.ts';
+import { optionalOne } from './list-query.ts';
 import type { RestContext, RestRoute } from './route.ts';
 
 const LOGIN_PAGE = '/auth/login';
+const loginQuery = z.object({ next: optionalOne(wire.text()) });
 
 async function login(context: RestContext): Promise<unknown> {
   const { request, reply } = context;
-  const given = (request.query as { next?: string | string[] }).next;
-  const next = Array.isArray(given) ? given.at(-1) : given;
+  const { next } = parseQuery(loginQuery, request);
   const { loginPath } = context.deps.auth;
   if (next === undefined || next === '') return reply.code(307).header('location', loginPath).send();
   if (!isSafeNext(next, `${request.protocol}://${request.headers.host ?? 'localhost'}`)) {
@@ -81,7 +85,7 @@ async function logoutByGet(context: RestContext): Promise<unknown> {
 }
 
 export const sessionRoutes: RestRoute[] = [
-  { method: 'GET', path: '/auth/login', handle: login },
-  { method: 'GET', path: '/auth/logout', handle: logoutByGet },
-  { method: 'POST', path: '/auth/logout', handle: logout },
+  { method: 'GET', path: '/auth/login', handle: login, query: loginQuery, status: 307 },
+  { method: 'GET', path: '/auth/logout', handle: logoutByGet, status: 307 },
+  { method: 'POST', path: '/auth/logout', handle: logout, status: 307 },
 ];

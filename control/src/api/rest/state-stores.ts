@@ -98,8 +98,10 @@ function taskAnswer(row: TaskStateRow): Record<string, unknown> {
   };
 }
 
+const taskPageQuery = indexQuery.extend(pageOnly);
+
 async function listTask(context: RestContext): Promise<unknown> {
-  const query = parseQuery(indexQuery.extend(pageOnly), context.request);
+  const query = parseQuery(taskPageQuery, context.request);
   const page = { nowIso: context.nowIso, ...pageOf(context, query) };
   const { rows, total } = await listTaskState(context.deps.db, placeOf(context, query.map_index), page);
   return { task_state_store: rows.map(taskAnswer), total_entries: total };
@@ -194,8 +196,10 @@ async function assetIdOf(context: RestContext): Promise<number> {
   throw new AppError('NOT_FOUND', { public: `Asset with id ${id} not found` });
 }
 
+const assetPageQuery = z.object(pageOnly);
+
 async function listAsset(context: RestContext): Promise<unknown> {
-  const query = parseQuery(z.object(pageOnly), context.request);
+  const query = parseQuery(assetPageQuery, context.request);
   const { rows, total } = await listAssetState(context.deps.db, await assetIdOf(context), pageOf(context, query));
   return { asset_state_store: rows.map(assetAnswer), total_entries: total };
 }
@@ -228,13 +232,37 @@ const audit = { hide: ['value'] };
 const S = '/dags/:dag_id/dagRuns/:dag_run_id/taskInstances/:task_id/state-store';
 const A = '/assets/:asset_id/state-store';
 export const stateStoreRoutes: RestRoute[] = [
-  { method: 'GET', path: S, handle: listTask },
-  { method: 'DELETE', path: S, handle: clearTask, status: 204, event: 'clear_task_state_store' },
-  { method: 'GET', path: `${S}/*`, handle: getTask },
-  { method: 'PUT', path: `${S}/*`, handle: putTask, status: 204, event: 'set_task_state_store', audit },
-  { method: 'PATCH', path: `${S}/*`, handle: patchTask, event: 'patch_task_state_store', audit },
-  { method: 'DELETE', path: `${S}/*`, handle: deleteTask, status: 204, event: 'delete_task_state_store' },
-  { method: 'GET', path: A, handle: listAsset },
+  { method: 'GET', path: S, handle: listTask, query: taskPageQuery },
+  { method: 'DELETE', path: S, handle: clearTask, query: clearQuery, status: 204, event: 'clear_task_state_store' },
+  { method: 'GET', path: `${S}/*`, handle: getTask, query: indexQuery },
+  {
+    method: 'PUT',
+    path: `${S}/*`,
+    handle: putTask,
+    query: indexQuery,
+    body: putBody,
+    status: 204,
+    event: 'set_task_state_store',
+    audit,
+  },
+  {
+    method: 'PATCH',
+    path: `${S}/*`,
+    handle: patchTask,
+    query: indexQuery,
+    body: valueBody,
+    event: 'patch_task_state_store',
+    audit,
+  },
+  {
+    method: 'DELETE',
+    path: `${S}/*`,
+    handle: deleteTask,
+    query: indexQuery,
+    status: 204,
+    event: 'delete_task_state_store',
+  },
+  { method: 'GET', path: A, handle: listAsset, query: assetPageQuery },
   {
     method: 'DELETE',
     path: A,
@@ -243,7 +271,15 @@ export const stateStoreRoutes: RestRoute[] = [
     event: 'clear_asset_state_store',
   },
   { method: 'GET', path: `${A}/*`, handle: getOfAsset },
-  { method: 'PUT', path: `${A}/*`, handle: putAsset, status: 204, event: 'set_asset_state_store', audit },
+  {
+    method: 'PUT',
+    path: `${A}/*`,
+    handle: putAsset,
+    body: valueBody,
+    status: 204,
+    event: 'set_asset_state_store',
+    audit,
+  },
   {
     method: 'DELETE',
     path: `${A}/*`,

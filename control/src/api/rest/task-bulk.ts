@@ -152,6 +152,7 @@ export const taskBulkRoutes: RestRoute[] = [
     method: 'PATCH',
     path: '/dags/:dag_id/dagRuns/:dag_run_id/taskInstances',
     handle: bulk,
+    body: bulkSchema,
     event: 'bulk_task_instances',
   },
 ];

@@ -47,9 +47,10 @@ type Patch = { body: PatchBody; fields: ReadonlySet<string>; mapIndex: number | 
 
 function readPatch(context: RestContext, fromPath: boolean): Patch {
   const body = parseBody(patchBody, context.request);
-  const query = parseQuery(patchQuery, context.request);
-  const mapIndex = fromPath ? pathMapIndex(context) : query.map_index;
-  return { body, fields: fieldsToUpdate(body, query.update_mask), mapIndex };
+  const { update_mask: mask, map_index: mapIndex } = fromPath
+    ? { ...parseQuery(maskQuery, context.request), map_index: pathMapIndex(context) }
+    : parseQuery(patchQuery, context.request);
+  return { body, fields: fieldsToUpdate(body, mask), mapIndex };
 }
 
 /** Note first, then state. @throws CONFLICT all of them have that state already */
@@ -114,9 +115,30 @@ async function remove(context: RestContext): Promise<null> {
 const TI = '/dags/:dag_id/dagRuns/:dag_run_id/taskInstances';
 const event = 'patch_task_instance';
 export const taskChangeRoutes: RestRoute[] = [
-  { method: 'PATCH', path: `${TI}/:task_id`, handle: patch(false), event },
-  { method: 'DELETE', path: `${TI}/:task_id`, handle: remove, event: 'delete_task_instance' },
-  { method: 'PATCH', path: `${TI}/:task_id/:map_index`, handle: patch(true), event },
-  { method: 'PATCH', path: `${TI}/:task_id/dry_run`, handle: preview(false), event },
-  { method: 'PATCH', path: `${TI}/:task_id/:map_index/dry_run`, handle: preview(true), event },
+  { method: 'PATCH', path: `${TI}/:task_id`, handle: patch(false), query: patchQuery, body: patchBody, event },
+  { method: 'DELETE', path: `${TI}/:task_id`, handle: remove, query: removeQuery, event: 'delete_task_instance' },
+  {
+    method: 'PATCH',
+    path: `${TI}/:task_id/:map_index`,
+    handle: patch(true),
+    query: maskQuery,
+    body: patchBody,
+    event,
+  },
+  {
+    method: 'PATCH',
+    path: `${TI}/:task_id/dry_run`,
+    handle: preview(false),
+    query: patchQuery,
+    body: patchBody,
+    event,
+  },
+  {
+    method: 'PATCH',
+    path: `${TI}/:task_id/:map_index/dry_run`,
+    handle: preview(true),
+    query: maskQuery,
+    body: patchBody,
+    event,
+  },
 ];

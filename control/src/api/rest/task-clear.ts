@@ -122,6 +122,7 @@ export const taskClearRoutes: RestRoute[] = [
     method: 'POST',
     path: '/dags/:dag_id/clearTaskInstances',
     handle: clear,
+    body: clearBody,
     event: 'post_clear_task_instances',
   },
 ];

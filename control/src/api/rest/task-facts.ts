@@ -76,12 +76,13 @@ export const taskFactRoutes: RestRoute[] = [
     method: 'GET',
     path: `${TI}/dependencies`,
     handle: (context) => dependencies(context, parseQuery(mapIndexQuery, context.request).map_index),
+    query: mapIndexQuery,
   },
   {
     method: 'GET',
     path: `${TI}/:map_index/dependencies`,
     handle: (context) => dependencies(context, pathMapIndex(context)),
   },
-  { method: 'GET', path: `${TI}/links`, handle: links },
-  { method: 'GET', path: `${TI}/externalLogUrl/:try_number`, handle: externalLogUrl },
+  { method: 'GET', path: `${TI}/links`, handle: links, query: linksQuery },
+  { method: 'GET', path: `${TI}/externalLogUrl/:try_number`, handle: externalLogUrl, query: mapIndexQuery },
 ];

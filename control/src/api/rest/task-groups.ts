@@ -72,6 +72,6 @@ async function preview(context: RestContext): Promise<unknown> {
 const GROUP = '/dags/:dag_id/dagRuns/:dag_run_id/taskGroupInstances/:group_id';
 const event = 'patch_task_group_instances';
 export const taskGroupRoutes: RestRoute[] = [
-  { method: 'PATCH', path: GROUP, handle: patch, event },
-  { method: 'PATCH', path: `${GROUP}/dry_run`, handle: preview, event },
+  { method: 'PATCH', path: GROUP, handle: patch, query: maskQuery, body: patchBody, event },
+  { method: 'PATCH', path: `${GROUP}/dry_run`, handle: preview, body: patchBody, event },
 ];

@@ -19,19 +19,22 @@ export async function writeNote(tx: Db, context: RestContext, id: string, note: 
 }
 
 const STATES = ['success', 'failed', 'skipped'] as const;
-const newState = z.unknown().transform((value, ctx): (typeof STATES)[number] => {
-  if (value === null) {
-    return wireIssue(ctx, {
-      type: 'value_error',
-      msg: "Value error, 'new_state' should not be empty",
-      ctx: { error: {} },
-    });
-  }
-  const word = typeof value === 'string' ? STATES.find((state) => state === value.toLowerCase()) : undefined;
-  if (word) return word;
-  const error = `'${typeof value === 'string' ? value : '?'}' is not in ['success', 'failed', 'skipped']`;
-  return wireIssue(ctx, { type: 'value_error', msg: `Value error, ${error}`, ctx: { error: {} } });
-});
+const newState = z
+  .unknown()
+  .meta({ type: 'string', enum: [...STATES] })
+  .transform((value, ctx): (typeof STATES)[number] => {
+    if (value === null) {
+      return wireIssue(ctx, {
+        type: 'value_error',
+        msg: "Value error, 'new_state' should not be empty",
+        ctx: { error: {} },
+      });
+    }
+    const word = typeof value === 'string' ? STATES.find((state) => state === value.toLowerCase()) : undefined;
+    if (word) return word;
+    const error = `'${typeof value === 'string' ? value : '?'}' is not in ['success', 'failed', 'skipped']`;
+    return wireIssue(ctx, { type: 'value_error', msg: `Value error, ${error}`, ctx: { error: {} } });
+  });
 
 export const patchFields = {
   new_state: newState.optional(),

@@ -45,7 +45,6 @@ const ranges = {
 const mappedQuery = z.object({
   ...pageQuery,
   ...ranges,
-  cursor: optionalOne(wire.text()),
   state: many(wire.text()),
   pool: many(wire.text()),
   ...patterns('pool_name'),
@@ -60,6 +59,7 @@ const mappedQuery = z.object({
   ...patterns('rendered_map_index'),
 });
 const listQuery = mappedQuery.extend({
+  cursor: optionalOne(wire.text()),
   task_id: optionalOne(wire.text()),
   task_group_id: optionalOne(wire.text()),
   ...patterns('task_display_name'),
@@ -116,7 +116,7 @@ async function scope(context: RestContext): Promise<{ dagIds: string[] | null; r
 
 async function page(
   context: RestContext,
-  query: z.output<typeof mappedQuery>,
+  query: z.output<typeof mappedQuery> & { readonly cursor?: string },
   filters: TaskInstanceFilters,
 ): Promise<unknown> {
   const { db } = context.deps;
@@ -294,13 +294,13 @@ const byPath = (handle: (context: RestContext, mapIndex: number) => Promise<unkn
 
 const TI = '/dags/:dag_id/dagRuns/:dag_run_id/taskInstances';
 export const taskRoutes: RestRoute[] = [
-  { method: 'GET', path: TI, handle: list },
-  { method: 'POST', path: `${TI}/list`, handle: batch },
+  { method: 'GET', path: TI, handle: list, query: listQuery },
+  { method: 'POST', path: `${TI}/list`, handle: batch, body: batchBody },
   { method: 'GET', path: `${TI}/:task_id`, handle: get },
   { method: 'GET', path: `${TI}/:task_id/:map_index`, handle: getMapped },
-  { method: 'GET', path: `${TI}/:task_id/listMapped`, handle: listMapped },
-  { method: 'GET', path: `${TI}/:task_id/tries`, handle: byQuery(tries) },
+  { method: 'GET', path: `${TI}/:task_id/listMapped`, handle: listMapped, query: mappedQuery },
+  { method: 'GET', path: `${TI}/:task_id/tries`, handle: byQuery(tries), query: mapIndexQuery },
   { method: 'GET', path: `${TI}/:task_id/:map_index/tries`, handle: byPath(tries) },
-  { method: 'GET', path: `${TI}/:task_id/tries/:task_try_number`, handle: byQuery(oneTry) },
+  { method: 'GET', path: `${TI}/:task_id/tries/:task_try_number`, handle: byQuery(oneTry), query: mapIndexQuery },
   { method: 'GET', path: `${TI}/:task_id/:map_index/tries/:task_try_number`, handle: byPath(oneTry) },
 ];

@@ -8,7 +8,7 @@ import type { Db } from '@airlock/store';
 import { teamExists } from '@airlock/store/queries/team/manage';
 import type { Named } from '@airlock/store/queries/team/visible';
 import type { Method, Resource } from '../../auth-managers/auth-manager.ts';
-import { parseQuery, wireIssue } from '../http/validation.ts';
+import { check, wireIssue } from '../http/validation.ts';
 import { wire } from '../http/wire.ts';
 import { optionalOne } from './list-query.ts';
 import type { RestContext } from './route.ts';
@@ -21,18 +21,22 @@ const whereOff = whereOn.transform((name, ctx): string | null | undefined => {
 });
 export type TeamName = z.ZodType<string | null | undefined>;
 
+/** `shown` is the one with teams. */
+export type TeamBody<S extends z.ZodType> = ((context: RestContext) => S) & { readonly shown: S };
+
 /** A body with a `team_name`, for deployments with teams and without. */
-export function withTeams<S extends z.ZodType>(make: (teamName: TeamName) => S): (context: RestContext) => S {
+export function withTeams<S extends z.ZodType>(make: (teamName: TeamName) => S): TeamBody<S> {
   const on = make(whereOn);
   const off = make(whereOff);
-  return (context) => (context.deps.config.core.multi_team ? on : off);
+  const pick = (context: RestContext) => (context.deps.config.core.multi_team ? on : off);
+  return Object.assign(pick, { shown: on });
 }
 
 const query = z.object({ team_name: optionalOne(wire.text({ max: 50 })) });
 
 /** Which of the things of one name is meant: the query may pick a team, or with an empty name the shared one. */
 export function named(context: RestContext): Named {
-  const { team_name: team } = context.deps.config.core.multi_team ? parseQuery(query, context.request) : {};
+  const { team_name: team } = context.deps.config.core.multi_team ? check(query, context.request.query, ['query']) : {};
   return { visible: context.visible, ...(team === undefined ? {} : { team: team === '' ? null : team }) };
 }
 

@@ -176,10 +176,26 @@ async function bulk(context: RestContext): Promise<unknown> {
 
 const audit = { hide: ['value', 'val'] };
 export const variableRoutes: RestRoute[] = [
-  { method: 'GET', path: '/variables', handle: list },
-  { method: 'POST', path: '/variables', handle: create, status: 201, event: 'post_variable', audit },
-  { method: 'PATCH', path: '/variables', handle: bulk, event: 'bulk_variables', audit },
+  { method: 'GET', path: '/variables', handle: list, query: listQuery },
+  {
+    method: 'POST',
+    path: '/variables',
+    handle: create,
+    body: variableBody,
+    status: 201,
+    event: 'post_variable',
+    audit,
+  },
+  { method: 'PATCH', path: '/variables', handle: bulk, body: bulkSchema, event: 'bulk_variables', audit },
   { method: 'GET', path: '/variables/*', handle: get },
-  { method: 'PATCH', path: '/variables/*', handle: patch, event: 'patch_variable', audit },
+  {
+    method: 'PATCH',
+    path: '/variables/*',
+    handle: patch,
+    query: maskQuery,
+    body: variableBody,
+    event: 'patch_variable',
+    audit,
+  },
   { method: 'DELETE', path: '/variables/*', handle: remove, status: 204, event: 'delete_variable' },
 ];

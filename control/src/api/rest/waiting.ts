@@ -50,5 +50,5 @@ async function waiting(context: RestContext): Promise<unknown> {
 }
 
 export const waitingRoutes: RestRoute[] = [
-  { method: 'GET', path: '/dags/:dag_id/dagRuns/:dag_run_id/waiting', handle: waiting },
+  { method: 'GET', path: '/dags/:dag_id/dagRuns/:dag_run_id/waiting', handle: waiting, query },
 ];

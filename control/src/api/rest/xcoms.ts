@@ -202,9 +202,9 @@ function targetOf({ dagId, runId, taskId, mapIndex: index }: XComPlace): AuditTa
 const write = { audit: { hide: ['value'] }, bodyLimit: XCOM_BODY_LIMIT_BYTES };
 const X = '/dags/:dag_id/dagRuns/:dag_run_id/taskInstances/:task_id/xcomEntries';
 export const xcomRoutes: RestRoute[] = [
-  { method: 'GET', path: X, handle: list },
-  { method: 'POST', path: X, handle: create, status: 201, event: 'create_xcom_entry', ...write },
-  { method: 'GET', path: `${X}/*`, handle: get },
-  { method: 'PATCH', path: `${X}/*`, handle: update, event: 'update_xcom_entry', ...write },
-  { method: 'DELETE', path: `${X}/*`, handle: remove, status: 204, event: 'delete_xcom_entry' },
+  { method: 'GET', path: X, handle: list, query: listQuery },
+  { method: 'POST', path: X, handle: create, body: createBody, status: 201, event: 'create_xcom_entry', ...write },
+  { method: 'GET', path: `${X}/*`, handle: get, query: getQuery },
+  { method: 'PATCH', path: `${X}/*`, handle: update, body: updateBody, event: 'update_xcom_entry', ...write },
+  { method: 'DELETE', path: `${X}/*`, handle: remove, query: removeQuery, status: 204, event: 'delete_xcom_entry' },
 ];
