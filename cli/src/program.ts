@@ -4,6 +4,7 @@ import { auditCommand } from './commands/audit.ts';
 import { backfillCommand } from './commands/backfill.ts';
 import { configCommand } from './commands/config.ts';
 import { dagsCommand } from './commands/dags.ts';
+import { encryptionCommand } from './commands/encryption.ts';
 import { keysCommand } from './commands/keys.ts';
 import { runsCommand } from './commands/runs.ts';
 import { healthCommand, jwksCommand, loginCommand, versionCommand } from './commands/server.ts';
@@ -54,6 +55,7 @@ export function createProgram(context: Context, version: string): Command {
     tasksCommand,
     usersCommand,
     keysCommand,
+    encryptionCommand,
     teamsCommand,
     workersCommand,
     tokensCommand,

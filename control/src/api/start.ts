@@ -13,6 +13,7 @@ import { sendJson } from './http/errors.ts';
 import { sendHomePage } from './http/page.ts';
 import { createHttpServer } from './http/server.ts';
 import { registerAuditRoutes } from './local/audit.ts';
+import { registerEncryptionRoutes } from './local/encryption.ts';
 import { registerKeyRoutes } from './local/keys.ts';
 import { createLocalGate, listenLocally } from './local/socket.ts';
 import { registerSupervisorRoutes } from './local/supervisors.ts';
@@ -81,6 +82,7 @@ export async function startApi(deps: ControlDeps, options: ApiOptions): Promise<
     mountRest(local, rest, gate.identify);
     registerAuditRoutes(local, deps, gate.identify);
     registerKeyRoutes(local, deps, gate.identify);
+    registerEncryptionRoutes(local, deps, gate.identify);
     registerUserRoutes(local, deps, gate.identify);
     registerTeamRoutes(local, deps, gate.identify);
     registerSupervisorRoutes(local, deps, gate.identify);

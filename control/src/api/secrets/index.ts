@@ -6,14 +6,19 @@
  */
 import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes } from 'node:crypto';
 import { AppError } from '@airlock/contract/errors';
+import { openFernet } from './fernet.ts';
 
 export type SecretBox = {
+  /** Names of the configured keys; the first one seals. Empty: no encryption. */
+  readonly keyIds: readonly string[];
   /** False when no key is configured: texts are then stored as they are. */
   readonly encrypts: boolean;
   /** `owner` names the column and row, such as `variable/NAME`. */
   readonly seal: (text: string, owner: string) => string;
   /** @throws KEY_UNAVAILABLE no configured key opens it */
   readonly open: (sealed: string, owner: string) => string;
+  /** What Airflow has encrypted with one of the configured keys, in the clear; null = none of them has. */
+  readonly openAirflows: (token: string) => string | null;
   /**
    * The same text gives the same fingerprint on every replica, and nobody without the key can try out what text it is of.
    * Without a configured key everybody can.
@@ -57,10 +62,16 @@ export function createSecretBox(keys: string | null): SecretBox {
     const refuse = (): never => {
       throw new AppError('KEY_UNAVAILABLE', { public: 'A stored secret can not be read now.' });
     };
-    return { encrypts: false, seal: (text) => text, open: refuse, fingerprint };
+    return { keyIds: [], encrypts: false, openAirflows: () => null, seal: (text) => text, open: refuse, fingerprint };
   }
   return {
+    keyIds: known.map(({ id }) => id),
     encrypts: true,
+    openAirflows: (token) =>
+      openFernet(
+        token,
+        known.map(({ bytes }) => bytes),
+      ),
     fingerprint,
     seal: (text, owner) => {
       const nonce = randomBytes(NONCE_BYTES);

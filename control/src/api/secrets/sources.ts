@@ -1,7 +1,7 @@
 /**
  * Where a try's connections and variables may come from before the database is looked at. The caller's right was decided
  * before; here a name is looked up, and only what is absent is looked for in the next place.
- * @see docs/decisions/0019-back-ends-of-secrets.md; promise L7
+ * @see docs/decisions/0020-back-ends-of-secrets.md; promise L7
  */
 import type { Config } from '@airlock/contract/config/index';
 import { isAppError } from '@airlock/contract/errors';

@@ -1,0 +1,105 @@
+/**
+ * Seals what is stored with the first key, in batches, while everything else goes on: what is done shows in the texts
+ * themselves, so a pass that was stopped is begun again. Reads meet the old or the new text, and both keys open theirs.
+ */
+import { isAppError } from '@airlock/contract/errors';
+import type { Database } from '@airlock/store';
+import {
+  lockConnectionsSealedOtherwise,
+  lockVariablesSealedOtherwise,
+  type SealPage,
+  sealConnections,
+  sealVariables,
+} from '@airlock/store/queries/secret/at-rest';
+import type { SecretBox } from './index.ts';
+import { secretOwner } from './stored.ts';
+
+export type SealAgain = {
+  readonly db: Database;
+  readonly secrets: SecretBox;
+  /** Take texts that Airflow has encrypted with one of our keys. Off: they stay as they are. */
+  readonly fromAirflow: boolean;
+  /** Nothing new is begun after that instant of `nowMs`. */
+  readonly untilMs: number;
+  readonly nowMs: () => number;
+};
+
+export type Sealed = {
+  /** Rows. */
+  readonly sealed: number;
+  /** Rows that no key opens, or that Airflow has encrypted; they stay as they are. */
+  readonly unreadable: number;
+};
+
+const BATCH_ROWS = 100;
+
+/** The text in the clear, sealed anew; null = it can't be opened. */
+function again(work: SealAgain, text: string, owner: string, isEncrypted: boolean): string | null {
+  const { secrets } = work;
+  try {
+    const clear = !isEncrypted
+      ? text
+      : work.fromAirflow && text.startsWith('gAAAA')
+        ? secrets.openAirflows(text)
+        : secrets.open(text, owner);
+    return clear === null ? null : secrets.seal(clear, owner);
+  } catch (error) {
+    if (isAppError(error, 'KEY_UNAVAILABLE')) return null;
+    throw error;
+  }
+}
+
+/** One transaction per batch. @returns the last id that it looked at; null = there was nothing left */
+type Batch = (
+  page: SealPage,
+) => Promise<{ readonly lastId: number; readonly rows: number; readonly sealed: number } | null>;
+
+async function passOver(work: SealAgain, keyId: string, batch: Batch): Promise<Sealed> {
+  let [sealed, unreadable, afterId] = [0, 0, 0];
+  while (work.nowMs() < work.untilMs) {
+    const done = await batch({ keyId, afterId, limit: BATCH_ROWS });
+    if (done === null) break;
+    afterId = done.lastId;
+    sealed += done.sealed;
+    unreadable += done.rows - done.sealed;
+  }
+  return { sealed, unreadable };
+}
+
+/** Seals everything that the first key has not sealed. A box without a key has nothing to seal with. */
+export async function sealAgain(work: SealAgain): Promise<Sealed> {
+  const { db, secrets } = work;
+  const keyId = secrets.keyIds[0];
+  if (keyId === undefined) return { sealed: 0, unreadable: 0 };
+  const variables = await passOver(work, keyId, (page) =>
+    db.transaction(async (tx) => {
+      const rows = await lockVariablesSealedOtherwise(tx, page);
+      if (rows.length === 0) return null;
+      const opened = rows.flatMap(({ id, name, val, is_encrypted }) => {
+        const text = again(work, val, secretOwner.variable(name), is_encrypted);
+        return text === null ? [] : [{ id, val: text }];
+      });
+      await sealVariables(tx, opened);
+      return { lastId: rows.at(-1)!.id, rows: rows.length, sealed: opened.length };
+    }),
+  );
+  const connections = await passOver(work, keyId, (page) =>
+    db.transaction(async (tx) => {
+      const rows = await lockConnectionsSealedOtherwise(tx, page);
+      if (rows.length === 0) return null;
+      const opened = rows.flatMap((row) => {
+        const part = (text: string | null, owner: string) => text && again(work, text, owner, row.is_encrypted);
+        const password = part(row.password, secretOwner.password(row.name));
+        const extra = part(row.extra, secretOwner.extra(row.name));
+        const isWhole = (password === null) === (row.password === null) && (extra === null) === (row.extra === null);
+        return isWhole ? [{ id: row.id, password, extra }] : [];
+      });
+      await sealConnections(tx, opened);
+      return { lastId: rows.at(-1)!.id, rows: rows.length, sealed: opened.length };
+    }),
+  );
+  return {
+    sealed: variables.sealed + connections.sealed,
+    unreadable: variables.unreadable + connections.unreadable,
+  };
+}
