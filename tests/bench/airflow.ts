@@ -26,16 +26,18 @@ export async function measureAirflow(amount: Amount, say: (text: string) => void
   const chain = await driver.measure('chain40', 1);
   say('Airflow: fan-out of 100');
   const fan = await driver.measure('fan100', 1);
+  const p50 = quantile(one, 0.5);
   return {
     firstStartSeconds: airflow.startSeconds,
     secondStartSeconds: null,
     memory,
     idlePercent,
-    one: { p50: quantile(one, 0.5), p95: quantile(one, 0.95) },
+    one: { p50, p95: quantile(one, 0.95) },
     chain40: chain[0]!,
     fan100: fan[0]!,
     chainSeconds: new Map(),
     fanSeconds: new Map(),
     heartbeatsPerSecond: null,
+    python: { one: p50, chain40: chain[0]!, fan100: fan[0]! },
   };
 }

@@ -24,6 +24,8 @@ export type Figures = {
   chainSeconds: ReadonlyMap<string, number>;
   fanSeconds: ReadonlyMap<string, number>;
   heartbeatsPerSecond: number | null;
+  /** The same Dags in Python; null where that was not measured. */
+  python: { one: number; chain40: number; fan100: number } | null;
 };
 export type Amount = {
   readonly one: number;
@@ -79,10 +81,32 @@ export async function measureAirlock(amount: Amount, say: (text: string) => void
       chainSeconds,
       fanSeconds,
       heartbeatsPerSecond: null,
+      python: null,
     };
   } finally {
     await second.stop();
   }
+}
+
+/** The Dag file of the peer, by the same Task SDK. @param venv the folder of its environment */
+export async function measurePython(
+  amount: Amount,
+  venv: string,
+  say: (text: string) => void,
+): Promise<NonNullable<Figures['python']>> {
+  await using airlock = await startStandalone({
+    dagFiles: [join(import.meta.dirname, 'airflow_dags.py')],
+    env: { AIRLOCK__PYTHON__INTERPRETER: venv },
+  });
+  const driver = await createDriver(airlock.url, 'admin', ADMIN_PASSWORD, POLL_MS);
+  say('Python: one no-op task');
+  await driver.measure('one', 3);
+  const one = await driver.measure('one', Math.min(amount.one, 20));
+  say('Python: chain of 40');
+  const chain = await driver.measure('chain40', amount.chain);
+  say('Python: fan-out of 100');
+  const fan = await driver.measure('fan100', amount.fan);
+  return { one: quantile(one, 0.5), chain40: quantile(chain, 0.5), fan100: quantile(fan, 0.5) };
 }
 
 /**

@@ -1,10 +1,10 @@
 /**
  * `npm run bench`: what Airlock costs and how fast it is, on this machine, now. `-- --airflow` runs the same Dags on Airflow
- * 3.3.2 in the same run and adds ratios; `-- --quick` repeats less; `-- --tokens` measures tokens alone, `-- --scheduler [CASE …]` the scheduler alone. Loopback only. Compare figures of one run only.
+ * 3.3.2 in the same run, and in Python on Airlock, and adds ratios; `-- --python` measures those in Python alone; `-- --quick` repeats less; `-- --tokens` measures tokens alone, `-- --scheduler [CASE …]` the scheduler alone. Loopback only. Compare figures of one run only.
  */
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
-import { type Amount, type Figures, measureAirlock, measureHeartbeats } from './airlock.ts';
+import { type Amount, type Figures, measureAirlock, measureHeartbeats, measurePython } from './airlock.ts';
 import { measureStarts, measureTokens } from './isolation.ts';
 import { schedulerLines } from './scheduler.ts';
 import { tokenLines } from './tokens.ts';
@@ -15,6 +15,7 @@ const { values, positionals } = parseArgs({
     quick: { type: 'boolean', default: false },
     tokens: { type: 'boolean', default: false },
     scheduler: { type: 'boolean', default: false },
+    python: { type: 'boolean', default: false },
   },
   allowPositionals: true,
 });
@@ -40,6 +41,9 @@ const ROWS: ReadonlyArray<{
   { what: 'one no-op task, p95', of: (f) => f.one.p95, unit: 's', digits: 3, goal: '' },
   { what: 'chain of 40, median', of: (f) => f.chain40, unit: 's', digits: 2, goal: '<= 1' },
   { what: 'fan-out of 100, median', of: (f) => f.fan100, unit: 's', digits: 2, goal: '<= 2' },
+  { what: 'Python: one no-op task, p50', of: (f) => f.python?.one ?? null, unit: 's', digits: 3, goal: '<= 0.3' },
+  { what: 'Python: chain of 40, median', of: (f) => f.python?.chain40 ?? null, unit: 's', digits: 2, goal: '' },
+  { what: 'Python: fan-out of 100, median', of: (f) => f.python?.fan100 ?? null, unit: 's', digits: 2, goal: '' },
   {
     what: 'heartbeats, one server process',
     of: (f) => f.heartbeatsPerSecond,
@@ -55,6 +59,14 @@ if (values.scheduler) {
   for await (const line of schedulerLines(values.quick, positionals)) console.log(line);
   process.exit();
 }
+if (values.python) {
+  const { installAirflow } = await import('../kit/airflow.ts');
+  const { one, chain40, fan100 } = await measurePython(amount, installAirflow(say), say);
+  console.log(
+    `Python: one ${one.toFixed(3)} s, chain of 40 ${chain40.toFixed(2)} s, fan-out of 100 ${fan100.toFixed(2)} s`,
+  );
+  process.exit();
+}
 say('tokens');
 for (const line of await tokenLines(values.quick)) console.log(line);
 if (values.tokens) process.exit();
@@ -64,6 +76,8 @@ airlock.heartbeatsPerSecond = await measureHeartbeats(amount);
 let airflow: Figures | null = null;
 if (values.airflow) {
   const { measureAirflow } = await import('./airflow.ts');
+  const { installAirflow } = await import('../kit/airflow.ts');
+  airlock.python = await measurePython(amount, installAirflow(say), say);
   airflow = await measureAirflow(amount, say).catch((error: unknown) => {
     // What was measured of Airlock is worth showing all the same.
     console.error(`Airflow could not be measured: ${(error as Error).message}`);
