@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import { publicJwk } from './claims.ts';
 import { needs } from './dag/needs.ts';
+import { dagWarnings } from './dag/warning.ts';
 import { SANDBOX_TIERS } from './sandbox-tiers.ts';
 
 const uuid = z.string().regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/);
@@ -146,6 +147,8 @@ export const parseReport = z.strictObject({
   source: z.string(),
   import_error: z.string().nullable(),
   warnings: z.array(z.string()),
+  /** About Dags of this report; absent = none. */
+  dag_warnings: dagWarnings.optional(),
   parse_seconds: z.number(),
 });
 export const parseReportAnswer = z.strictObject({

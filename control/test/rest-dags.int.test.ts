@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, test } from 'node:test';
+import { sql } from '@airlock/store';
 import { dagDocument, ingest, mappedOver, withBundle } from './kit/dags.ts';
 import { type Caller, type RestKit, restKit } from './rest-kit.ts';
 
@@ -226,6 +227,30 @@ test('tags, statistics and warnings', async () => {
   );
   assert.equal(stats.dags[0].stats[3].count, 1);
   assert.deepEqual((await viewer('GET', '/dagWarnings')).body, { dag_warnings: [], total_entries: 0 });
+});
+
+test('what a parse says of its own Dags is a warning until another parse says otherwise, and nothing of other Dags is', async () => {
+  const { db } = kit.database;
+  const listed = async () =>
+    (await viewer('GET', '/dagWarnings')).body.dag_warnings.map((each: Record<string, string>) => [
+      each.dag_id,
+      each.warning_type,
+      each.message,
+    ]);
+  const warning = (dagId: string, message: string) => ({
+    dag_id: dagId,
+    warning_type: 'runtime varying value' as const,
+    message,
+  });
+  const report = (...about: ReturnType<typeof warning>[]) =>
+    ingest(db, 'warned.py', [dagDocument('warned', [{ id: 't' }])], NOW, { dag_warnings: about });
+  await report(warning('warned', 'its start\0 varies'), warning('Gamma', 'is not its own'));
+  assert.deepEqual(await listed(), [['warned', 'runtime varying value', 'its start\uFFFD varies']]);
+  await report(warning('warned', 'first'), warning('warned', 'last'));
+  assert.deepEqual(await listed(), [['warned', 'runtime varying value', 'last']]);
+  await report();
+  assert.deepEqual(await listed(), []);
+  await db.query(sql`DELETE FROM dag WHERE dag_id = 'warned'`);
 });
 
 test('import errors are listed and shown', async () => {

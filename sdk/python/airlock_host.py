@@ -106,7 +106,13 @@ def parse(order):
     for document in dags:
         # The folder may be known to others by another name than the one that it is shown under here.
         document["dag"]["fileloc"] = order["fileloc"]
-    warnings = [str(w.get("message", w)) if isinstance(w, dict) else str(w) for w in result.warnings or []]
+    found = [w for w in result.warnings or [] if isinstance(w, dict)]
+    about_dags = [
+        {"dag_id": str(w["dag_id"]), "warning_type": str(w["warning_type"]), "message": str(w["message"])[:20000]}
+        for w in found[:1000]
+        if w.get("dag_id") and w.get("warning_type") in ("runtime varying value", "asset conflict")
+    ]
+    warnings = [str(w) for w in result.warnings or [] if not isinstance(w, dict)]
     if not errors:
         send({"type": "bundled", "inputs": inputs_below(order["bundle_root"])})
     stack = "\n".join(errors.values())
@@ -119,6 +125,7 @@ def parse(order):
             "inputs": [],
             "import_error": problem(relative, stack.strip().rsplit("\n", 1)[-1], stack) if errors else None,
             "warnings": warnings,
+            "dag_warnings": about_dags,
         }
     )
 

@@ -130,6 +130,23 @@ if SEEN[:2] != [False, False] or "left" in SEEN[2]: raise ValueError(SEEN)
     equal((await other(dag('b'), 'usual')).importError, null, 'control');
   });
 
+  test("Airflow's own warnings about a Dag come with it", async () => {
+    const varying = `from datetime import datetime
+from airflow.sdk import DAG
+with DAG("varying", schedule=None, start_date=datetime.now()):
+    pass
+`;
+    const { dagWarnings, dags } = await parse(varying);
+    equal(dags.length, 1);
+    deepEqual(
+      dagWarnings?.map((one) => [one.dag_id, one.warning_type]),
+      [['varying', 'runtime varying value']],
+    );
+    match(dagWarnings![0]!.message, /datetime\.now\(\)/);
+    const steady = varying.replace('datetime.now()', 'datetime(2026, 1, 1)').replace('"varying"', '"steady"');
+    deepEqual((await parse(steady)).dagWarnings, [], 'control');
+  });
+
   test('without a template a file is parsed as well, each by a process that imports Airflow itself', async () => {
     const cold = await parser({ AIRLOCK__PYTHON__TEMPLATE: 'false', AIRLOCK__PYTHON__POOL_SIZE: '0' }, 20_000);
     const { dags, importError } = await cold(dag('cold'));

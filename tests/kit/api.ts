@@ -9,6 +9,7 @@ export type TaskInstance = {
   readonly state: string | null;
   readonly try_number: number;
   readonly max_tries: number;
+  readonly pid: number | null;
   readonly start_date: string | null;
   readonly end_date: string | null;
 };

@@ -4,6 +4,7 @@
  * are checked before use, and a broken frame ends the child.
  */
 import { z } from 'zod';
+import { dagWarnings } from '../dag/warning.ts';
 import { inventory } from '../inventory.ts';
 
 export { MAX_CHILD_FRAME_BYTES, MAX_PARENT_FRAME_BYTES } from './frame-limits.ts';
@@ -142,6 +143,7 @@ export const runnerNotice = z.discriminatedUnion('type', [
       })
       .nullable(),
     warnings: z.array(z.string()),
+    dag_warnings: dagWarnings.optional(),
   }),
   /** What the interpreter has of Airflow's extensions; the one outcome of a child that is asked for them. */
   inventory.extend({ type: z.literal('inventory') }),

@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { DagDocument } from '@airlock/contract/dag/document';
+import type { DagWarning } from '@airlock/contract/dag/warning';
 import { AppError, isAppError } from '@airlock/contract/errors';
 import type { ParseReport, ParseReportAnswer } from '@airlock/contract/supervisor-api';
 import { type Db, notify } from '@airlock/store';
@@ -21,6 +22,7 @@ import {
   markStale,
   recordFile,
   setImportError,
+  setWarnings,
 } from '@airlock/store/queries/dag/ingest';
 import {
   deleteUnusedVersion,
@@ -96,6 +98,7 @@ export async function ingestParseReport(tx: Db, options: IngestOptions): Promise
       await storeDag(tx, { ...options, report }, bundle, { document, model, known: byId.get(model.dagId) ?? null }),
     );
   }
+  await setWarnings(tx, { dagIds: [...good.keys()], warnings: warningsOf(report, good), nowIso });
   await setImportError(tx, { ...file, text: importError, nowIso });
   const left = known.filter((row) => isFrom(row, file) && !good.has(row.dag_id)).map((row) => row.dag_id);
   // Dags that a broken file can't show are not gone: they may be behind the error.
@@ -108,6 +111,13 @@ export async function ingestParseReport(tx: Db, options: IngestOptions): Promise
   );
   await notify(tx, { kind: 'schedule' });
   return { dags, import_error: importError };
+}
+
+/** One of each kind for a Dag of this file, and none about a Dag of another. */
+function warningsOf(report: ParseReport, good: ReadonlyMap<string, Good>): readonly DagWarning[] {
+  const found = (report.dag_warnings ?? []).filter(({ dag_id }) => good.has(dag_id));
+  const byKey = new Map(found.map((one) => [`${one.warning_type} ${one.dag_id}`, one]));
+  return [...byKey.values()].map((one) => ({ ...one, message: one.message.replaceAll('\0', '\uFFFD') }));
 }
 
 const isFrom = (row: KnownDag, file: { bundleName: string; relativeFileloc: string }): boolean =>

@@ -288,6 +288,7 @@ export class BundleParser {
       source: result.source,
       import_error: importError,
       warnings: [...parsed.warnings],
+      ...(parsed.dagWarnings?.length ? { dag_warnings: [...parsed.dagWarnings] } : {}),
       parse_seconds: result.seconds,
     });
   }

@@ -2,6 +2,7 @@
 import { realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { DagWarning } from '@airlock/contract/dag/warning';
 import type { ParseOutcome } from '@airlock/contract/ipc/runner';
 import type { SandboxTier } from '@airlock/contract/supervisor-api';
 import { type ChildExit, launchSandboxed, type SandboxedChild, type SandboxSpec } from '@airlock/proc/sandbox/index';
@@ -49,6 +50,8 @@ export type ParsedFile = {
   readonly inputs: readonly string[];
   readonly importError: string | null;
   readonly warnings: readonly string[];
+  /** About single Dags; absent = none. */
+  readonly dagWarnings?: readonly DagWarning[];
   /** What the file printed while it was parsed, cut. */
   readonly output: string;
 };

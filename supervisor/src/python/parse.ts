@@ -74,6 +74,7 @@ function fromEnd(file: string, end: ParseEnd, timeoutMs: number): ParsedFile {
     // As Airflow shows it: the traceback, and nothing around it.
     importError: problem && (problem.stack || plainImportError(file, problem.message, problem.hint)),
     warnings: report.warnings,
+    dagWarnings: report.dag_warnings ?? [],
     output: end.output,
   };
 }

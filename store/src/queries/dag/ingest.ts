@@ -1,3 +1,4 @@
+import type { DagWarning } from '@airlock/contract/dag/warning';
 import { type Db, sql } from '../../database.ts';
 
 /** Serialises ingestion: two files that claim one Dag id must not both be first. Held until the transaction ends. */
@@ -87,6 +88,29 @@ export async function setImportError(
       VALUES (${o.bundleName}, ${o.relativeFileloc}, ${o.text}, ${o.nowIso}::timestamptz)
       ON CONFLICT (bundle_name, filename) DO UPDATE SET stack_trace = EXCLUDED.stack_trace, at = EXCLUDED.at`,
     'ingest_error',
+  );
+}
+
+/** What the last parse said of these Dags, in the place of what an earlier one had said. Locks: dag_warning rows. */
+export async function setWarnings(
+  db: Db,
+  o: { dagIds: readonly string[]; warnings: readonly DagWarning[]; nowIso: string },
+): Promise<void> {
+  if (o.dagIds.length === 0) return;
+  await db.query(
+    sql`WITH given AS (
+        SELECT dag_id, warning_type, message
+        FROM json_to_recordset(${JSON.stringify(o.warnings)}::json) AS g (dag_id text, warning_type text, message text)
+      ), gone AS (
+        DELETE FROM dag_warning w WHERE w.dag_id = ANY(${o.dagIds}::text[])
+          AND w.warning_type IN ('runtime varying value', 'asset conflict')
+          AND NOT EXISTS (SELECT 1 FROM given g WHERE g.dag_id = w.dag_id AND g.warning_type = w.warning_type)
+      )
+      INSERT INTO dag_warning (dag_id, warning_type, message, at)
+      SELECT dag_id, warning_type, message, ${o.nowIso}::timestamptz FROM given
+      ON CONFLICT (dag_id, warning_type) DO UPDATE SET message = EXCLUDED.message, at = EXCLUDED.at
+        WHERE dag_warning.message <> EXCLUDED.message`,
+    'ingest_warnings',
   );
 }
 
