@@ -9,6 +9,8 @@ import { createAccount } from '../src/api/auth/accounts.ts';
 import { REST_ROUTES } from '../src/api/rest/index.ts';
 import { REST_POLICY } from '../src/api/rest/policy.ts';
 import { createTeam, joinTeam, leaveTeam } from '../src/auth-managers/teams.ts';
+import { ingestParseReport } from '../src/runs/index.ts';
+import { DEFAULTS, dagDocument, reportOf } from './kit/dags.ts';
 import { fingerprintOfB, makeTeams, makeThings, namesOf, secretOf, type Things } from './kit/teams.ts';
 import { type Answer, type Caller, type RestKit, restKit } from './rest-kit.ts';
 
@@ -309,6 +311,61 @@ test('an attempt on a Dag of another team is recorded where its own team reads i
   assert.deepEqual(await seen('user-of-a'), []);
 });
 
+test('source and versions are read by the team that they were stored for, whoever has the Dag now: 0 leaks over three versions', async (t) => {
+  const dag = 'b895_versions';
+  const store = (source: string) =>
+    db().transaction((tx) =>
+      ingestParseReport(tx, {
+        bundleName: 'bundle-b',
+        report: reportOf('b895_versions.ts', [dagDocument(dag, [{ id: 'same' }])], { source: `// ${source}` }),
+        nowIso: '2026-06-10T09:30:00.000Z',
+        defaults: DEFAULTS,
+      }),
+    );
+  // The bundle's team by configuration: one after the other, with the very same Dag. A run keeps each version.
+  const mapped = async (team: string | null) => {
+    await db().query(sql`UPDATE dag_bundle SET team = ${team} WHERE name = 'bundle-b'`);
+    await db().query(sql`UPDATE dag SET team = ${team} WHERE dag_id = ${dag}`);
+    await store(`of-${team}`);
+    await db().query(sql`INSERT INTO dag_run (dag_id, run_id, state, run_type, triggered_by, run_after, updated_at, created_version_id)
+      SELECT ${dag}, ${`run-${team}`}, 'success', 'manual', 'test', now(), now(), current_version_id FROM dag WHERE dag_id = ${dag}`);
+  };
+  try {
+    for (const team of ['b', null, 'a']) await mapped(team);
+    const read = async (name: string) => {
+      const own: string[] = [];
+      for (const number of [1, 2, 3]) {
+        const source = await callers[name]!('GET', `/dagSources/${dag}?version_number=${number}`);
+        const one = await callers[name]!('GET', `/dags/${dag}/dagVersions/${number}`);
+        assert.equal(source.status, one.status, `${name} ${number}`);
+        if (source.status === 200) own.push(source.body.content);
+        else assert.doesNotMatch(source.text + one.text, /of-/);
+      }
+      const list = await callers[name]!('GET', `/dags/${dag}/dagVersions`);
+      assert.equal(list.body.total_entries ?? 0, own.length, name);
+      return own;
+    };
+    const [v1, v2, v3] = ['// of-b', '// of-null', '// of-a'];
+    assert.deepEqual(await read('viewer-of-a'), [v2, v3]);
+    assert.equal((await callers['viewer-of-a']!('GET', `/dagSources/${dag}`)).body.content, v3);
+    // Who had it once has lost it with the Dag; who sees all teams sees all versions.
+    assert.deepEqual(await read('viewer-of-b'), []);
+    const everything = await Promise.all(
+      [1, 2, 3].map(async (n) => (await kit.as.admin('GET', `/dagSources/${dag}?version_number=${n}`)).body.content),
+    );
+    assert.deepEqual(everything, [v1, v2, v3]);
+    // And back: the first team gets its own and what was everybody's, not what came between.
+    await db().query(sql`UPDATE dag SET team = 'b' WHERE dag_id = ${dag}`);
+    assert.deepEqual(await read('viewer-of-b'), [v1, v2]);
+    assert.equal((await callers['viewer-of-b']!('GET', `/dagSources/${dag}`)).body.content, v2);
+    assert.deepEqual(await read('viewer-of-a'), []);
+    t.diagnostic('L32: 3 versions × 4 readers × 4 ways: 0 sources of another team');
+  } finally {
+    await db().query(sql`UPDATE dag_bundle SET team = 'b' WHERE name = 'bundle-b'`);
+    await db().query(sql`DELETE FROM event_log WHERE dag_id = ${dag}`);
+  }
+});
+
 test('what was recorded of a Dag stays with the team that it had then, whoever has its id later', async () => {
   const { dag } = await makeThings(kit, 'b', 896);
   await callers['op-of-b']!('PATCH', `/dags/${dag}`, { is_paused: true });
@@ -328,6 +385,9 @@ test('what was recorded of a Dag stays with the team that it had then, whoever h
   await db().query(sql`UPDATE dag SET team = NULL WHERE dag_id = ${dag}`);
   await callers['op-of-a']!('PATCH', `/dags/${dag}`, { is_paused: true });
   assert.deepEqual(await owners('op-alone'), ['op-of-a']);
+  // The lists below tell teams by their names.
+  await db().query(sql`DELETE FROM event_log WHERE dag_id = ${dag}`);
+  await db().query(sql`UPDATE dag SET team = 'b' WHERE dag_id = ${dag}`);
 });
 
 test('lists show what the user may see and nothing else, and their totals are that many', async (t) => {

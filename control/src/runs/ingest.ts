@@ -192,7 +192,12 @@ async function storeDag(
   const moduleHash = report.module?.hash ?? null;
   const digest = canonicalDigest(document, moduleHash);
   const same =
-    known !== null && known.version_id !== null && known.digest === digest && known.bundle_name === bundle.name;
+    known !== null &&
+    known.version_id !== null &&
+    known.digest === digest &&
+    known.bundle_name === bundle.name &&
+    // The same text under another team is a version of that team.
+    known.version_team === bundle.team;
   // A version that no run has used is replaced, and its number given again: edits before the first run leave no trail.
   const former = same ? null : (known?.version_id ?? null);
   const unused = former !== null && !(await isVersionInUse(tx, model.dagId, former)) ? former : null;
@@ -232,6 +237,7 @@ async function storeDag(
       versionNumber: number,
       bundleName: bundle.name,
       bundleVersion: bundle.version,
+      team: bundle.team,
       digest,
       document: JSON.stringify(document),
       source: report.source,

@@ -215,7 +215,7 @@ async function source(context: RestContext): Promise<unknown> {
   const dagId = context.param('dag_id');
   const kind = negotiate(context.request.headers.accept, 'text/plain');
   const { version_number: version } = parseQuery(sourceQuery, context.request);
-  const row = await getDagSource(context.deps.db, dagId, version ?? null);
+  const row = await getDagSource(context.deps.db, context.visible, dagId, version ?? null);
   if (!row) {
     const text =
       version === undefined
@@ -260,7 +260,7 @@ async function versions(context: RestContext): Promise<unknown> {
 async function version(context: RestContext): Promise<unknown> {
   const dagId = context.param('dag_id');
   const number = check(wire.int(), context.param('version_number'), ['path', 'version_number']);
-  const row = await getDagVersion(context.deps.db, dagId, number);
+  const row = await getDagVersion(context.deps.db, context.visible, dagId, number);
   if (!row) {
     const text = `The DagVersion with dag_id: \`${dagId}\` and version_number: \`${number}\` was not found`;
     throw new AppError('NOT_FOUND', { public: text });

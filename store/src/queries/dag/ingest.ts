@@ -28,6 +28,8 @@ export type KnownDag = {
   readonly digest: string | null;
   readonly source: string | null;
   readonly bundle_version: string | null;
+  /** Of the bundle when that version was stored. */
+  readonly version_team: string | null;
 };
 
 /** Dags of a file, and Dags of these ids from any file, with their current versions. Locks the dag rows, by id. */
@@ -38,7 +40,7 @@ export async function lockKnownDags(
 ): Promise<KnownDag[]> {
   return db.query<KnownDag>(
     sql`SELECT d.dag_id, d.bundle_name, d.relative_fileloc, d.is_stale, d.team, v.id AS version_id, v.version_number, v.digest,
-        v.source, v.bundle_version
+        v.source, v.bundle_version, v.team AS version_team
       FROM dag d LEFT JOIN dag_version v ON v.id = d.current_version_id
       WHERE (d.bundle_name = ${file.bundleName} AND d.relative_fileloc = ${file.relativeFileloc})
         OR d.dag_id = ANY(${dagIds}::text[])

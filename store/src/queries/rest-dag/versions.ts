@@ -1,5 +1,5 @@
 import { type Db, type Sql, sql } from '../../database.ts';
-import { anyInt, type Column, listPage, type SortKey } from '../rest-list/compose.ts';
+import { all, anyInt, type Column, listPage, type SortKey } from '../rest-list/compose.ts';
 import { type Visible, visibleIn } from '../team/visible.ts';
 
 export type DagVersionRow = {
@@ -42,6 +42,7 @@ export async function listDagVersions(
     from: FROM,
     where: [
       ...visibleIn(sql`d.team`, query.visible),
+      ...visibleIn(sql`v.team`, query.visible),
       ...(query.dagId === null ? [] : [sql`v.dag_id = ${query.dagId}`]),
       ...(query.versionNumbers.length === 0 ? [] : [anyInt(sql`v.version_number`, query.versionNumbers)]),
       ...(query.bundleName === undefined ? [] : [sql`v.bundle_name = ${query.bundleName}`]),
@@ -53,11 +54,19 @@ export async function listDagVersions(
   });
 }
 
-/** One version by number. */
-export async function getDagVersion(db: Db, dagId: string, versionNumber: number): Promise<DagVersionRow | null> {
-  const rows = await db.query<DagVersionRow>(
-    sql`SELECT ${SELECT} FROM ${FROM} WHERE v.dag_id = ${dagId} AND v.version_number = ${versionNumber}`,
-  );
+/** One version by number. Whether the Dag is visible is decided before; this asks for the team that the version was stored for. */
+export async function getDagVersion(
+  db: Db,
+  visible: Visible,
+  dagId: string,
+  versionNumber: number,
+): Promise<DagVersionRow | null> {
+  const where = all([
+    sql`v.dag_id = ${dagId}`,
+    sql`v.version_number = ${versionNumber}`,
+    ...visibleIn(sql`v.team`, visible),
+  ]);
+  const rows = await db.query<DagVersionRow>(sql`SELECT ${SELECT} FROM ${FROM} WHERE ${where}`);
   return rows[0] ?? null;
 }
 
@@ -70,15 +79,20 @@ export async function getDagVersionsById(db: Db, ids: readonly string[]): Promis
   );
 }
 
-/** Source text of a version, the newest by default. */
+/** Source text of a version, by default of the newest that may be seen, as above. */
 export async function getDagSource(
   db: Db,
+  visible: Visible,
   dagId: string,
   versionNumber: number | null,
 ): Promise<{ source: string; version_number: number; dag_display_name: string } | null> {
   const rows = await db.query<{ source: string; version_number: number; dag_display_name: string }>(
     sql`SELECT v.source, v.version_number, d.display_name AS dag_display_name FROM ${FROM}
-      WHERE v.dag_id = ${dagId} AND (${versionNumber}::int IS NULL OR v.version_number = ${versionNumber})
+      WHERE ${all([
+        sql`v.dag_id = ${dagId}`,
+        sql`(${versionNumber}::int IS NULL OR v.version_number = ${versionNumber})`,
+        ...visibleIn(sql`v.team`, visible),
+      ])}
       ORDER BY v.version_number DESC LIMIT 1`,
   );
   return rows[0] ?? null;
