@@ -5,6 +5,7 @@ import { backfillCommand } from './commands/backfill.ts';
 import { configCommand } from './commands/config.ts';
 import { dagsCommand } from './commands/dags.ts';
 import { encryptionCommand } from './commands/encryption.ts';
+import { importCommand } from './commands/import.ts';
 import { keysCommand } from './commands/keys.ts';
 import { runsCommand } from './commands/runs.ts';
 import { healthCommand, jwksCommand, loginCommand, versionCommand } from './commands/server.ts';
@@ -60,6 +61,7 @@ export function createProgram(context: Context, version: string): Command {
     workersCommand,
     tokensCommand,
     auditCommand,
+    importCommand,
     configCommand,
     healthCommand,
     jwksCommand,
