@@ -3,13 +3,14 @@
  * tasks, holds no key of the installation, and is put out by the operator. A ticket works once.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { resultOf, runEnd, taskInstances, trigger } from '../kit/api.ts';
 import { installationSecrets, openFiles, scanMemory } from '../kit/memory.ts';
 import { descendantsOf, type Process, partsBelow } from '../kit/processes.ts';
+import { joinTicket, operate, type RemoteWorker, startRemoteWorker } from '../kit/remote-worker.ts';
 import { repositoryRoot, type Standalone, startStandalone } from '../kit/standalone.ts';
 import { tempHome } from '../kit/temp-home.ts';
 import { waitFor } from '../kit/wait.ts';
@@ -25,12 +26,6 @@ export const long = dag('long', options, (d) => {
 });
 `;
 
-type Worker = {
-  readonly pid: number;
-  readonly home: string;
-  readonly stderr: () => string;
-  readonly ended: Promise<number | null>;
-};
 type Listed = {
   supervisors: Array<{ id: string; pid: number; state: string; holds: number; roles: string[] }>;
   tickets: Array<{ id: string }>;
@@ -38,54 +33,24 @@ type Listed = {
 
 describe('a worker on its own', () => {
   let airlock: Standalone;
-  const started: ChildProcess[] = [];
-  const homes: Array<{ path: string } & Disposable> = [];
+  const started: RemoteWorker[] = [];
   before(async () => {
     airlock = await startStandalone({ dags: { 'far.ts': dags }, env: { AIRLOCK__WORKERS__QUEUES: 'near' } });
   });
   after(async () => {
-    for (const child of started) if (child.exitCode === null) child.kill('SIGKILL');
+    await Promise.all(started.map((worker) => worker.stop()));
     await airlock?.stop();
-    for (const home of homes) home[Symbol.dispose]();
   });
 
-  const cli = (...args: string[]) =>
-    spawnSync(process.execPath, [launcher, ...args], {
-      encoding: 'utf8',
-      env: { PATH: process.env.PATH, HOME: airlock.home, AIRLOCK_HOME: airlock.home },
-    });
+  const cli = (...args: string[]) => operate(airlock, ...args);
   const listed = () => JSON.parse(cli('workers', 'list', '--json').stdout) as Listed;
-  const ticket = () => {
-    const { stdout, status, stderr } = cli('workers', 'join-ticket', '--expires', '10m');
-    assert.equal(status, 0, stderr);
-    return stdout.trim();
-  };
-
-  function startWorker(ticketText: string, env: Record<string, string> = {}): Worker {
-    const home = tempHome();
-    homes.push(home);
-    const file = join(home.path, 'ticket');
-    writeFileSync(file, ticketText, { mode: 0o600 });
-    const child = spawn(process.execPath, [launcher, 'worker', '--server', airlock.url, '--ticket-file', file], {
-      env: {
-        PATH: process.env.PATH,
-        HOME: home.path,
-        AIRLOCK_HOME: home.path,
-        AIRLOCK__WORKERS__QUEUES: 'far',
-        // Two workers of one machine must not give their tasks the same user ids.
-        AIRLOCK__SANDBOX__UID_RANGE_START: '3000000',
-        ...env,
-      },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    started.push(child);
-    let stderr = '';
-    child.stdout.resume();
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-    const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
-    return { pid: child.pid!, home: home.path, stderr: () => stderr, ended };
+  const ticket = () => joinTicket(airlock);
+  function startWorker(ticketText: string): RemoteWorker {
+    const worker = startRemoteWorker(airlock.url, ticketText, { AIRLOCK__WORKERS__QUEUES: 'far' });
+    started.push(worker);
+    return worker;
   }
-  const joined = (worker: Worker) =>
+  const joined = (worker: RemoteWorker) =>
     waitFor('the worker has joined', () => listed().supervisors.find(({ pid }) => pid === worker.pid), {
       timeoutMs: 30_000,
       everyMs: 300,
@@ -103,9 +68,9 @@ describe('a worker on its own', () => {
     assert.equal(String(await resultOf(airlock, { dagId: 'quick', runId, taskId: 't' })), '42');
 
     const second = startWorker(text);
-    assert.equal(await second.ended, 2, second.stderr());
+    assert.equal(await second.ended, 2, second.output());
     assert.match(
-      second.stderr(),
+      second.output(),
       /^INVALID_CREDENTIALS: The server refused this supervisor \(403\)\.\nStart it with a new join ticket: airlock workers join-ticket/m,
     );
     const third = startWorker(ticket());
@@ -140,7 +105,7 @@ describe('a worker on its own', () => {
         command,
       );
     }
-    const home = homes[0]!.path;
+    const home = started[0]!.home;
     let files = 0;
     for (const entry of readdirSync(home, { recursive: true, withFileTypes: true })) {
       if (!entry.isFile()) continue;
@@ -169,7 +134,7 @@ describe('a worker on its own', () => {
     assert.equal(status, 0);
     assert.match(stdout, /^revoked .*; [12] tries were taken away from it$/m);
     assert.equal(await state(), 'failed', 'before the command ended');
-    const child = started.find(({ pid }) => pid === worker.pid)!;
+    const child = started.find(({ pid }) => pid === worker.pid)!.process;
     await waitFor('it has ended', () => child.exitCode !== null, { timeoutMs: 30_000 });
     assert.notEqual(child.exitCode, 0);
     assert.equal(descendantsOf(worker.pid).length, 0);
@@ -187,7 +152,7 @@ describe('a worker on its own', () => {
     assert.equal(cli('workers', 'revoke-ticket', unused!.id).status, 0);
     const worker = startWorker(text);
     assert.equal(await worker.ended, 2);
-    assert.match(worker.stderr(), /^INVALID_CREDENTIALS: /m);
+    assert.match(worker.output(), /^INVALID_CREDENTIALS: /m);
   });
 
   for (const [name, args, says] of [
