@@ -3,7 +3,10 @@ import type { RunEnd, TaskEnd } from './side.ts';
 
 /** Values that no two runs share, such as times and ids, are not compared, only that they are there. */
 const VOLATILE =
-  /\d{4}-\d\d-\d\dT|\d{10,}|0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f]{4}-|\/tmp|\/run\/task|0\.\d{6,}|[0-9a-f]{32,}/;
+  /\d{4}-\d\d-\d\d[T ]\d|\d\d:\d\d:\d\d|\d{10,}|0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f]{4}-|\/tmp|\/run\/task|0\.\d{6,}|[0-9a-f]{32,}/;
+
+/** A link into the own user interface: where that is differs from run to run. */
+const withoutOrigin = (text: string): string => text.replace(/http:\/\/(?:127\.0\.0\.1|localhost):\d+\//, '/');
 
 const nameOf = ({ task_id, map_index }: TaskEnd): string => (map_index < 0 ? task_id : `${task_id}[${map_index}]`);
 
@@ -28,7 +31,7 @@ export function differences(
   for (const key of [...new Set([...theirs.xcoms.keys(), ...ours.xcoms.keys()])].sort()) {
     const [left, right] = [theirs.xcoms.get(key), ours.xcoms.get(key)];
     if (left === undefined || right === undefined) found.push(`XCom ${key}: ${left ? 'missing here' : 'only here'}`);
-    else if (left !== right && !(VOLATILE.test(left) && VOLATILE.test(right)))
+    else if (withoutOrigin(left) !== withoutOrigin(right) && !(VOLATILE.test(left) && VOLATILE.test(right)))
       found.push(`XCom ${key}: ${left.slice(0, 80)} / ${right.slice(0, 80)}`);
   }
   if (edges !== null) found.push(...outOfOrder(ours, edges));

@@ -26,6 +26,20 @@ test('a Dag that ends alike counts, one that differs or is missing is named', ()
   deepEqual(summaryOf(side({ a: 'success' }), side({ a: 'success' }), null).unexplained, []);
 });
 
+test('an exception covers what its reason explains and nothing else', () => {
+  const random = (value: string, state = 'success') => {
+    const ends = side({ example_asset_state_store_producer: state });
+    return {
+      ...ends,
+      ends: new Map(
+        [...ends.ends].map(([id, end]) => [id, { ...end, xcoms: new Map([['load[-1] return_value', value]]) }]),
+      ),
+    };
+  };
+  deepEqual(summaryOf(random('1'), random('2'), null).unexplained, []);
+  deepEqual(summaryOf(random('1'), random('2', 'failed'), null).unexplained, ['example_asset_state_store_producer']);
+});
+
 test('a file that neither can import is alike when both say the same of it', () => {
   const text = 'Traceback …\nairflow.exceptions.SerializationError: not registered';
   const files = (error: string) => side({}, { 'core/x.py': error });

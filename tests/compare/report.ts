@@ -14,7 +14,7 @@ export type Row = {
   readonly tasks: string;
   readonly xcoms: number;
   readonly differs: readonly string[];
-  /** Why it may differ; null = it may not. */
+  /** Why all of that may differ; null = it may not. */
   readonly reason: string | null;
 };
 export type Summary = {
@@ -41,6 +41,11 @@ const lastLine = (text: string): string => text.trim().split('\n').at(-1) ?? '';
 /** What went wrong, without the class that only says where it was noticed. */
 const kindOf = (text: string): string => /^[\w.]*?(\w+)(?::|$)/.exec(lastLine(text))?.[1] ?? '';
 
+function reasonOf(id: string, differs: readonly string[]): string | null {
+  const exception = Object.hasOwn(EXCEPTIONS, id) ? EXCEPTIONS[id]! : null;
+  return exception && differs.every((each) => exception.covers.test(each)) ? exception.reason : null;
+}
+
 function rowsOfFiles(theirs: Ends, ours: Ends): Row[] {
   const byName = (ends: Ends) => new Map([...ends.errors].map(([file, text]) => [basename(file), text]));
   const [a, b] = [byName(theirs), byName(ours)];
@@ -54,7 +59,7 @@ function rowsOfFiles(theirs: Ends, ours: Ends): Row[] {
       tasks: '',
       xcoms: 0,
       differs: same ? [] : [`${lastLine(left ?? 'none')} / ${lastLine(right ?? 'none')}`],
-      reason: EXCEPTIONS[file] ?? null,
+      reason: null,
     };
   });
 }
@@ -64,14 +69,15 @@ export function summaryOf(theirs: Ends, ours: Ends, only: readonly string[] | nu
   const ids = only ?? [...new Set([...ours.ends.keys(), ...theirs.ends.keys()])].sort();
   const dags = ids.map((id): Row => {
     const [left, right] = [theirs.ends.get(id) ?? ABSENT, ours.ends.get(id) ?? ABSENT];
+    const differs = differences(left, right, ours.edges.get(id) ?? null);
     return {
       id,
       theirs: left.state,
       ours: right.state,
       tasks: counts(left),
       xcoms: left.xcoms.size,
-      differs: differences(left, right, ours.edges.get(id) ?? null),
-      reason: EXCEPTIONS[id] ?? null,
+      differs,
+      reason: reasonOf(id, differs),
     };
   });
   const rows = only === null ? [...dags, ...rowsOfFiles(theirs, ours)] : dags;

@@ -38,7 +38,7 @@ const SETTLED_WITHOUT_MS = 90_000;
 const APPEAR_MS = 600_000;
 
 type HumanRequest = {
-  readonly task_instance: { readonly task_id: string; readonly map_index: number };
+  readonly task_instance: { readonly task_id: string; readonly map_index: number; readonly state: string | null };
   readonly options: string[];
   readonly params: Readonly<Record<string, unknown>> | null;
   readonly response_received: boolean;
@@ -90,7 +90,8 @@ export async function connect({ url, user, password }: Side): Promise<Client> {
   const answerRequests = async (run: string) => {
     const { hitl_details: requests } = await get<{ hitl_details: HumanRequest[] }>(`${run}/hitlDetails?limit=100`);
     for (const { task_instance: task, options, params, response_received: answered } of requests) {
-      if (answered) continue;
+      // Not while the task that asks still runs: Airflow fails a task whose answer is faster than its own process ends.
+      if (answered || (task.state !== 'awaiting_input' && task.state !== 'deferred')) continue;
       await ask('PATCH', `${run}/taskInstances/${encodeURIComponent(task.task_id)}/${task.map_index}/hitlDetails`, {
         chosen_options: options.slice(0, 1),
         params_input: Object.fromEntries(Object.entries(params ?? {}).map(([name, param]) => [name, proposed(param)])),
