@@ -205,6 +205,49 @@ CREATE TABLE backfill_dag_run (
 CREATE INDEX backfill_dag_run_by_run ON backfill_dag_run USING btree (dag_run_id) WHERE (dag_run_id IS NOT NULL);
 -- granted: airlock_control: delete, insert, select, update
 
+CREATE TABLE callback (
+  id uuid NOT NULL,
+  kind text NOT NULL,
+  event text NOT NULL,
+  team text,
+  dag_id text NOT NULL,
+  dag_run_id bigint NOT NULL,
+  dag_version_id uuid NOT NULL,
+  queue text NOT NULL,
+  needs text,
+  ti json,
+  reason text,
+  target json,
+  priority integer NOT NULL DEFAULT 1,
+  state text NOT NULL,
+  created_at timestamp with time zone NOT NULL,
+  supervisor_id uuid,
+  claimed_at timestamp with time zone,
+  workload_jti text,
+  exchanged_at timestamp with time zone,
+  exchange_key text,
+  execution_jti text,
+  deadline_at timestamp with time zone,
+  ended_at timestamp with time zone,
+  message text,
+  output text,
+  CONSTRAINT callback_pkey PRIMARY KEY (id),
+  CONSTRAINT callback_dag_run_id_fkey FOREIGN KEY (dag_run_id) REFERENCES dag_run(id) ON DELETE CASCADE,
+  CONSTRAINT callback_dag_version_id_fkey FOREIGN KEY (dag_version_id) REFERENCES dag_version(id) ON DELETE CASCADE,
+  CONSTRAINT callback_event_check CHECK ((event = ANY (ARRAY['success'::text, 'failure'::text, 'retry'::text, 'missed'::text]))),
+  CONSTRAINT callback_kind_check CHECK ((kind = ANY (ARRAY['dag'::text, 'task'::text, 'deadline'::text]))),
+  CONSTRAINT callback_message_check CHECK ((length(message) <= 2000)),
+  CONSTRAINT callback_output_check CHECK ((length(output) <= 70000)),
+  CONSTRAINT callback_reason_check CHECK ((length(reason) <= 2000)),
+  CONSTRAINT callback_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'claimed'::text, 'running'::text, 'success'::text, 'failed'::text]))),
+  CONSTRAINT callback_team_fkey FOREIGN KEY (team) REFERENCES team(name)
+);
+CREATE INDEX callback_by_run ON callback USING btree (dag_run_id);
+CREATE INDEX callback_by_version ON callback USING btree (dag_version_id);
+CREATE INDEX callback_held ON callback USING btree (claimed_at) WHERE (state = ANY (ARRAY['claimed'::text, 'running'::text]));
+CREATE INDEX callback_waiting ON callback USING btree (priority DESC, created_at) WHERE (state = 'pending'::text);
+-- granted: airlock_control: delete, insert, select, update
+
 CREATE TABLE connection (
   id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
   team text,
@@ -436,6 +479,29 @@ CREATE TABLE dag_warning (
   CONSTRAINT dag_warning_pkey PRIMARY KEY (dag_id, warning_type),
   CONSTRAINT dag_warning_dag_id_fkey FOREIGN KEY (dag_id) REFERENCES dag(dag_id) ON DELETE CASCADE
 );
+-- granted: airlock_control: delete, insert, select, update
+
+CREATE TABLE deadline (
+  id uuid NOT NULL,
+  dag_run_id bigint NOT NULL,
+  dag_version_id uuid NOT NULL,
+  position integer NOT NULL,
+  name text,
+  reference_type text NOT NULL,
+  due_at timestamp with time zone NOT NULL,
+  missed boolean NOT NULL DEFAULT false,
+  created_at timestamp with time zone NOT NULL,
+  updated_at timestamp with time zone NOT NULL,
+  callback_id uuid,
+  CONSTRAINT deadline_pkey PRIMARY KEY (id),
+  CONSTRAINT deadline_callback_id_fkey FOREIGN KEY (callback_id) REFERENCES callback(id) ON DELETE SET NULL,
+  CONSTRAINT deadline_dag_run_id_fkey FOREIGN KEY (dag_run_id) REFERENCES dag_run(id) ON DELETE CASCADE,
+  CONSTRAINT deadline_dag_run_id_position_key UNIQUE (dag_run_id, "position"),
+  CONSTRAINT deadline_dag_version_id_fkey FOREIGN KEY (dag_version_id) REFERENCES dag_version(id) ON DELETE CASCADE
+);
+CREATE INDEX deadline_by_callback ON deadline USING btree (callback_id) WHERE (callback_id IS NOT NULL);
+CREATE INDEX deadline_by_version ON deadline USING btree (dag_version_id);
+CREATE INDEX deadline_due ON deadline USING btree (due_at) WHERE (NOT missed);
 -- granted: airlock_control: delete, insert, select, update
 
 CREATE TABLE event_chain (

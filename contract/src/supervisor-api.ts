@@ -4,6 +4,7 @@
  * made by the key that the supervisor registered. Paths are listed in `SUPERVISOR_ROUTES`.
  */
 import { z } from 'zod';
+import { executeCallbackWorkload } from './callbacks.ts';
 import { publicJwk } from './claims.ts';
 import { needs } from './dag/needs.ts';
 import { dagWarnings } from './dag/warning.ts';
@@ -92,7 +93,8 @@ export const executeTaskWorkload = z.strictObject({
     ])
     .optional(),
 });
-export const claimAnswer = z.strictObject({ workloads: z.array(executeTaskWorkload) });
+export const workload = z.discriminatedUnion('type', [executeTaskWorkload, executeCallbackWorkload]);
+export const claimAnswer = z.strictObject({ workloads: z.array(workload) });
 
 /**
  * POST /workloads/{ti_id}/exit (worker token): the process of a workload has ended. 204, also when nothing is left to do.
@@ -183,6 +185,7 @@ export const SUPERVISOR_ROUTES = {
 export type RegisterRequest = z.infer<typeof registerRequest>;
 export type ClaimRequest = z.infer<typeof claimRequest>;
 export type ExecuteTaskWorkload = z.infer<typeof executeTaskWorkload>;
+export type Workload = z.infer<typeof workload>;
 export type ExitReport = z.infer<typeof exitReport>;
 export type ParseReport = z.infer<typeof parseReport>;
 export type ParseReportAnswer = z.infer<typeof parseReportAnswer>;

@@ -1,5 +1,5 @@
 """
-One use of the user's own Airflow: parses one Dag file, or runs one task by the Task SDK's own supervisor.
+One use of the user's own Airflow: parses one Dag file, runs one task by the Task SDK's own supervisor, or one callback.
 
 Started inside the sandbox, with no token, no database and no user file. It imports Airflow, says so on descriptor 3, and
 waits there for its one order; as a template it forks instead, and its forks wait, each inside a sandbox of its own. Frames are a 4-byte big-endian length and UTF-8 JSON, as contract/src/ipc/runner.ts says.
@@ -183,6 +183,179 @@ def be_template():
     gc.freeze()
     send({"type": "idle", "pid": os.getpid()})
     airlock_fork.serve(CONTROL, CHANNEL)
+class Comms:
+    """What user code asks its supervisor for, answered by the server through the relay, as Airflow's Dag processor does."""
+
+    def __init__(self, order):
+        from types import SimpleNamespace
+
+        import structlog
+        from airflow.sdk.api.client import Client
+
+        self.client = Client(base_url=order["url"], token=order["bearer"])
+        self.log = structlog.get_logger(logger_name="callback")
+        self.parent = SimpleNamespace(client=self.client, id=order["order"]["dag_run"]["run_id"], send_msg=self.take)
+
+    def take(self, answer, request_id=0, error=None, **_options):
+        self.answer, self.error = answer, error
+
+    def send(self, message):
+        from airflow.dag_processing.processor import DagFileProcessorProcess
+        from airflow.sdk.api.client import ServerResponseError
+        from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+        from airflow.sdk.execution_time.comms import ErrorResponse
+
+        try:
+            DagFileProcessorProcess._handle_request(self.parent, message, self.log, 0)
+        except ServerResponseError as refusal:
+            detail = {"status_code": refusal.response.status_code, "message": str(refusal), "detail": refusal.detail}
+            self.take(None, error=ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail=detail))
+        if self.error is not None:
+            raise AirflowRuntimeError(error=self.error)
+        return self.answer
+
+    async def asend(self, message):
+        return self.send(message)
+
+
+class Watched:
+    """A logger that remembers whether an exception went through it: Airflow logs what a callback raised, and goes on."""
+
+    def __init__(self, log):
+        self.log = log
+        self.failure = None
+
+    def __getattr__(self, name):
+        return getattr(self.log, name)
+
+    def exception(self, event, *args, **fields):
+        error = sys.exc_info()[1]
+        self.failure = f"{event % args if args else event}: {type(error).__name__}: {error}"
+        traceback.print_exc()
+
+
+def known(model, values):
+    """Only what this release of Airflow knows: the server may be newer."""
+    return {name: value for name, value in values.items() if name in model.model_fields}
+
+
+def call_end(order, facts, log):
+    """A callback of a Dag, or of a task whose process could not run it, by Airflow's own code for them."""
+    from pathlib import Path
+
+    from airflow.api_fastapi.execution_api.datamodels import taskinstance
+    from airflow.callbacks.callback_requests import DagCallbackRequest, DagRunContext, TaskCallbackRequest
+    from airflow.dag_processing.processor import DagFileParseRequest, _parse_file
+
+    run = taskinstance.DagRun.model_validate(known(taskinstance.DagRun, facts["dag_run"]))
+    ti = None
+    if facts["ti"] is not None:
+        values = {**facts["ti"], "dag_id": run.dag_id, "run_id": run.run_id}
+        ti = taskinstance.TaskInstance.model_validate(known(taskinstance.TaskInstance, values))
+    common = {
+        "filepath": os.path.relpath(order["file"], order["bundle_root"]),
+        "bundle_name": order["bundle_name"],
+        "bundle_version": order["bundle_version"],
+        "msg": facts["reason"],
+    }
+    if facts["kind"] == "dag":
+        request = DagCallbackRequest(
+            **common,
+            dag_id=run.dag_id,
+            run_id=run.run_id,
+            is_failure_callback=facts["event"] == "failure",
+            context_from_server=DagRunContext(dag_run=run, last_ti=ti),
+        )
+    else:
+        retry = facts["event"] == "retry"
+        context = {"dag_run": run, "max_tries": facts["ti"]["max_tries"], "should_retry": retry}
+        request = TaskCallbackRequest(
+            **common,
+            ti=ti,
+            task_callback_type="up_for_retry" if retry else "failed",
+            context_from_server=taskinstance.TIRunContext(**context),
+        )
+    file = DagFileParseRequest(
+        file=order["file"],
+        bundle_path=Path(order["bundle_root"]),
+        bundle_name=order["bundle_name"],
+        callback_requests=[request],
+    )
+    _parse_file(file, log)
+
+
+def load_callable(order, path):
+    """The function or class that a deadline names; one of the Dag file itself is named by a prefix that Airflow makes up."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    module_name, name = path.rsplit(".", 1)
+    if module_name.startswith("unusual_prefix_"):
+        spec = spec_from_file_location(module_name, order["file"])
+        module = module_from_spec(spec)
+        sys.modules[module_name] = module
+        spec.loader.exec_module(module)
+    else:
+        module = importlib.import_module(module_name)
+    return getattr(module, name)
+
+
+def takes(function, name):
+    import inspect
+
+    parameters = inspect.signature(function).parameters.values()
+    return any(p.name == name or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+async def awaited(value):
+    return await value
+
+
+def call_deadline(order, facts):
+    """Functions, coroutine functions and notifiers, called as Airflow's executors and triggerer call them."""
+    import asyncio
+    import inspect
+
+    target = facts["target"]
+    run = facts["dag_run"]
+    context = {"dag_run": {**run, "dag_run_id": run["run_id"]}, "deadline": target["deadline"]}
+    function = load_callable(order, target["path"])
+    kwargs = {**target["kwargs"], **({"context": context} if takes(function, "context") else {})}
+    result = function(**kwargs)
+    if inspect.iscoroutine(result) or (target["asynchronous"] and inspect.isawaitable(result)):
+        asyncio.run(awaited(result))
+    elif callable(result):
+        result(context)
+
+
+def run_callback(order):
+    os.environ.update(order["env"])
+    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "client"
+    os.set_inheritable(CHANNEL, False)
+    import structlog
+    from airflow.sdk.execution_time import task_runner
+
+    sys.path.append(order["bundle_root"])
+    task_runner.SUPERVISOR_COMMS = Comms(order)
+    facts = order["order"]
+    log = Watched(structlog.get_logger(logger_name="task"))
+    failure = None
+    try:
+        if facts["kind"] == "deadline":
+            call_deadline(order, facts)
+        else:
+            call_end(order, facts, log)
+    except Exception as error:
+        traceback.print_exc()
+        failure = f"{type(error).__name__}: {error}"
+    failure = failure or log.failure
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if failure is None:
+        outcome = {"state": "success", "has_value": False, "mapped_length": None}
+    else:
+        error = {"name": "CallbackFailed", "message": failure[:8000], "stack": ""}
+        outcome = {"state": "failed", "retryable": False, "error": error}
+    send({"type": "result", "outcome": outcome})
 
 
 def main():
@@ -207,6 +380,8 @@ def main():
     if order["type"] == "parse":
         os.set_inheritable(CHANNEL, False)
         parse(order)
+    elif order["type"] == "python_callback":
+        run_callback(order)
     else:
         # Nothing more is said there, and what the task starts must not find it.
         os.close(CHANNEL)

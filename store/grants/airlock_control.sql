@@ -49,3 +49,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON observed_use TO airlock_control;
 
 -- What the Python of a Dag processor has.
 GRANT SELECT, INSERT, UPDATE, DELETE ON supervisor_interpreter TO airlock_control;
+
+-- Callbacks and deadlines.
+GRANT SELECT, INSERT, UPDATE, DELETE ON callback, deadline TO airlock_control;

@@ -4,6 +4,7 @@
  */
 import { API_OPTIONS } from './api.ts';
 import { API_AUTH_OPTIONS } from './api-auth.ts';
+import { CALLBACKS_OPTIONS } from './callbacks.ts';
 import { CORE_OPTIONS } from './core.ts';
 import { DAG_PROCESSOR_OPTIONS } from './dag-processor.ts';
 import { DATABASE_OPTIONS } from './database.ts';
@@ -30,6 +31,7 @@ export const SECTIONS = {
   scheduler: SCHEDULER_OPTIONS,
   dag_processor: DAG_PROCESSOR_OPTIONS,
   workers: WORKERS_OPTIONS,
+  callbacks: CALLBACKS_OPTIONS,
   python: PYTHON_OPTIONS,
   sandbox: SANDBOX_OPTIONS,
   logging: LOGGING_OPTIONS,

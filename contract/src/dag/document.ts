@@ -53,6 +53,9 @@ export type TaskDocument = {
   readonly _can_skip_downstream?: boolean;
   readonly has_on_execute_callback?: boolean;
   readonly has_on_success_callback?: boolean;
+  readonly has_on_failure_callback?: boolean;
+  readonly has_on_retry_callback?: boolean;
+  readonly has_on_skipped_callback?: boolean;
   readonly inlets?: readonly unknown[];
   readonly outlets?: readonly unknown[];
   readonly template_fields?: readonly string[];
@@ -84,6 +87,8 @@ export type DagDocument = {
     readonly dag_dependencies?: readonly unknown[];
     readonly params?: ReadonlyArray<readonly [string, unknown]>;
     readonly deadline?: unknown;
+    readonly has_on_success_callback?: boolean;
+    readonly has_on_failure_callback?: boolean;
     readonly allowed_run_types?: readonly string[] | null;
     readonly start_date?: number;
     readonly end_date?: number;
@@ -111,3 +116,5 @@ export const TYPESCRIPT_SENSOR_TYPE = 'TypeScriptSensor';
 export const TYPESCRIPT_QUEUE = 'typescript';
 /** Field of a mapped TypeScript task that holds the mapping, `_expand_input_attr`. */
 export const EXPAND_INPUT_FIELD = 'expand_input';
+/** Name in `default_args` under which the needs of a TypeScript Dag's own callbacks stand, as canonical text. */
+export const CALLBACK_NEEDS_ARG = '__airlock_callback_needs';

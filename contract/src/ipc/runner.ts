@@ -4,6 +4,7 @@
  * are checked before use, and a broken frame ends the child.
  */
 import { z } from 'zod';
+import { callbackOrder } from '../callbacks.ts';
 import { dagWarnings } from '../dag/warning.ts';
 import { inventory } from '../inventory.ts';
 
@@ -30,6 +31,8 @@ export const runContext = z.strictObject({
   /** Instant of the try's first start; kept over reschedules. */
   start_date: z.string(),
   reschedule_count: z.int(),
+  /** Whether a failure of this try is followed by another one. */
+  should_retry: z.boolean(),
 });
 export type RunContext = z.infer<typeof runContext>;
 
@@ -60,6 +63,27 @@ export const startPythonTask = z.strictObject({
   /** Added to the environment before the Task SDK begins. */
   env: z.record(z.string(), z.string()),
 });
+const callbackFacts = callbackOrder.omit({ timeout_seconds: true, module: true });
+/** Parent → runner: the one callback of this process. */
+export const startCallback = z.strictObject({
+  type: z.literal('start_callback'),
+  module: z.strictObject({ hash: z.string(), code: z.string(), filename: z.string() }),
+  order: callbackFacts,
+  work_dir: z.string(),
+});
+/** Parent → Python child: the one callback of this process. */
+export const startPythonCallback = z.strictObject({
+  type: z.literal('python_callback'),
+  order: callbackFacts,
+  file: z.string(),
+  bundle_root: z.string(),
+  bundle_name: z.string(),
+  bundle_version: z.string().nullable(),
+  /** Of the relay: what the callback may ask the server for. */
+  url: z.string(),
+  bearer: z.string(),
+  env: z.record(z.string(), z.string()),
+});
 /** Parent → child: answer to a request. */
 export const answer = z.strictObject({
   type: z.literal('answer'),
@@ -71,7 +95,15 @@ export const answer = z.strictObject({
 });
 /** Parent → runner: stop now; `signal` of the task is aborted, and SIGKILL follows after the grace period. */
 export const cancel = z.strictObject({ type: z.literal('cancel'), reason: z.string() });
-export const toRunner = z.discriminatedUnion('type', [startTask, startParse, startPythonTask, answer, cancel]);
+export const toRunner = z.discriminatedUnion('type', [
+  startTask,
+  startParse,
+  startPythonTask,
+  startCallback,
+  startPythonCallback,
+  answer,
+  cancel,
+]);
 
 const id = z.int().min(0);
 const xcomKey = z.string().min(1).max(512);
@@ -116,6 +148,8 @@ export const runnerNotice = z.discriminatedUnion('type', [
         /** False: an explicit "do not retry". */
         retryable: z.boolean(),
         error: z.strictObject({ name: z.string(), message: z.string(), stack: z.string() }),
+        /** It ended in a way that left the task no time for its own callbacks. */
+        abrupt: z.boolean().optional(),
       }),
       z.strictObject({ state: z.literal('skipped'), reason: z.string() }),
       z.strictObject({ state: z.literal('reschedule'), after_seconds: z.number().positive() }),
@@ -150,6 +184,7 @@ export const runnerNotice = z.discriminatedUnion('type', [
 ]);
 export type ToRunner = z.infer<typeof toRunner>;
 export type StartTask = z.infer<typeof startTask>;
+export type StartCallback = z.infer<typeof startCallback>;
 export type StartParse = z.infer<typeof startParse>;
 export type Answer = z.infer<typeof answer>;
 export type RunnerRequest = z.infer<typeof runnerRequest>;

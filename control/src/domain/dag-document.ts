@@ -3,7 +3,7 @@
  * and a document that passes can be loaded, scheduled and drawn. Stricter than the wire's own schema, which checks no tasks.
  * @see serialized Dag 2, 5, 10, 13
  */
-import type { DagDocument, TaskDocument } from '@airlock/contract/dag/document';
+import { CALLBACK_NEEDS_ARG, type DagDocument, type TaskDocument } from '@airlock/contract/dag/document';
 import { NEEDS_FIELD, needs } from '@airlock/contract/dag/needs';
 import { AppError } from '@airlock/contract/errors';
 import { DAG_RUN_TYPES } from '@airlock/contract/states';
@@ -11,7 +11,7 @@ import { dagShape } from './document-shape.ts';
 import { buildTimetable } from './timetables/index.ts';
 import { zoneOf } from './timetables/zone.ts';
 import { isTriggerRule } from './trigger-rules.ts';
-import { depthOf } from './values.ts';
+import { depthOf, isObject, untag } from './values.ts';
 
 export const MAX_TASKS = 10_000;
 export const MAX_EDGES = 200_000;
@@ -57,6 +57,8 @@ export function checkDagDocument(untrusted: unknown): DagDocument {
       refuse(`${name} allows runs of the unknown type ${JSON.stringify(type)}.`);
   }
   checkTasks(name, dag.fail_fast === true, tasks);
+  const defaults = untag(dag.default_args);
+  if (isObject(defaults)) checkNeeds(name, defaults[CALLBACK_NEEDS_ARG]);
   checkGraph(name, tasks);
   return document;
 }

@@ -3,8 +3,13 @@
  * weights, groups, timetable. Built once per version and shared; never changed.
  * @see serialized Dag 5, 6, 7, 12
  */
-import { type DagDocument, type TaskDocument, TYPESCRIPT_TASK_MODULE } from '@airlock/contract/dag/document';
-import { NEEDS_FIELD } from '@airlock/contract/dag/needs';
+import {
+  CALLBACK_NEEDS_ARG,
+  type DagDocument,
+  type TaskDocument,
+  TYPESCRIPT_TASK_MODULE,
+} from '@airlock/contract/dag/document';
+import { encodeNeeds, NEEDS_FIELD, NO_NEEDS } from '@airlock/contract/dag/needs';
 import { type AssetCondition, readAssetCondition } from './asset-condition.ts';
 import { type AssetUse, readAssetUses } from './assets.ts';
 import { type Expansion, mappedGroups, readExpansion } from './mapping.ts';
@@ -61,6 +66,8 @@ export type TaskModel = {
   readonly mappedGroup: string | null;
   /** Canonical needs; null = the task declares none. */
   readonly needs: string | null;
+  /** Callbacks that the server starts when the try could not run them itself. */
+  readonly callbacks: { readonly failure: boolean; readonly retry: boolean };
   readonly document: TaskDocument;
 };
 
@@ -96,6 +103,10 @@ export type DagModel = {
   readonly scopes: SetupScopes;
   /** True when any task declares needs: then the undeclared is refused for all of them. */
   readonly declaresNeeds: boolean;
+  /** Callbacks that the Dag has for the end of a run. */
+  readonly callbacks: { readonly success: boolean; readonly failure: boolean };
+  /** What the Dag's own callbacks may read; null = the Dag declares nothing. */
+  readonly callbackNeeds: string | null;
   readonly document: DagDocument;
 };
 
@@ -172,6 +183,7 @@ export function buildDagModel(document: DagDocument): DagModel {
     ]),
   );
   const startDateMs = instantMs(dag.start_date);
+  const declaresNeeds = [...tasks.values()].some((task) => task.needs !== null);
   return {
     dagId: dag.dag_id,
     displayName: dag.dag_display_name ?? dag.dag_id,
@@ -198,9 +210,21 @@ export function buildDagModel(document: DagDocument): DagModel {
     tasks,
     mappedGroups: groups.expansions,
     scopes: scopesOf(tasks),
-    declaresNeeds: [...tasks.values()].some((task) => task.needs !== null),
+    declaresNeeds,
+    callbacks: {
+      success: dag.has_on_success_callback === true,
+      failure: dag.has_on_failure_callback === true,
+    },
+    callbackNeeds: callbackNeeds(dag.default_args) ?? (declaresNeeds ? encodeNeeds(NO_NEEDS) : null),
     document,
   };
+}
+
+/** Rides where every reader expects any names: a document's own fields are closed. */
+function callbackNeeds(defaultArgs: unknown): string | null {
+  const args = untag(defaultArgs) as Readonly<Record<string, unknown>> | null | undefined;
+  const text = typeof args === 'object' && args !== null ? args[CALLBACK_NEEDS_ARG] : undefined;
+  return typeof text === 'string' ? text : null;
 }
 
 type Place = Pick<TaskModel, 'upstream' | 'downstream' | 'totalWeight' | 'mappedGroup'>;
@@ -252,6 +276,7 @@ function buildTask(task: TaskDocument, resolve: Resolve, place: Place): TaskMode
     canSkipDownstream: task._can_skip_downstream === true,
     expansion: task._is_mapped === true ? readExpansion(task[task._expand_input_attr ?? 'expand_input']) : null,
     needs: typeof needs === 'string' ? needs : null,
+    callbacks: { failure: marker('has_on_failure_callback'), retry: marker('has_on_retry_callback') },
     document: task,
   };
 }

@@ -1,10 +1,11 @@
-/** Hands queued task instances to workers that ask. Nothing is placed ahead of time: a worker asks when it has a slot. */
+/** Hands queued task instances, and callbacks, to workers that ask. Nothing is placed ahead of time: a worker asks when it has a slot. */
 import { randomBytes } from 'node:crypto';
 import { decodeNeeds, NO_NEEDS } from '@airlock/contract/dag/needs';
-import type { ExecuteTaskWorkload } from '@airlock/contract/supervisor-api';
+import type { ExecuteTaskWorkload, Workload } from '@airlock/contract/supervisor-api';
 import { type ClaimedRow, claimQueued, releaseClaims } from '@airlock/store/queries/task-instance/claim';
 import type { ControlDeps } from '../deps.ts';
 import { logPath } from '../logs/log-path.ts';
+import { callbackWorkloads } from './callbacks.ts';
 
 export type ClaimOptions = {
   readonly supervisorId: string;
@@ -19,28 +20,26 @@ export type ClaimOptions = {
   readonly signal: AbortSignal;
 };
 
-type Deps = Pick<ControlDeps, 'db' | 'clock' | 'config' | 'events' | 'minter' | 'log'>;
+export type PlacementDeps = Pick<ControlDeps, 'db' | 'clock' | 'config' | 'events' | 'minter' | 'log'>;
 
 /** Longest wait without looking: a notification may be lost. */
 const POLL_MS = 5_000;
 
 /**
- * Claims up to `slots` queued task instances, waiting for the first. Claims whose tokens could not be made, or whose worker
- * has gone meanwhile, are given back at once.
+ * Claims up to `slots` callbacks and queued task instances, waiting for the first. Callbacks go first: they are few, and say
+ * what has gone wrong. Claims whose tokens could not be made, or whose worker has gone meanwhile, are given back at once.
  * @throws DB_UNAVAILABLE, KEY_UNAVAILABLE
  */
-export async function claimWorkloads(deps: Deps, options: ClaimOptions): Promise<ExecuteTaskWorkload[]> {
+export async function claimWorkloads(deps: PlacementDeps, options: ClaimOptions): Promise<Workload[]> {
   const queued = signalOf(deps);
   try {
     while (!options.signal.aborted) {
       const heard = queued.next();
-      const rows = await claimQueued(deps.db, {
-        supervisorId: options.supervisorId,
-        queues: options.queues,
-        jtis: Array.from({ length: options.slots }, () => randomBytes(16).toString('hex')),
-        nowIso: new Date(deps.clock.nowMs()).toISOString(),
-      });
-      if (rows.length > 0) return await makeWorkloads(deps, options, rows);
+      const callbacks = await callbackWorkloads(deps, options);
+      const slots = options.slots - callbacks.length;
+      const rows = slots === 0 ? [] : await claimTries(deps, options, slots);
+      const tries = rows.length === 0 ? [] : await makeWorkloads(deps, options, rows);
+      if (callbacks.length + tries.length > 0 || rows.length > 0) return [...callbacks, ...tries];
       const leftMs = options.untilMs - deps.clock.nowMs();
       if (leftMs <= 0) break;
       await waitFor(heard, Math.min(leftMs, POLL_MS), options.signal);
@@ -51,8 +50,17 @@ export async function claimWorkloads(deps: Deps, options: ClaimOptions): Promise
   }
 }
 
+function claimTries(deps: PlacementDeps, options: ClaimOptions, slots: number): Promise<ClaimedRow[]> {
+  return claimQueued(deps.db, {
+    supervisorId: options.supervisorId,
+    queues: options.queues,
+    jtis: Array.from({ length: slots }, () => randomBytes(16).toString('hex')),
+    nowIso: new Date(deps.clock.nowMs()).toISOString(),
+  });
+}
+
 async function makeWorkloads(
-  deps: Deps,
+  deps: PlacementDeps,
   options: ClaimOptions,
   rows: readonly ClaimedRow[],
 ): Promise<ExecuteTaskWorkload[]> {
@@ -74,7 +82,7 @@ async function makeWorkloads(
 }
 
 /** The token is made only now: none ever lies in a queue or a table. */
-async function makeWorkload(deps: Deps, jkt: string, row: ClaimedRow): Promise<ExecuteTaskWorkload> {
+async function makeWorkload(deps: PlacementDeps, jkt: string, row: ClaimedRow): Promise<ExecuteTaskWorkload> {
   const plain = isPlainBearer(deps, row);
   const token = await deps.minter.mint('workload', {
     sub: row.id,
@@ -125,18 +133,18 @@ function runtimeOf(row: ClaimedRow): ExecuteTaskWorkload['airlock'] {
 }
 
 /** Only the queues of `[workers] command` hold workers that know no proof of possession. */
-function isPlainBearer(deps: Deps, row: ClaimedRow): boolean {
+function isPlainBearer(deps: PlacementDeps, row: ClaimedRow): boolean {
   if (row.runtime === 'typescript' || deps.config.execution_api.token_binding === 'required') return false;
   const { command_queues: queues } = deps.config.workers;
   return queues.includes(row.queue) || queues.includes('*');
 }
 
 /** Notices of queued work; `next()` is taken before the look, so that nothing falls between look and wait. */
-function signalOf(deps: Deps): { next: () => Promise<void>; stop: () => void } {
+function signalOf(deps: PlacementDeps): { next: () => Promise<void>; stop: () => void } {
   let wake: () => void = () => undefined;
   const call = (): void => wake();
   const off = deps.events.on((event) => {
-    if (event.kind === 'queue') call();
+    if (event.kind === 'queue' || event.kind === 'callback') call();
   });
   const offGap = deps.events.onGap(call);
   return {

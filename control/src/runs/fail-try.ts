@@ -2,9 +2,11 @@
 import { type Db, notify } from '@airlock/store';
 import { closeTries } from '@airlock/store/queries/task-instance/close-try';
 import { failForGood, lockTryToEnd, logTries } from '@airlock/store/queries/task-instance/end-try';
+import type { DagModel } from '../domain/dag-model.ts';
 import { instantIso } from '../domain/instants.ts';
 import { MAX_RETRY_DELAY_SECONDS, mayRetry, retryDelaySeconds } from '../domain/retries.ts';
-import { loadModel } from './models.ts';
+import { callbackOfTry } from './callbacks.ts';
+import { findModel } from './models.ts';
 import { newId } from './new-ids.ts';
 
 export type FailOptions = {
@@ -20,7 +22,7 @@ export type FailOptions = {
   /** Waiting time that the worker's retry policy chose, seconds; absent or null = by the task's own. */
   readonly retryDelaySeconds?: number | null;
   readonly retryReason?: string | null;
-  /** State that a worker reported; null = the server decided. */
+  /** State that a worker reported; absent or null = the server decided, and starts the callback that the try could not run. */
   readonly reportedState?: string | null;
   /** States in which the try may be ended; it is left alone in any other. */
   readonly from?: readonly string[];
@@ -50,11 +52,17 @@ export async function failTry(tx: Db, options: FailOptions): Promise<FailedTry |
   const retry = options.retry ?? (row.state === 'restarting' || mayRetry(row.try_number, row.max_tries));
   await logTries(tx, [{ ...row, event: retry ? 'up_for_retry' : 'failed', reason: options.reason }], nowIso);
   await notify(tx, { kind: 'run', dagRunId: row.dag_run_id });
+  const model = await findModel(tx, row.dag_version_id);
+  if (model && (options.reportedState ?? null) === null) {
+    const { id: tiId, task_id: taskId, dag_run_id: dagRunId, dag_version_id: versionId } = row;
+    const event = retry ? 'retry' : 'failure';
+    await callbackOfTry(tx, { tiId, taskId, dagRunId, versionId, model, event, reason: options.reason }, nowIso);
+  }
   if (!retry) {
     await failForGood(tx, { id, endDate, reason: options.reason, nowIso });
     return { state: 'failed', dagRunId: row.dag_run_id, id, retryAt: null };
   }
-  const delay = options.retryDelaySeconds ?? (await delayOf(tx, row, options.maxRetryDelaySeconds));
+  const delay = options.retryDelaySeconds ?? delayOf(model, row, options.maxRetryDelaySeconds);
   const retryAt = instantIso(Date.parse(endDate) + delay * 1000);
   const closed = await closeTries(
     tx,
@@ -78,9 +86,9 @@ export async function failTry(tx: Db, options: FailOptions): Promise<FailedTry |
 
 type Waiting = NonNullable<Awaited<ReturnType<typeof lockTryToEnd>>>;
 
-async function delayOf(tx: Db, row: Waiting, capSeconds = MAX_RETRY_DELAY_SECONDS): Promise<number> {
-  const task = (await loadModel(tx, row.dag_version_id)).tasks.get(row.task_id);
-  // The task may be gone from the version that its run was moved to; the default wait is as good as any.
+function delayOf(model: DagModel | null, row: Waiting, capSeconds = MAX_RETRY_DELAY_SECONDS): number {
+  const task = model?.tasks.get(row.task_id);
+  // The task may be gone from the version that its run was moved to, or the version itself; the default wait is as good as any.
   const policy = task?.retry ?? { retryDelaySeconds: 300, multiplier: 0, maxRetryDelaySeconds: null };
   return retryDelaySeconds(
     policy,

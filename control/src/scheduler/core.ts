@@ -210,6 +210,8 @@ export function createSchedulerCore(options: CoreOptions): SchedulerCore {
         for (const id of await completeBackfills(tx, instantIso(clock.nowMs())))
           log.info({ backfill: id }, 'a backfill is complete');
         for (const { id, reason } of result.failed) log.warn({ ti_id: id, reason }, 'a try was ended by the scheduler');
+        for (const { id, dag_id, message } of result.endedCallbacks)
+          log.warn({ callback: id, dag_id, message }, 'a callback was ended by the scheduler');
         for (const { id } of result.claimsTakenBack) log.warn({ ti_id: id }, 'a claim was taken back');
         for (const { id } of result.returned) log.warn({ ti_id: id }, 'a try waited too long and queues again');
         return true;

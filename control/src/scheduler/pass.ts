@@ -10,6 +10,7 @@ import { findCandidates, queueTaskInstances } from '@airlock/store/queries/sched
 import { startQueuedRuns } from '@airlock/store/queries/schedule/start-runs';
 import { insertTaskInstances, type NewTaskInstance } from '@airlock/store/queries/task-instance/insert';
 import { instantIso } from '../domain/instants.ts';
+import { callbacksOfEnds, type EndedRun } from '../runs/callbacks.ts';
 import { loadModels } from '../runs/models.ts';
 import { taskInstanceRow } from '../runs/new-task-instances.ts';
 import { decideRun } from './decide/examine.ts';
@@ -114,6 +115,14 @@ async function apply(tx: Db, decided: readonly Decided[], nowIso: string): Promi
     decision.end ? [{ id: run.id, dagId: run.dag_id, state: decision.end.state }] : [],
   );
   await endRuns(tx, ends, nowIso);
+  await callbacksOfEnds(tx, decided.flatMap(endedRun), nowIso);
   const failed = ends.filter((end) => end.state === 'failed').map((end) => end.dagId);
   if (failed.length > 0) await pauseFailingDags(tx, failed);
+}
+
+function endedRun({ run, snapshot, decision }: Decided): EndedRun[] {
+  if (!decision.end) return [];
+  const { versionId } = snapshot.run;
+  const { state, reason } = decision.end;
+  return [{ id: run.id, versionId, model: snapshot.model, state, reason: reason ?? state }];
 }

@@ -1,5 +1,6 @@
 /** Liveness: tries that nobody works on any more are taken back or ended. @see scheduling semantics 8 */
 import type { Db } from '@airlock/store';
+import { type SweptCallback, sweepCallbacks } from '@airlock/store/queries/callback/sweep';
 import {
   endRestarts,
   findDeadTries,
@@ -20,6 +21,9 @@ export const DEADLINE_GRACE_MS = 10_000;
 /** How often a try that waited too long goes back to `scheduled`, before it fails. */
 export const MAX_QUEUE_RETURNS = 2;
 
+/** A callback that no worker took within this time is not run any more. */
+export const CALLBACK_WAIT_MS = 86_400_000;
+
 export type SweepOptions = {
   readonly nowMs: number;
   /** Since when this process and the database have been there: silence before that proves nothing about others. */
@@ -34,6 +38,7 @@ export type SweepResult = {
   readonly claimsTakenBack: readonly Suspect[];
   readonly returned: readonly Suspect[];
   readonly failed: ReadonlyArray<{ readonly id: string; readonly reason: string }>;
+  readonly endedCallbacks: readonly SweptCallback[];
 };
 
 const REASONS = {
@@ -89,5 +94,12 @@ export async function sweepTries(tx: Db, options: SweepOptions): Promise<SweepRe
   };
   for (const { id } of exhausted) await fail(id, 'No worker took the try, again and again.', ['queued']);
   for (const { id, why } of dead) await fail(id, REASONS[why], ['running']);
-  return { claimsTakenBack: claims, returned, failed };
+  const endedCallbacks = await sweepCallbacks(tx, {
+    claimedBeforeIso: instantIso(nowMs - CLAIM_TIMEOUT_MS),
+    seenBeforeIso,
+    deadlineBeforeIso: nowIso,
+    createdBeforeIso: instantIso(nowMs - CALLBACK_WAIT_MS),
+    nowIso,
+  });
+  return { claimsTakenBack: claims, returned, failed, endedCallbacks };
 }

@@ -1,4 +1,5 @@
 /** Builds the graph of one Dag: what `d` does inside the builder function. */
+import { readTaskCallbacks } from './callbacks.ts';
 import { DagError, show } from './dag-error.ts';
 import { parseDuration } from './duration.ts';
 import type { Fanout, Graph, GroupVertex, ResolvedOptions, SensorBody, TaskBody, TaskVertex } from './graph.ts';
@@ -16,7 +17,8 @@ import {
   TASK_KEYS,
 } from './options.ts';
 
-type Template = { readonly body: TaskVertex['body']; readonly options: ResolvedOptions; readonly needs: NeedHandles };
+type Template = Pick<TaskVertex, 'body' | 'options' | 'needs' | 'callbacks'>;
+type Trusted = { readonly run: TaskBody; readonly needs?: NeedHandles } & Readonly<Record<string, unknown>>;
 type Mutable = Omit<TaskVertex, 'upstream'> & { readonly upstream: Set<string> };
 type OpenGroup = Omit<GroupVertex, 'children'> & { readonly children: Array<{ task: string } | { group: OpenGroup }> };
 
@@ -46,7 +48,7 @@ export class GraphBuilder {
 
   task(name: unknown, given: unknown): unknown {
     const taskId = this.#newId('task', name);
-    if (this.#trusted) return this.#declareTrusted(taskId, given as { run: TaskBody; needs?: NeedHandles });
+    if (this.#trusted) return this.#declareTrusted(taskId, given as Trusted);
     const options = checkKeys(`task ${taskId}`, given, TASK_KEYS);
     if (typeof options.run !== 'function') {
       throw new DagError(
@@ -58,6 +60,7 @@ export class GraphBuilder {
       body: { kind: 'task', run: options.run as TaskBody },
       options: resolveOptions(options, this.#defaults, `task ${taskId}`, false),
       needs: readNeeds(options.needs, `task ${taskId}`),
+      callbacks: readTaskCallbacks(options, this.#defaults, `task ${taskId}`),
     });
   }
 
@@ -80,7 +83,8 @@ export class GraphBuilder {
       sensorTimeout: seconds('timeout', SENSOR_TIMEOUT_SECONDS),
     };
     const resolved = resolveOptions(options, this.#defaults, where, true);
-    return this.#declare(taskId, { body, options: resolved, needs: readNeeds(options.needs, where) });
+    const callbacks = readTaskCallbacks(options, this.#defaults, where);
+    return this.#declare(taskId, { body, options: resolved, needs: readNeeds(options.needs, where), callbacks });
   }
 
   group(name: unknown, ...rest: readonly unknown[]): unknown {
@@ -145,8 +149,10 @@ export class GraphBuilder {
     throw new DagError(`The id ${id} occurs twice in Dag ${this.dagId}.`, 'Give each task and group its own id.');
   }
 
-  #declareTrusted(taskId: string, { run, needs = {} }: { run: TaskBody; needs?: NeedHandles }): unknown {
-    return this.#declare(taskId, { body: { kind: 'task', run }, options: UNREAD_OPTIONS, needs });
+  #declareTrusted(taskId: string, given: Trusted): unknown {
+    const { run, needs = {} } = given;
+    const callbacks = readTaskCallbacks(given, this.#defaults, taskId);
+    return this.#declare(taskId, { body: { kind: 'task', run }, options: UNREAD_OPTIONS, needs, callbacks });
   }
 
   #declare(taskId: string, template: Template): unknown {

@@ -1,5 +1,6 @@
 /** `dag(…)`: a Dag as its author declares it. */
 import { GraphBuilder, refusePromise } from './builder.ts';
+import { type DagCallbacks, readDagCallbacks, readTaskCallbacks } from './callbacks.ts';
 import { DagError, show } from './dag-error.ts';
 import { parseDuration } from './duration.ts';
 import type { Graph } from './graph.ts';
@@ -25,6 +26,7 @@ export type DagSettings = {
   readonly displayName: string | undefined;
   readonly paused: boolean | undefined;
   readonly failFast: boolean;
+  readonly callbacks: DagCallbacks;
 };
 
 const DAG = Symbol.for('airlock.dag');
@@ -45,6 +47,9 @@ const DAG_KEYS = [
   'failFast',
   'params',
   'defaults',
+  'onSuccess',
+  'onFailure',
+  'deadlines',
 ];
 const DEFAULT_LIMIT = 16;
 
@@ -72,7 +77,10 @@ export class Dag {
     if (!trusted) this.#settings = readSettings(given, where);
     this.#defaults = given.defaults === undefined ? {} : checkKeys(`${where}.defaults`, given.defaults, DEFAULT_KEYS);
     // Checked here as well, so that a wrong default is reported at its own place and also when no task uses it.
-    if (!trusted) resolveOptions({}, this.#defaults, `${where}.defaults`, false);
+    if (!trusted) {
+      resolveOptions({}, this.#defaults, `${where}.defaults`, false);
+      readTaskCallbacks({}, this.#defaults, `${where}.defaults`);
+    }
     this.#build = build as (d: DagBuilder<ParamInputs>) => void;
   }
 
@@ -155,6 +163,7 @@ function readSettings(given: Readonly<Record<string, unknown>>, where: string): 
     displayName: readText(given, 'displayName', where),
     paused: readBoolean(given, 'paused', where),
     failFast: readBoolean(given, 'failFast', where) ?? false,
+    callbacks: readDagCallbacks(given, where, timezone),
   };
 }
 

@@ -1,4 +1,5 @@
 /** The graph that a builder function makes: plain data, read by the serializer, the runner and the test helper. */
+import type { TaskCallbackMap } from './callbacks.ts';
 import { DagError } from './dag-error.ts';
 import type { RetryDelay } from './duration.ts';
 import type { NeedHandles } from './handles.ts';
@@ -37,6 +38,7 @@ export type TaskVertex = {
     | { readonly kind: 'sensor'; readonly check: SensorBody; readonly every: number; readonly sensorTimeout: number };
   readonly options: ResolvedOptions;
   readonly needs: NeedHandles;
+  readonly callbacks: TaskCallbackMap;
   /** The argument of the body, or of each instance besides its element; nodes stand where results will. */
   readonly input: Readonly<Record<string, unknown>>;
   readonly fanout: Fanout | null;

@@ -2,6 +2,7 @@
  * `@airlock/sdk`: what a Dag file imports.
  * @see docs/writing-dags.md
  */
+export { callback } from './callbacks.ts';
 export { type Dag, dag } from './dag.ts';
 export { DagError } from './dag-error.ts';
 export type { Duration } from './duration.ts';
@@ -22,16 +23,22 @@ export type {
   CommonOptions,
   Context,
   DagBuilder,
+  DagCallback,
+  DagContext,
   DagOptions,
+  Deadline,
   Input,
   Inputs,
   Logger,
   MapInputs,
   MapOptions,
+  NeedyCallback,
   Node,
+  RunEnd,
   RunInfo,
   SensorOptions,
   Task,
+  TaskCallbacks,
   TaskInfo,
   TaskOptions,
 } from './types.ts';

@@ -8,9 +8,10 @@ import { isHandle, type NeedHandles } from './handles.ts';
 type Given = Readonly<Record<string, unknown>>;
 
 const COMMON = ['retries', 'retryDelay', 'timeout', 'pool', 'poolSlots', 'queue', 'priority', 'owner', 'dependsOnPast'];
-export const TASK_KEYS = [...COMMON, 'needs', 'docs', 'displayName', 'run'];
-export const SENSOR_KEYS = [...COMMON, 'needs', 'docs', 'displayName', 'every', 'check'];
-export const DEFAULT_KEYS = COMMON;
+const CALLBACKS = ['onSuccess', 'onFailure', 'onRetry', 'onSkip'];
+export const TASK_KEYS = [...COMMON, ...CALLBACKS, 'needs', 'docs', 'displayName', 'run'];
+export const SENSOR_KEYS = [...COMMON, ...CALLBACKS, 'needs', 'docs', 'displayName', 'every', 'check'];
+export const DEFAULT_KEYS = [...COMMON, ...CALLBACKS];
 
 /** The option object, with no key that nobody reads: a typing slip must not be silent. @throws DagError */
 export function checkKeys(where: string, value: unknown, known: readonly string[]): Given {

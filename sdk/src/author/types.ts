@@ -124,6 +124,64 @@ export interface CommonOptions {
   readonly dependsOnPast?: boolean;
 }
 
+/**
+ * What a task does besides its body when a try has ended. Called in the task's own process, with what the body had; a callback
+ * that fails is logged and changes nothing. Where the process is gone (killed, time-out, lost worker), `onFailure` and `onRetry`
+ * are called in a process of their own. Each has 20 seconds.
+ */
+export interface TaskCallbacks<P, N> {
+  readonly onSuccess?: (context: Context<P, N>, value: unknown) => unknown;
+  /** The task has failed for good. */
+  readonly onFailure?: (context: Context<P, N>, error: Error) => unknown;
+  /** The try has failed, and another one follows. */
+  readonly onRetry?: (context: Context<P, N>, error: Error) => unknown;
+  readonly onSkip?: (context: Context<P, N>, reason: string) => unknown;
+}
+
+/** How a run ended, as callbacks read it. */
+export type RunEnd = 'success' | 'task_failure' | 'all_tasks_deadlocked' | 'timed_out';
+
+/** The argument of a Dag's own callbacks. */
+export interface DagContext<N> {
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly needs: NeedValues<N>;
+  readonly log: Logger;
+  readonly run: RunInfo;
+  /** Of a run that has ended; null for a deadline. */
+  readonly reason: RunEnd | null;
+  /** The task instance that decided the end of the run. */
+  readonly task: { readonly taskId: string; readonly mapIndex: number; readonly tryNumber: number } | null;
+  /** The deadline that was missed. */
+  readonly deadline: { readonly name: string | null; readonly at: Date } | null;
+  readonly workDir: string;
+}
+
+/** A callback of a Dag: a function, or what `callback` gives where it needs connections or variables. */
+export type DagCallback = ((context: DagContext<Empty>) => unknown) | NeedyCallback;
+
+declare const needy: unique symbol;
+/** A function with what it needs; made by `callback`. */
+export interface NeedyCallback {
+  readonly needs: NeedHandles;
+  readonly [needy]?: true;
+}
+
+/** By when a run has to be over, and what is called when it is not. */
+export interface Deadline {
+  readonly name?: string;
+  /**
+   * What `within` counts from: the instant at which the run was queued, its logical date, a fixed instant, or (of the average
+   * length of the last `averageOf` runs, once there are `atLeast`) the queueing plus that average.
+   */
+  readonly from:
+    | 'queued'
+    | 'logicalDate'
+    | { readonly at: string }
+    | { readonly averageOf: number; readonly atLeast?: number };
+  readonly within: Duration;
+  readonly call: DagCallback;
+}
+
 export interface TaskOptions<N extends NeedHandles> extends CommonOptions {
   /** Connections and variables; at once the type of `needs` in `run` and the right to read them. */
   readonly needs?: N;
@@ -132,7 +190,7 @@ export interface TaskOptions<N extends NeedHandles> extends CommonOptions {
   readonly displayName?: string;
 }
 
-export interface SensorOptions<P, N extends NeedHandles> extends TaskOptions<N> {
+export interface SensorOptions<P, N extends NeedHandles> extends TaskOptions<N>, TaskCallbacks<P, N> {
   /** Time between two looks; the slot is free in between. Default 60 s. */
   readonly every?: Duration;
   /** From the first look; then the sensor fails, without retry. Default 7 days. */
@@ -145,7 +203,7 @@ export interface DagBuilder<P> {
   /** Declares a task. `run` is called on a worker, never at parse time. */
   task<R, I extends object = Empty, N extends NeedHandles = Empty>(
     taskId: string,
-    options: TaskOptions<N> & { readonly run: (input: I, context: Context<P, N>) => Returned<R> },
+    options: TaskOptions<N> & TaskCallbacks<P, N> & { readonly run: (input: I, context: Context<P, N>) => Returned<R> },
   ): Task<I, R>;
   /** Declares a task that waits: `check` is called each `every` until it gives true. */
   sensor<N extends NeedHandles = Empty>(taskId: string, options: SensorOptions<P, N>): Task<Empty, undefined>;
@@ -182,5 +240,10 @@ export interface DagOptions<P extends ParamInputs> {
   readonly failFast?: boolean;
   readonly params?: P;
   /** For every task that does not say otherwise. */
-  readonly defaults?: CommonOptions;
+  readonly defaults?: CommonOptions & TaskCallbacks<P, Empty>;
+  /** Called when a run has succeeded, in a process of its own. */
+  readonly onSuccess?: DagCallback;
+  /** Called when a run has failed, in a process of its own. */
+  readonly onFailure?: DagCallback;
+  readonly deadlines?: readonly Deadline[];
 }

@@ -1,8 +1,8 @@
 /** The second argument of a body, from what the supervisor said about the try. */
 import { inspect } from 'node:util';
-import type { LogLevel } from '@airlock/contract/ipc/runner';
+import type { LogLevel, RunContext } from '@airlock/contract/ipc/runner';
 import type { Dag } from '../author/dag.ts';
-import type { Logger } from '../author/types.ts';
+import type { Logger, RunInfo } from '../author/types.ts';
 import type { Assignment, TaskHost } from './host.ts';
 
 const MAX_EVENT_CHARACTERS = 200_000;
@@ -23,22 +23,12 @@ export function makeContext(
   needs: Readonly<Record<string, unknown>>,
   host: TaskHost,
 ) {
-  const date = (text: string | null) => (text === null ? null : new Date(text));
   return {
     params: paramsOf(dag, context.conf),
     needs,
     log: makeLogger(host),
     signal,
-    run: {
-      dagId: context.dag_id,
-      runId: context.run_id,
-      type: context.run_type,
-      logicalDate: date(context.logical_date),
-      dataIntervalStart: date(context.data_interval_start),
-      dataIntervalEnd: date(context.data_interval_end),
-      runAfter: new Date(context.run_after),
-      conf: context.conf,
-    },
+    run: runInfo(context),
     task: {
       taskId: context.task_id,
       mapIndex: context.map_index,
@@ -52,7 +42,27 @@ export function makeContext(
   };
 }
 
-function makeLogger(host: TaskHost): Logger {
+/** The run, as an author sees it. */
+export function runInfo(
+  run: Omit<
+    RunContext,
+    'task_id' | 'map_index' | 'try_number' | 'max_tries' | 'start_date' | 'reschedule_count' | 'should_retry'
+  >,
+): RunInfo {
+  const date = (text: string | null) => (text === null ? null : new Date(text));
+  return {
+    dagId: run.dag_id,
+    runId: run.run_id,
+    type: run.run_type,
+    logicalDate: date(run.logical_date),
+    dataIntervalStart: date(run.data_interval_start),
+    dataIntervalEnd: date(run.data_interval_end),
+    runAfter: new Date(run.run_after),
+    conf: run.conf,
+  };
+}
+
+export function makeLogger(host: Pick<TaskHost, 'log'>): Logger {
   const at = (level: LogLevel) => (event: string, fields?: Readonly<Record<string, unknown>>) => {
     const text = typeof event === 'string' ? event : inspect(event);
     host.log(level, text.slice(0, MAX_EVENT_CHARACTERS), fields === undefined ? undefined : loggable(fields));

@@ -4,6 +4,7 @@ import type { Dag } from '../author/dag.ts';
 import type { Graph, TaskVertex } from '../author/graph.ts';
 import { isFail, isSkip } from '../author/outcome.ts';
 import { cutForDisplay } from '../author/serialize/value.ts';
+import { callTaskCallback } from './callbacks.ts';
 import { makeContext } from './context.ts';
 import type { Assignment, TaskHost } from './host.ts';
 import { resolveInput } from './inputs.ts';
@@ -11,11 +12,16 @@ import { resolveNeeds } from './needs.ts';
 import { successOf } from './result.ts';
 import { describeThrown } from './stack.ts';
 
-/** Never throws: whatever happens becomes the outcome. */
+/** Never throws: whatever happens becomes the outcome. The task's callback for it has been called by then. */
 export async function executeTask(dag: Dag, assignment: Assignment, host: TaskHost): Promise<TaskOutcome> {
+  let vertex: TaskVertex | undefined;
+  // Until its needs are known, a callback finds none.
+  let context: BodyContext | undefined;
+  let outcome: TaskOutcome;
+  let thrown: unknown;
   try {
     const graph = dag.graph();
-    const vertex = graph.tasks.get(assignment.context.task_id);
+    vertex = graph.tasks.get(assignment.context.task_id);
     if (!vertex)
       throw new Error(`Dag ${dag.dagId} has no task ${assignment.context.task_id} in this version of its file.`);
     const [input, needs] = await Promise.all([
@@ -24,15 +30,22 @@ export async function executeTask(dag: Dag, assignment: Assignment, host: TaskHo
     ]);
     // Shown while the body runs already; awaited so that it is there before the outcome is.
     const shown = Object.keys(input).length > 0 ? host.showInput(cutForDisplay(input as never)) : Promise.resolve();
-    const context = makeContext(dag, assignment, needs, host);
-    const outcome = await runBody(vertex, graph, input, context, host);
+    context = makeContext(dag, assignment, needs, host);
+    outcome = await runBody(vertex, graph, input, context, host);
     await shown.catch((error: unknown) => {
       host.log('warning', `The task's input could not be stored for display: ${describeThrown(error).message}`);
     });
-    return outcome;
-  } catch (thrown) {
-    return outcomeOfThrown(thrown);
+  } catch (caught) {
+    thrown = caught;
+    outcome = outcomeOfThrown(caught);
   }
+  if (!vertex) return outcome;
+  // Told to stop: the supervisor ends it, whatever it says now, and the server calls what it has for that.
+  if (assignment.signal.aborted) return outcome.state === 'failed' ? { ...outcome, abrupt: true } : outcome;
+  const { should_retry: shouldRetry } = assignment.context;
+  context ??= makeContext(dag, assignment, {}, host);
+  await callTaskCallback(vertex, outcome, { context, thrown, shouldRetry }, host);
+  return outcome;
 }
 
 type BodyContext = ReturnType<typeof makeContext>;

@@ -1,9 +1,10 @@
 /**
- * The process that runs one task and ends: idle until the supervisor sends the task, then import, body, outcome, exit.
+ * The process that runs one task, or one callback, and ends: idle until the supervisor sends the task, then import, body, outcome, exit.
  * Everything that costs time (loading this code, entering the sandbox) has happened before the task is known.
  */
-import type { StartTask, TaskOutcome, ToRunner } from '@airlock/contract/ipc/runner';
+import type { StartCallback, StartTask, TaskOutcome, ToRunner } from '@airlock/contract/ipc/runner';
 import { type Dag, isDag, trustSettings } from '../author/dag.ts';
+import { runCallback } from './callbacks.ts';
 import { Channel, RequestRefused } from './channel.ts';
 import { executeTask, outcomeOfThrown } from './execute.ts';
 import type { ConnectionAnswer, TaskHost } from './host.ts';
@@ -12,7 +13,7 @@ import { loadModule, prepareLoading } from './load-module.ts';
 const NOT_FOUND = 404;
 const RESULT_KEY = 'return_value';
 
-/** Serves this process's one task. Called once, by bin/runner.ts. */
+/** Serves this process's one task or callback. Called once, by bin/runner.ts. */
 export function serveOneTask(): void {
   const abort = new AbortController();
   let finished = false;
@@ -28,21 +29,21 @@ export function serveOneTask(): void {
   };
   const onFrame = (frame: Exclude<ToRunner, { type: 'answer' }>) => {
     if (frame.type === 'cancel') abort.abort(new Error(frame.reason));
-    if (frame.type !== 'start' || started) return;
+    if (started || (frame.type !== 'start' && frame.type !== 'start_callback')) return;
     started = true;
-    void runTask(frame, hostOf(channel), abort.signal).then(finish);
+    void runOne(frame, hostOf(channel), abort.signal).then(finish);
   };
   // Without a parent there is nobody to report to, and nothing that may go on.
   const channel = new Channel(onFrame, () => process.exit(finished ? 0 : 1));
 
-  process.on('uncaughtException', (thrown) => void finish(outcomeOfThrown(thrown)));
-  process.on('unhandledRejection', (thrown) => void finish(outcomeOfThrown(thrown)));
+  process.on('uncaughtException', (thrown) => void finish(outcomeOfStray(thrown)));
+  process.on('unhandledRejection', (thrown) => void finish(outcomeOfStray(thrown)));
   process.on('exit', (code) => {
     if (finished || !started) return;
     const message = `The task ended its own process with status ${code}, instead of returning.`;
     channel.sendSync({
       type: 'result',
-      outcome: { state: 'failed', retryable: true, error: { name: 'ProcessExit', message, stack: '' } },
+      outcome: { state: 'failed', retryable: true, error: { name: 'ProcessExit', message, stack: '' }, abrupt: true },
     });
   });
   trustSettings();
@@ -50,9 +51,17 @@ export function serveOneTask(): void {
   channel.send({ type: 'idle', pid: process.pid });
 }
 
-async function runTask(start: StartTask, host: TaskHost, signal: AbortSignal): Promise<TaskOutcome> {
+/** The outcome of an error that nobody awaited, while the body still runs: its callbacks have not been called. */
+function outcomeOfStray(thrown: unknown): TaskOutcome {
+  const outcome = outcomeOfThrown(thrown);
+  return outcome.state === 'failed' ? { ...outcome, abrupt: true } : outcome;
+}
+
+async function runOne(start: StartTask | StartCallback, host: TaskHost, signal: AbortSignal): Promise<TaskOutcome> {
   try {
     const exports = await loadModule(start.module.filename, start.module.code);
+    if (start.type === 'start_callback')
+      return await runCallback(findDag(exports, start.order.dag_run.dag_id), start, signal, host);
     const dag = findDag(exports, start.context.dag_id);
     return await executeTask(dag, { context: start.context, workDir: start.work_dir, signal }, host);
   } catch (thrown) {

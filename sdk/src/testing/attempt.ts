@@ -18,7 +18,7 @@ type Part = {
   readonly host: Pick<TaskHost, 'variable' | 'connection' | 'result' | 'results'>;
   readonly context: Omit<
     RunContext,
-    'task_id' | 'map_index' | 'try_number' | 'max_tries' | 'start_date' | 'reschedule_count'
+    'task_id' | 'map_index' | 'try_number' | 'max_tries' | 'start_date' | 'reschedule_count' | 'should_retry'
   >;
   readonly mapIndex: number;
   readonly realTimeoutMs: number;
@@ -59,6 +59,7 @@ export async function runInstance(part: Part): Promise<InstanceRun> {
         max_tries: lastTry,
         start_date: new Date(startedMs).toISOString(),
         reschedule_count: 0,
+        should_retry: tries < lastTry,
       };
       if (vertex.body.kind === 'sensor') looks++;
       outcome = await withTimeout(part, context, host);

@@ -103,6 +103,7 @@ export const CONTEXT: RunContext = {
   conf: {},
   start_date: '2026-01-01T00:00:00Z',
   reschedule_count: 0,
+  should_retry: false,
 };
 
 export type Answers = (request: RunnerRequest) => { value?: unknown; status?: number; code?: string };

@@ -1,6 +1,6 @@
 /** From what the Task SDK's supervisor prints, JSON objects a line, to lines of the try's log. Anything else is plain output. */
 
-import type { TryLog } from '../task/try-log.ts';
+import type { LineSink } from '../task/try-log.ts';
 import type { TaskLines } from '../task/try-process.ts';
 
 /** A traceback is one line, with every frame of it. */
@@ -40,7 +40,7 @@ export function readPythonLine(line: string): PythonLine | null {
   };
 }
 
-export function pythonLines(log: TryLog): TaskLines {
+export function pythonLines(log: LineSink): TaskLines {
   return {
     maxLine: MAX_LINE,
     stdout(line) {

@@ -33,7 +33,9 @@ export type RelayOptions = {
   readonly client: Pick<ExecutionClient, 'call'>;
   /** The try's token; replaced by the server with its answers. */
   readonly token: TokenHolder;
-  readonly ti: TaskInstance;
+  readonly ti: Pick<TaskInstance, 'id'>;
+  /** From a path as it was asked to the one that is passed on; null = refused. Default: the paths of a task. */
+  readonly pathFor?: (url: string) => string | null;
   /** Where the try runs, as the server was told. */
   readonly place: { readonly hostname: string; readonly unixname: string; readonly pid: number };
   readonly masker: Masker;
@@ -87,6 +89,12 @@ export function relayedPath(url: string, tiId: string): string | null {
   return parts[0] === 'task-instances' && parts[1] === tiId && /^logs$/i.test(parts[2] ?? '') ? null : path;
 }
 
+/** What a callback may ask for: variables and connections, by the routes of its own. */
+export function callbackPath(url: string, id: string): string | null {
+  const path = relayedPath(url, id);
+  return path !== null && /^\/(?:variables|connections)\//.test(path) ? `/callbacks/${id}${path}` : null;
+}
+
 function parsed(body: Buffer): unknown {
   try {
     return JSON.parse(body.toString('utf8'));
@@ -97,7 +105,7 @@ function parsed(body: Buffer): unknown {
 
 /** Values that must not show in the log of this try. */
 function learnSecrets(masker: Masker, path: string, answer: ExecutionAnswer): void {
-  const [, kind, name] = /^\/(connections|variables)\/([^?]*)/.exec(path) ?? [];
+  const [, kind, name] = /^(?:\/callbacks\/[^/]+)?\/(connections|variables)\/([^?]*)/.exec(path) ?? [];
   const value = kind === undefined ? undefined : parsed(answer.body);
   if (typeof value !== 'object' || value === null) return;
   if (kind === 'connections') masker.addConnection(value as Record<string, unknown>);
@@ -148,7 +156,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   const answerTo = async (request: IncomingMessage): Promise<Reply> => {
     if (!isAuthentic(request.headers.authorization)) return json(401, { detail: 'Missing auth token' });
     const method = request.method as CallOptions['method'];
-    const path = relayedPath(request.url ?? '', ti.id);
+    const path = (options.pathFor ?? ((url) => relayedPath(url, ti.id)))(request.url ?? '');
     if (path === null) return NOT_FOUND;
     if (!METHODS.has(method)) return json(405, { detail: 'Method Not Allowed' });
     const body = await readBody(request);

@@ -17,7 +17,7 @@ import { Masker } from '../task/mask.ts';
 import { type Ending, judge } from '../task/outcome.ts';
 import { selfPath } from '../task/paths.ts';
 import { reportState, sendReport } from '../task/report.ts';
-import { type PythonWorkload, type RunningTry, reportDeath } from '../task/try.ts';
+import { exitOf, type PythonWorkload, type RunningTry, reportDeath } from '../task/try.ts';
 import { TryLog } from '../task/try-log.ts';
 import { followProcess, type TryProcess } from '../task/try-process.ts';
 import { pythonLines } from './lines.ts';
@@ -177,17 +177,24 @@ async function conclude(
   report: StateReport | null,
 ): Promise<void> {
   const { ti, airlock } = workload;
-  const fail = async (how: Exclude<Ending, { kind: 'gone' }>) => {
+  const say = async (how: Exclude<Ending, { kind: 'gone' }>) => {
     const verdict = judge(how, run.should_retry);
     log.add('airlock', verdict.level, verdict.message, verdict.fields);
     await log.flush();
-    return await reportState(ctx.client, token, ti, verdict.final, ctx.clock.nowMs());
+    return verdict;
   };
   await log.flush();
-  let sent = report === null ? await fail(ending) : await sendReport(ctx.client, token, ti, report);
-  if (!sent.accepted && report !== null && sent.answer.status < 409) {
+  if (report === null) {
+    // The server ends it, and starts the callback that the Task SDK could not run.
+    const { message } = await say(ending);
+    await reportDeath(ctx, ti.id, airlock.workload_jti, message, exitOf(ending));
+    return;
+  }
+  let sent = await sendReport(ctx.client, token, ti, report);
+  if (!sent.accepted && sent.answer.status < 409) {
     const reason = `The server refused the state ${report.state} (${sent.answer.status}): ${sent.answer.text().slice(0, 500)}`;
-    sent = await fail({ kind: 'stopped', reason });
+    const { final } = await say({ kind: 'stopped', reason });
+    sent = await reportState(ctx.client, token, ti, final, ctx.clock.nowMs());
   }
   if (sent.accepted) return;
   ctx.log.warn({ ti: ti.id, status: sent.answer.status }, 'the server did not take a state');

@@ -1,6 +1,6 @@
 /** Asks for work: one request always waits at the server while there is room, so that new work needs no round trip to ask. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ExecuteTaskWorkload } from '@airlock/contract/supervisor-api';
+import type { Workload } from '@airlock/contract/supervisor-api';
 import type { RoleContext } from '../role-context.ts';
 
 const WAIT_SECONDS = 20;
@@ -12,9 +12,9 @@ export type ClaimLoopOptions = {
   readonly freeSlots: () => number;
   /** Resolves when a try has ended. */
   readonly slotFreed: () => Promise<void>;
-  readonly accept: (workloads: readonly ExecuteTaskWorkload[]) => void;
+  readonly accept: (workloads: readonly Workload[]) => void;
   /** @throws ZodError */
-  readonly parse: (body: unknown) => readonly ExecuteTaskWorkload[];
+  readonly parse: (body: unknown) => readonly Workload[];
 };
 
 export function claimLoop({ ctx, freeSlots, slotFreed, accept, parse }: ClaimLoopOptions): { stop(): Promise<void> } {

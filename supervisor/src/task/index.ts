@@ -1,6 +1,7 @@
 /** The worker role: takes workloads while it has room, and carries each through in a process of its own. */
-import { claimAnswer, type ExecuteTaskWorkload } from '@airlock/contract/supervisor-api';
+import { claimAnswer, type ExecuteTaskWorkload, type Workload } from '@airlock/contract/supervisor-api';
 import type { SandboxSpec } from '@airlock/proc/sandbox/index';
+import { startCallback } from '../callback/run.ts';
 import { createPythonHosts } from '../python/host.ts';
 import { startPythonTry } from '../python/try.ts';
 import type { Role, RoleContext } from '../role-context.ts';
@@ -44,6 +45,7 @@ export function startTaskRole(ctx: RoleContext): TaskRole {
     ctx.log.error({ err: error }, 'an idle runner could not be started'),
   );
   const running = new Map<string, RunningTry>();
+  const callbacks = new Map<string, RunningTry>();
   const deps: TryDeps = { ctx, pool, modules: new ModuleCache(ctx.client), spec, uids: spec.uids! };
   const python = { ctx, hosts: createPythonHosts(ctx, () => 'host') };
   let freed: (() => void) | null = null;
@@ -54,18 +56,20 @@ export function startTaskRole(ctx: RoleContext): TaskRole {
     if (airlock?.runtime === 'python') return startPythonTry(python, { ...workload, airlock });
     return commandServes(ctx, ti.queue) ? startCommandTry(ctx, workload) : refuseTry(ctx, workload);
   };
-  const accept = (workload: ExecuteTaskWorkload) => {
-    const { ti } = workload;
-    const one = start(workload);
-    running.set(ti.id, one);
+  const hold = (held: Map<string, RunningTry>, id: string, one: RunningTry) => {
+    held.set(id, one);
     void one.done.finally(() => {
-      if (running.get(ti.id) === one) running.delete(ti.id);
+      if (held.get(id) === one) held.delete(id);
       freed?.();
     });
   };
+  const accept = (workload: Workload) => {
+    if (workload.type === 'ExecuteTask') hold(running, workload.ti.id, start(workload));
+    else hold(callbacks, workload.callback.id, startCallback({ ctx, pool, hosts: python.hosts }, workload));
+  };
   const loop = claimLoop({
     ctx,
-    freeSlots: () => ctx.config.core.parallelism - running.size,
+    freeSlots: () => ctx.config.core.parallelism - running.size - callbacks.size,
     slotFreed: () =>
       new Promise((resolve) => {
         freed = resolve;
@@ -78,8 +82,9 @@ export function startTaskRole(ctx: RoleContext): TaskRole {
     holds: () => [...running.keys()],
     async stop() {
       await loop.stop();
-      for (const one of running.values()) one.stop('The worker was stopped.');
-      await Promise.allSettled([...running.values()].map((one) => one.done));
+      const all = [...running.values(), ...callbacks.values()];
+      for (const one of all) one.stop('The worker was stopped.');
+      await Promise.allSettled(all.map((one) => one.done));
       await Promise.all([pool.stop(), python.hosts.stop()]);
     },
   };

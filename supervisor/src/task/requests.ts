@@ -19,7 +19,8 @@ export type RequestServer = {
 export type RequestOptions = {
   readonly client: ExecutionClient;
   readonly token: TokenHolder;
-  readonly ti: TaskInstance;
+  /** What may be asked, and by which call; null = nothing that this process has business with. */
+  readonly callFor: CallFor;
   readonly masker: Masker;
   readonly signal: AbortSignal;
   readonly respond: (answer: Answer) => void;
@@ -31,12 +32,15 @@ type Call = Omit<CallOptions, 'token' | 'signal'> & { readonly value: (answer: E
 
 const none = () => null;
 
-function callFor(request: RunnerRequest, ti: TaskInstance, masker: Masker): Call {
+export type CallFor = (request: RunnerRequest, masker: Masker) => Call | null;
+
+/** Variables and connections, below a path: the same for tasks and for callbacks. */
+function namedCall(request: RunnerRequest, base: string, masker: Masker): Call | null {
   switch (request.type) {
     case 'get_variable':
       return {
         method: 'GET',
-        path: `/variables/${part(request.key)}`,
+        path: `${base}/variables/${part(request.key)}`,
         value: (answer) => {
           const { value } = answer.json<{ value: unknown }>();
           if (typeof value === 'string' && isSensitiveName(request.key)) masker.add(value);
@@ -46,13 +50,31 @@ function callFor(request: RunnerRequest, ti: TaskInstance, masker: Masker): Call
     case 'get_connection':
       return {
         method: 'GET',
-        path: `/connections/${part(request.conn_id)}`,
+        path: `${base}/connections/${part(request.conn_id)}`,
         value: (answer) => {
           const connection = answer.json<Record<string, unknown>>();
           masker.addConnection(connection);
           return connection;
         },
       };
+    default:
+      return null;
+  }
+}
+
+/** What a callback may ask for: what its Dag declares, and nothing of its run. */
+export const callbackCalls =
+  (id: string): CallFor =>
+  (request, masker) =>
+    namedCall(request, `/callbacks/${id}`, masker);
+
+export const taskCalls =
+  (ti: TaskInstance): CallFor =>
+  (request, masker) =>
+    namedCall(request, '', masker) ?? ownCall(request, ti);
+
+function ownCall(request: RunnerRequest, ti: TaskInstance): Call | null {
+  switch (request.type) {
     case 'get_xcom':
       return {
         method: 'GET',
@@ -76,6 +98,8 @@ function callFor(request: RunnerRequest, ti: TaskInstance, masker: Masker): Call
       return { method: 'PUT', path: selfPath(ti, 'rtif'), json: request.fields, value: none };
     case 'skip_downstream':
       return { method: 'PATCH', path: selfPath(ti, 'skip-downstream'), json: { tasks: request.tasks }, value: none };
+    default:
+      return null;
   }
 }
 
@@ -114,12 +138,17 @@ function toAnswer(id: number, answer: ExecutionAnswer, value: Call['value']): An
 }
 
 export function createRequestServer(options: RequestOptions): RequestServer {
-  const { client, token, ti, masker, signal, respond, connections } = options;
+  const { client, token, callFor, masker, signal, respond, connections } = options;
   const waiting: RunnerRequest[] = [];
   let running = 0;
 
   const one = async (request: RunnerRequest): Promise<Answer> => {
-    const { value, ...call } = callFor(request, ti, masker);
+    const wanted = callFor(request, masker);
+    if (wanted === null) {
+      const message = 'This process can not ask for that.';
+      return { type: 'answer', id: request.id, error: { status: 403, code: 'NOT_ENTITLED', message } };
+    }
+    const { value, ...call } = wanted;
     const known = request.type === 'get_connection' ? connections.get(request.conn_id) : undefined;
     try {
       return toAnswer(request.id, known ?? (await client.call({ ...call, token, signal })), value);

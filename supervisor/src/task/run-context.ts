@@ -21,5 +21,6 @@ export function contextOf(ti: TaskInstance, answer: RunAnswer, startedAt: string
     conf: run.conf ?? {},
     start_date: answer.start_date ?? startedAt,
     reschedule_count: answer.task_reschedule_count,
+    should_retry: answer.should_retry,
   };
 }

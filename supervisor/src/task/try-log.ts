@@ -31,7 +31,12 @@ export type TryLogOptions = {
 /** Who said a line: `airlock` is the worker and nobody else; the others, and names of a task's own loggers, are the task. */
 export type LogSource = 'task.stdout' | 'task.stderr' | 'task' | 'airlock' | (string & {});
 
-export class TryLog {
+/** Takes the lines of a process. */
+export type LineSink = {
+  add(source: LogSource, level: string, event: string, fields?: Readonly<Record<string, unknown>>, atMs?: number): void;
+};
+
+export class TryLog implements LineSink {
   readonly #options: TryLogOptions;
   #pending: string[] = [];
   #pendingBytes = 0;

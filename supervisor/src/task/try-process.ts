@@ -1,11 +1,11 @@
 /** The process of one try: its output into the log, its messages to whom they concern, and the one way in which it ended. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Answer, RunnerRequest, StartTask } from '@airlock/contract/ipc/runner';
+import type { Answer, RunnerRequest, StartCallback, StartTask } from '@airlock/contract/ipc/runner';
 import type { SandboxedChild } from '@airlock/proc/sandbox/index';
 import { LineSplitter } from './lines.ts';
 import type { Masker } from './mask.ts';
 import type { Ending } from './outcome.ts';
-import type { TryLog } from './try-log.ts';
+import type { LineSink } from './try-log.ts';
 
 /** How long output may still come after the process and all that it started are gone. */
 const DRAIN_MS = 2000;
@@ -13,7 +13,7 @@ const DRAIN_MS = 2000;
 export type TryProcess = {
   /** The first thing that ended it. */
   readonly ended: Promise<Ending>;
-  start(frame: StartTask): void;
+  start(frame: StartTask | StartCallback): void;
   respond(answer: Answer): void;
   /** Ends it for a reason that is not its own. Later reasons change nothing. */
   end(ending: Ending): void;
@@ -34,14 +34,14 @@ export type TaskLines = {
   readonly maxLine?: number;
 };
 
-const plainLines = (log: TryLog): TaskLines => ({
+const plainLines = (log: LineSink): TaskLines => ({
   stdout: (line) => log.add('task.stdout', 'info', line),
   stderr: (line) => log.add('task.stderr', 'error', line),
 });
 
 export function followProcess(
   child: SandboxedChild,
-  log: TryLog,
+  log: LineSink,
   masker: Masker,
   onRequest: (request: RunnerRequest) => void,
   lines: TaskLines = plainLines(log),

@@ -6,7 +6,13 @@ import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promi
 import { isAppError } from '@airlock/contract/errors';
 import { type RunAnswer, runAnswer } from '@airlock/contract/run-answer';
 import type { ExecuteTaskWorkload, ExitReport } from '@airlock/contract/supervisor-api';
-import { launchSandboxed, type SandboxedChild, type SandboxSpec, type UidRange } from '@airlock/proc/sandbox/index';
+import {
+  type ChildExit,
+  launchSandboxed,
+  type SandboxedChild,
+  type SandboxSpec,
+  type UidRange,
+} from '@airlock/proc/sandbox/index';
 import type { TokenHolder } from '../client/index.ts';
 import type { RoleContext } from '../role-context.ts';
 import { type DeclaredConnections, readDeclaredConnections } from './fs-connections.ts';
@@ -17,7 +23,7 @@ import { type Ending, judge, type Verdict } from './outcome.ts';
 import { selfPath, xcomPath } from './paths.ts';
 import type { RunnerPool } from './pool.ts';
 import { PATIENT, reportState } from './report.ts';
-import { createRequestServer } from './requests.ts';
+import { createRequestServer, taskCalls } from './requests.ts';
 import { contextOf } from './run-context.ts';
 import { TryLog } from './try-log.ts';
 import { followProcess, type TryProcess } from './try-process.ts';
@@ -44,16 +50,22 @@ export type RunningTry = {
 const NO_CONNECTIONS: DeclaredConnections = { answers: new Map(), folders: [], problems: [] };
 
 /** Tells the server that the process of a workload is gone without a report of its own. Best effort: a sweep finds it too. */
-export async function reportDeath(ctx: RoleContext, tiId: string, workloadJti: string, message: string): Promise<void> {
+export async function reportDeath(
+  ctx: RoleContext,
+  tiId: string,
+  workloadJti: string,
+  message: string,
+  exit: ChildExit = NO_EXIT,
+): Promise<void> {
   const json: ExitReport = {
     workload_jti: workloadJti,
     outcome: 'died',
-    exit_code: null,
-    signal: null,
+    exit_code: exit.code,
+    signal: exit.signal,
     message: message.slice(0, 2000),
   };
   await ctx.client
-    .call({ token: ctx.token, method: 'POST', path: `/workloads/${tiId}/exit`, json })
+    .call({ token: ctx.token, method: 'POST', path: `/workloads/${tiId}/exit`, json, retry: PATIENT })
     .catch((error: unknown) => ctx.log.warn({ err: error, ti: tiId }, 'exit report failed'));
 }
 
@@ -125,7 +137,7 @@ async function carryOut(started: Started): Promise<void> {
   const server = createRequestServer({
     client: ctx.client,
     token,
-    ti,
+    callFor: taskCalls(ti),
     masker,
     signal: requests.signal,
     respond: (answer) => task.respond(answer),
@@ -207,6 +219,14 @@ async function withTimeout(task: TryProcess, seconds: number | null, graceSecond
   return { kind: 'timeout', seconds };
 }
 
+/** The process had no time for the callbacks of its task. */
+export function endedAbruptly(ending: Ending): boolean {
+  return ending.kind !== 'outcome' || (ending.outcome.state === 'failed' && ending.outcome.abrupt === true);
+}
+
+const NO_EXIT: ChildExit = { code: null, signal: null };
+export const exitOf = (ending: Ending): ChildExit => (ending.kind === 'exited' ? ending.exit : NO_EXIT);
+
 async function conclude(
   { ctx, workload, token, run, pool }: Started,
   task: TryProcess,
@@ -228,6 +248,11 @@ async function conclude(
     verdict = judge({ kind: 'stopped', reason: refusal }, run.should_retry);
     say(verdict);
     await log.flush();
+  }
+  if (endedAbruptly(ending)) {
+    // The server ends it, and starts the callback that the process could not run.
+    await reportDeath(ctx, ti.id, workload.airlock.workload_jti, verdict.message, exitOf(ending));
+    return;
   }
   const reported = reportState(ctx.client, token, ti, verdict.final, ctx.clock.nowMs());
   // Starting a process stops this one for some milliseconds: best while the server is busy with the report, and finds out

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { CallbackOrder, CallbackReport } from '@airlock/contract/callbacks';
 import { calculateJwkThumbprint, EmbeddedJWK, jwtVerify } from 'jose';
 
 export type FakeTry = {
@@ -28,6 +29,34 @@ export type Call = {
   readonly atMs: number;
 };
 
+/** A callback that the server has started; what is not given is that of a Dag whose run has failed. */
+export type FakeCallback = {
+  readonly id: string;
+  readonly module: string;
+  readonly timeoutSeconds?: number;
+  readonly order?: Partial<Omit<CallbackOrder, 'module' | 'timeout_seconds'>>;
+};
+
+const orderOf = ({ order }: FakeCallback) => ({
+  kind: 'dag',
+  event: 'failure',
+  reason: 'task_failure',
+  dag_run: {
+    dag_id: 'd',
+    run_id: RUN_ID,
+    logical_date: null,
+    data_interval_start: null,
+    data_interval_end: null,
+    run_after: '2026-01-01T00:00:00Z',
+    run_type: 'manual',
+    state: 'failed',
+    conf: {},
+  },
+  ti: null,
+  target: null,
+  ...order,
+});
+
 type Row = FakeTry & { state: string; pid: number | null; log: string; claimed: boolean; heartbeats: number };
 
 export type FakeServer = {
@@ -39,6 +68,9 @@ export type FakeServer = {
   /** Answer for requests whose `METHOD path` matches, instead of the real one; null = go on. Sending nothing = a number 0. */
   intercept: ((method: string, path: string) => number | null) | null;
   add(task: FakeTry): void;
+  addCallback(callback: FakeCallback): void;
+  /** What workers have said of callbacks, by id. */
+  readonly callbackReports: ReadonlyMap<string, CallbackReport>;
   row(id: string): Row;
   logLines(id: string): ReadonlyArray<{ event: string; level: string; logger: string; [key: string]: unknown }>;
   /** Resolves when the try's state is final. */
@@ -62,6 +94,8 @@ export function tokenOf(name: string): string {
 
 export async function startFakeServer(): Promise<FakeServer> {
   const rows = new Map<string, Row>();
+  const callbacks = new Map<string, FakeCallback & { claimed: boolean }>();
+  const callbackReports = new Map<string, CallbackReport>();
   const calls: Call[] = [];
   const seenProofs = new Set<string>();
   const connections = new Map<string, Record<string, unknown>>();
@@ -130,9 +164,22 @@ export async function startFakeServer(): Promise<FakeServer> {
         }),
   });
 
+  const callbackWorkload = ({ id }: FakeCallback) => ({
+    type: 'ExecuteCallback',
+    token: tokenOf(`workload-${id}`),
+    dag_rel_path: 'd.ts',
+    bundle_info: { name: 'dags-folder', version: null },
+    log_path: 'x',
+    callback: { id, fetch_method: 'dag_attribute', data: { path: 'on_failure_callback', kwargs: {} } },
+    airlock: { runtime: 'typescript', bundle_path: null },
+  });
+
   type Reply = { status: number; json?: unknown; text?: string; headers?: Record<string, string> };
   const claim = async (slots: number): Promise<Reply> => {
     for (let waited = 0; waited < 1; waited++) {
+      const calls = [...callbacks.values()].filter((one) => !one.claimed);
+      for (const one of calls) one.claimed = true;
+      if (calls.length > 0) return { status: 200, json: { workloads: calls.map(callbackWorkload) } };
       const free = [...rows.values()].filter((row) => !row.claimed).slice(0, slots);
       if (free.length > 0) {
         for (const row of free) row.claimed = true;
@@ -142,7 +189,7 @@ export async function startFakeServer(): Promise<FakeServer> {
         new Promise<void>((resolve) => waiters.push(resolve)),
         delay(1000, undefined, { ref: false }),
       ]);
-      waited -= [...rows.values()].some((row) => !row.claimed) ? 1 : 0;
+      waited -= [...rows.values(), ...callbacks.values()].some((row) => !row.claimed) ? 1 : 0;
     }
     return { status: 200, json: { workloads: [] } };
   };
@@ -200,6 +247,26 @@ export async function startFakeServer(): Promise<FakeServer> {
     return action === 'rtif' && method === 'PUT' ? { status: 201, json: {} } : { status: 404 };
   };
 
+  const onCallback = (id: string, action: string, body: Buffer, token: string | undefined): Reply => {
+    const one = callbacks.get(id);
+    if (one === undefined) return { status: 404 };
+    if (action === 'run') {
+      if (token !== tokenOf(`workload-${id}`)) return { status: 403 };
+      const module = { hash: sha256(one.module), code: one.module };
+      const json = { timeout_seconds: one.timeoutSeconds ?? 60, ...orderOf(one), module };
+      return { status: 200, headers: { 'refreshed-api-token': tokenOf(`execution-${id}`) }, json };
+    }
+    if (token !== tokenOf(`execution-${id}`)) return { status: 403, json: { detail: 'Invalid auth token' } };
+    if (action === 'state') {
+      callbackReports.set(id, JSON.parse(body.toString()) as CallbackReport);
+      return { status: 204 };
+    }
+    const [kind, name] = action.split('/', 2) as [string, string];
+    const value = kind === 'connections' ? connections.get(name) : variables.get(name);
+    if (value === undefined) return { status: 403, json: { detail: { reason: 'access_denied', message: name } } };
+    return { status: 200, json: kind === 'connections' ? value : { key: name, value } };
+  };
+
   const answer = async (method: string, url: URL, body: Buffer, token: string | undefined): Promise<Reply> => {
     const path = url.pathname;
     if (path === '/supervisors') {
@@ -213,7 +280,15 @@ export async function startFakeServer(): Promise<FakeServer> {
         ? claim((JSON.parse(body.toString()) as { slots: number }).slots)
         : { status: 403 };
     }
-    if (path.startsWith('/supervisors/') || path.endsWith('/exit')) return { status: 204 };
+    if (path.startsWith('/supervisors/')) return { status: 204 };
+    const ofExit = /^\/workloads\/([^/]+)\/exit$/.exec(path);
+    if (ofExit !== null) {
+      const row = rows.get(ofExit[1]!);
+      if (row?.state === 'running') row.state = row.shouldRetry ? 'up_for_retry' : 'failed';
+      return { status: 204 };
+    }
+    const ofCallback = /^\/callbacks\/([^/]+)\/(.+)$/.exec(path);
+    if (ofCallback !== null) return onCallback(ofCallback[1]!, ofCallback[2]!, body, token);
     const ofTry = /^\/task-instances\/([^/]+)\/(.+)$/.exec(path);
     if (ofTry !== null) {
       const row = rows.get(ofTry[1]!);
@@ -273,6 +348,11 @@ export async function startFakeServer(): Promise<FakeServer> {
     variables,
     xcoms,
     intercept: null,
+    addCallback(callback) {
+      callbacks.set(callback.id, { ...callback, claimed: false });
+      wake();
+    },
+    callbackReports,
     add(task) {
       rows.set(task.id, { ...task, state: 'queued', pid: null, log: '', claimed: false, heartbeats: 0 });
       wake();

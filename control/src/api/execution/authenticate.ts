@@ -86,9 +86,8 @@ export function createAuthenticator(options: {
       const proven = claims.cnf ? proofOf(request, token, claims.cnf.jkt) : null;
       if (!Array.isArray(row.tokens) || !row.tokens.includes(kind)) throw wrongKind({ kind, sub: claims.sub }, row);
       if (row.self === 'path' && claims.sub !== selfId) {
-        const subject = request.routeOptions.url?.includes(':connection_test_id') ? 'connection test' : 'task instance';
         throw new AppError('TI_NOT_SELF', {
-          public: `Token subject does not match ${subject} ID`,
+          public: `Token subject does not match ${subjectOf(request)} ID`,
           internal: { refused: { kind, sub: claims.sub } satisfies Refused },
         });
       }
@@ -101,6 +100,13 @@ export function createAuthenticator(options: {
       return proven;
     },
   };
+}
+
+/** What the route's own id names. */
+function subjectOf(request: FastifyRequest): string {
+  const url = request.routeOptions.url ?? '';
+  if (url.includes(':connection_test_id')) return 'connection test';
+  return url.includes(':callback_id') ? 'callback' : 'task instance';
 }
 
 function wrongKind(who: Refused & { readonly kind: TokenKind }, row: ExecutionPolicyRow): AppError {

@@ -38,12 +38,12 @@ test('nothing is open but health and joining, and joining needs a key', () => {
 
 test('a route with an id in its path checks that it is the caller’s, unless it says what else decides', () => {
   for (const [name, row] of Object.entries(EXECUTION_POLICY)) {
-    const hasId = /:(task_instance_id|supervisor_id|connection_test_id)/.test(name);
+    const hasId = /:(task_instance_id|supervisor_id|connection_test_id|callback_id)/.test(name);
     assert.equal(row.self === 'path' || row.rights === 'claim', hasId, name);
   }
 });
 
-test('the workload token opens /run, or, of a connection test, that test, and nothing else; user tokens open nothing', () => {
+test('the workload token opens /run, of a try or a callback, or, of a connection test, that test, and nothing else; user tokens open nothing', () => {
   const opens = (kind: string) =>
     Object.entries(EXECUTION_POLICY).filter(
       ([, row]) => Array.isArray(row.tokens) && (row.tokens as readonly string[]).includes(kind),
@@ -54,6 +54,7 @@ test('the workload token opens /run, or, of a connection test, that test, and no
       'PATCH /task-instances/:task_instance_id/run',
       'GET /connection-tests/:connection_test_id/connection',
       'PATCH /connection-tests/:connection_test_id',
+      'PATCH /callbacks/:callback_id/run',
     ],
   );
   assert.deepEqual(opens('user'), []);

@@ -45,6 +45,8 @@ const CONNECTION_TEST: ExecutionPolicyRow = {
   cost: 5,
   servedIn: { since: '2026-06-30' },
 };
+/** The subject of the token is a callback. */
+const CALLBACK: ExecutionPolicyRow = { tokens: EXECUTION, self: 'path', rights: 'own', cost: 5, tellsEnded: true };
 /** The versions that know state stores. */
 const STORES: ServedIn = { since: '2026-06-30' };
 
@@ -93,6 +95,11 @@ export const EXECUTION_POLICY: Readonly<Record<string, ExecutionPolicyRow>> = {
 
   'GET /connection-tests/:connection_test_id/connection': CONNECTION_TEST,
   'PATCH /connection-tests/:connection_test_id': CONNECTION_TEST,
+
+  'PATCH /callbacks/:callback_id/run': { ...CALLBACK, tokens: ['workload'], cost: 0 },
+  'PATCH /callbacks/:callback_id/state': { ...CALLBACK, cost: 0 },
+  'GET /callbacks/:callback_id/variables/*': { ...CALLBACK, rights: 'variable', cost: 1 },
+  'GET /callbacks/:callback_id/connections/:conn_id': { ...CALLBACK, rights: 'connection', cost: 1 },
 
   'POST /hitlDetails/:task_instance_id': own(5),
   'PATCH /hitlDetails/:task_instance_id': own(5),
@@ -156,7 +163,7 @@ export const EXECUTION_POLICY: Readonly<Record<string, ExecutionPolicyRow>> = {
 };
 
 /** Parameters that may name the subject of a token. */
-export const SELF_PARAMETERS = ['task_instance_id', 'supervisor_id', 'connection_test_id'] as const;
+export const SELF_PARAMETERS = ['task_instance_id', 'supervisor_id', 'connection_test_id', 'callback_id'] as const;
 
 /**
  * Compares routes and rows. @throws TypeError naming every route without a row and every row without a route

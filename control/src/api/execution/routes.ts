@@ -5,6 +5,7 @@ import type { FastifyRequest } from 'fastify';
 import type { Answer, ExecutionContext, Handler } from './context.ts';
 import * as assets from './handlers/assets.ts';
 import { bundles, listing, report } from './handlers/bundles.ts';
+import * as callbacks from './handlers/callbacks.ts';
 import { fetchConnection, reportResult } from './handlers/connection-tests.ts';
 import * as dagRuns from './handlers/dag-runs.ts';
 import { clearRun, triggerRun } from './handlers/dag-runs-write.ts';
@@ -76,6 +77,11 @@ export const EXECUTION_ROUTES: Readonly<Record<string, Route>> = {
 
   'GET /connection-tests/:connection_test_id/connection': withToken(fetchConnection),
   'PATCH /connection-tests/:connection_test_id': withToken(reportResult),
+
+  'PATCH /callbacks/:callback_id/run': withToken(callbacks.start),
+  'PATCH /callbacks/:callback_id/state': withToken(callbacks.report),
+  'GET /callbacks/:callback_id/variables/*': withToken(callbacks.readVariable),
+  'GET /callbacks/:callback_id/connections/:conn_id': withToken(callbacks.readConnection),
 
   'POST /hitlDetails/:task_instance_id': withToken(hitl.createRequest),
   'PATCH /hitlDetails/:task_instance_id': withToken(hitl.takeDefaults),

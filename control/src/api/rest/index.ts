@@ -6,6 +6,7 @@ import { createAuthenticator } from '../auth/identity.ts';
 import { assetEventRoutes } from './asset-events.ts';
 import { assetRoutes } from './assets.ts';
 import { backfillRoutes } from './backfills.ts';
+import { callbackRoutes } from './callbacks.ts';
 import { configurationRoutes } from './configuration.ts';
 import { connectionRoutes } from './connections.ts';
 import { dagChangeRoutes } from './dag-changes.ts';
@@ -46,6 +47,7 @@ export const REST_ROUTES: readonly RestRoute[] = [
   ...sessionRoutes,
   ...dagRoutes,
   ...dagChangeRoutes,
+  ...callbackRoutes,
   ...nextRunRoutes,
   ...observedNeedsRoutes,
   ...runRoutes,

@@ -3,11 +3,12 @@
  * order of keys and lists is fixed here.
  * @see reference "serialized-dag" 4, 7.1 and 13
  */
-import type { DagDocument } from '@airlock/contract/dag/document';
+import { CALLBACK_NEEDS_ARG, type DagDocument } from '@airlock/contract/dag/document';
+import type { DagCallbacks } from '../callbacks.ts';
 import type { Dag } from '../dag.ts';
 import { downstreamOf, type GroupVertex } from '../graph.ts';
 import type { Param } from '../params.ts';
-import { serializeTask } from './task.ts';
+import { needsText, serializeTask } from './task.ts';
 import { encodeTagged } from './value.ts';
 
 export const DOCUMENT_VERSION = 3;
@@ -49,7 +50,10 @@ export function serializeDag(dag: Dag, source: SourceLocation): DagDocument {
       edge_info: {},
       dag_dependencies: [],
       params: dag.params.map((param) => [param.name, serializeParam(param)] as const),
-      deadline: null,
+      deadline: serializeDeadlines(s.callbacks),
+      ...given('has_on_success_callback', s.callbacks.success ? true : undefined),
+      ...given('has_on_failure_callback', s.callbacks.failure ? true : undefined),
+      ...given('default_args', callbackNeeds(s.callbacks)),
       allowed_run_types: null,
       _processor_dags_folder: null,
       task_group: serializeGroup(graph.root),
@@ -59,6 +63,35 @@ export function serializeDag(dag: Dag, source: SourceLocation): DagDocument {
       })),
     },
   };
+}
+
+const encoded = (classname: string, version: number, data: unknown) => ({
+  __classname__: classname,
+  __version__: version,
+  __data__: data,
+});
+
+/** The callback of a deadline is named by its place: it is no path that another reader could import. */
+function serializeDeadlines({ deadlines }: DagCallbacks): unknown {
+  if (deadlines.length === 0) return null;
+  return deadlines.map(({ name, reference, interval }, position) => ({
+    name,
+    reference,
+    interval: encoded('datetime.timedelta', 2, interval),
+    callback: encoded('airflow.sdk.definitions.callback.SyncCallback', 0, {
+      path: `airlock.deadlines.${position}`,
+      kwargs: {},
+      executor: null,
+    }),
+  }));
+}
+
+/** What the Dag's own callbacks may read; one text for all of them. */
+function callbackNeeds({ success, failure, deadlines }: DagCallbacks): unknown {
+  const all = [success, failure, ...deadlines.map((deadline) => deadline.callback)].filter((one) => one !== null);
+  if (all.length === 0) return undefined;
+  const text = needsText(all.flatMap((one) => Object.values(one.needs)));
+  return { __type: 'dict', __var: { [CALLBACK_NEEDS_ARG]: text } };
 }
 
 function serializeParam(param: Param) {

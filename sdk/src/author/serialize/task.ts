@@ -8,6 +8,7 @@ import {
 } from '@airlock/contract/dag/document';
 import { encodeNeeds, NEEDS_FIELD } from '@airlock/contract/dag/needs-text';
 import type { Fanout, ResolvedOptions, TaskVertex } from '../graph.ts';
+import type { Handle } from '../handles.ts';
 import { cutForDisplay, encodeTagged, encodeTemplate } from './value.ts';
 
 /** Factor by which the wait grows from one retry to the next, where the author gave a range. */
@@ -32,6 +33,7 @@ export function serializeTask(dagId: string, task: TaskVertex, downstream: reado
   return {
     ...identity,
     ...options(task.options, (value) => value),
+    ...markers(task.callbacks),
     ...doc,
     ...sensorFields(task),
     template_fields: hasInput ? ['input'] : [],
@@ -54,6 +56,7 @@ function mappedFields(task: TaskVertex, fanout: Fanout, doc: Readonly<Record<str
     template_fields: ['input'],
     partial_kwargs: {
       ...options(task.options, seconds),
+      ...markers(task.callbacks),
       ...given('max_active_tis_per_dagrun', fanout.concurrency ?? undefined),
       ...doc,
       ...(hasInput ? { input: encodeTagged(task.input) } : {}),
@@ -85,12 +88,26 @@ function options(given_: ResolvedOptions, duration: (value: number) => unknown) 
   };
 }
 
+/** That a task has a callback; the function itself stays in its file. */
+function markers({ onSuccess, onFailure, onRetry, onSkip }: TaskVertex['callbacks']) {
+  return {
+    ...(onSuccess ? { has_on_success_callback: true } : {}),
+    ...(onFailure ? { has_on_failure_callback: true } : {}),
+    ...(onRetry ? { has_on_retry_callback: true } : {}),
+    ...(onSkip ? { has_on_skipped_callback: true } : {}),
+  };
+}
+
 function needsOf(task: TaskVertex): string {
-  const handles = Object.values(task.needs);
+  return needsText(Object.values(task.needs), [...task.takes]);
+}
+
+/** The canonical text of what some handles stand for. */
+export function needsText(handles: readonly Handle[], xcoms: readonly string[] = []): string {
   return encodeNeeds({
     connections: handles.flatMap((h) => (h.kind === 'connection' ? [h.id] : [])),
     variables: handles.flatMap((h) => (h.kind === 'variable' ? [h.key] : [])),
-    xcoms: [...task.takes],
+    xcoms,
     assets: [],
     dags: [],
   });

@@ -2,7 +2,13 @@
 import { randomUUID } from 'node:crypto';
 import { AppError } from '@airlock/contract/errors';
 import { isUuid } from '@airlock/contract/ids';
-import { claimRequest, exitReport, registerRequest, supervisorHeartbeat } from '@airlock/contract/supervisor-api';
+import {
+  claimRequest,
+  type ExitReport,
+  exitReport,
+  registerRequest,
+  supervisorHeartbeat,
+} from '@airlock/contract/supervisor-api';
 import { heartbeatSupervisorJob } from '@airlock/store/queries/job/supervisor-heartbeat';
 import { findSupervisor, registerSupervisor, touchSupervisor } from '@airlock/store/queries/supervisor/register';
 import { lockHeldTry } from '@airlock/store/queries/task-instance/held';
@@ -169,12 +175,9 @@ function parseTryId(text: string | undefined): string {
   ]);
 }
 
-function exitReason(report: { exit_code: number | null; signal: string | null; message: string }): string {
-  const how =
-    report.signal !== null
-      ? `was ended by ${report.signal}`
-      : report.exit_code !== null
-        ? `exited with code ${report.exit_code}`
-        : 'never started';
-  return `The process of the task ${how} without reporting a result.${report.message ? ` ${report.message}` : ''}`;
+function exitReason({ exit_code: code, signal, message }: ExitReport): string {
+  const how = signal !== null ? `was ended by ${signal}` : code !== null ? `exited with code ${code}` : 'ended';
+  // A supervisor that stopped it says why; only a process that went by itself is told about.
+  if (signal === null && code === null && message !== '') return message;
+  return `The process of the task ${how} without reporting a result.${message ? ` ${message}` : ''}`;
 }
