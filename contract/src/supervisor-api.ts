@@ -180,6 +180,8 @@ export const SUPERVISOR_ROUTES = {
   bundles: 'GET /bundles',
   parseReport: 'PUT /bundles/:bundle_name/file',
   bundleListing: 'PUT /bundles/:bundle_name/listing',
+  bundleVariable: 'GET /bundles/:bundle_name/variables/*',
+  bundleConnection: 'GET /bundles/:bundle_name/connections/:conn_id',
 } as const;
 
 export type RegisterRequest = z.infer<typeof registerRequest>;

@@ -87,6 +87,38 @@ def problem(file, message, stack="", hint=""):
     return {"message": message, "file": file, "line": None, "column": None, "hint": hint, "stack": stack}
 
 
+class ParseReads:
+    """What the Task SDK asks its supervisor for while a file is imported: variables and connections, and nothing else."""
+
+    def __init__(self):
+        self.last = 0
+
+    def send(self, msg):
+        from airflow.sdk.exceptions import ErrorType
+        from airflow.sdk.execution_time import comms
+
+        if isinstance(msg, comms.MaskSecret):
+            return None
+        if isinstance(msg, comms.GetVariable):
+            question = {"type": "get_variable", "key": msg.key}
+        elif isinstance(msg, comms.GetConnection):
+            question = {"type": "get_connection", "conn_id": msg.conn_id}
+        else:
+            return comms.ErrorResponse(error=ErrorType.PERMISSION_DENIED, detail={"message": "not while a file is parsed"})
+        self.last += 1
+        send({**question, "id": self.last})
+        answer = read_frame()
+        error = answer.get("error")
+        if error is None:
+            kind = comms.VariableResult if isinstance(msg, comms.GetVariable) else comms.ConnectionResult
+            return kind.model_validate(answer["value"])
+        known = {403: ErrorType.PERMISSION_DENIED}
+        if error["status"] == 404:
+            is_variable = isinstance(msg, comms.GetVariable)
+            known[404] = ErrorType.VARIABLE_NOT_FOUND if is_variable else ErrorType.CONNECTION_NOT_FOUND
+        return comms.ErrorResponse(error=known.get(error["status"], ErrorType.GENERIC_ERROR), detail={"message": error["message"]})
+
+
 def parse(order):
     # What Airflow's own parse process says about itself; some imports and secret look-ups depend on it.
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "client"
@@ -96,6 +128,9 @@ def parse(order):
     import structlog
     from airflow.dag_processing.processor import DagFileParseRequest, _parse_file
 
+    from airflow.sdk.execution_time import task_runner
+
+    task_runner.SUPERVISOR_COMMS = ParseReads()
     relative = order["relative_fileloc"]
     request = DagFileParseRequest(
         file=order["file"], bundle_path=Path(order["bundle_root"]), bundle_name=order["bundle_name"]

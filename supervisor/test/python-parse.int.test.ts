@@ -11,7 +11,7 @@ import { detectTier } from '@airlock/proc/sandbox/index';
 import { pino } from 'pino';
 import { airflowVenv, ensureVenv, findPython, withoutPython } from '../../tests/kit/airflow-venv.ts';
 import { childEntries } from '../src/child-entries.ts';
-import type { ParsedFile } from '../src/parse/parse-child.ts';
+import type { ParsedFile, ParseReads } from '../src/parse/parse-child.ts';
 import { createPythonHosts } from '../src/python/host.ts';
 import { makePythonParse } from '../src/python/parse.ts';
 import type { PythonPool } from '../src/python/pool.ts';
@@ -36,6 +36,25 @@ describe('Python Dag files', { skip: withoutPython }, () => {
   const pools: PythonPool[] = [];
   let parse: (text: string, bundle?: string) => Promise<ParsedFile>;
   const said: string[] = [];
+  const asked: string[] = [];
+  const connection = {
+    conn_id: 'db',
+    conn_type: 'http',
+    host: 'h',
+    schema: null,
+    login: 'l',
+    password: 'p',
+    port: 80,
+    extra: null,
+  };
+  /** As the server answers, with the status in the name. */
+  const reads: ParseReads = async ({ bundleName }, read) => {
+    const name = read.type === 'get_variable' ? read.key : read.conn_id;
+    asked.push(`${bundleName} ${read.type} ${name}`);
+    const status = Number(/\d+/.exec(name)?.[0] ?? 200);
+    if (status !== 200) return { error: { status, code: 'X', message: `The server answered ${status}.` } };
+    return { value: read.type === 'get_variable' ? { key: name, value: 'from the server' } : connection };
+  };
 
   /** Parses with these options, in a pool of its own. */
   async function parser(env: Record<string, string>, timeoutMs: number): Promise<typeof parse> {
@@ -54,7 +73,7 @@ describe('Python Dag files', { skip: withoutPython }, () => {
     const open = new Set(ctx.config.dag_processor.network_bundles);
     const hosts = createPythonHosts(ctx, (bundle) => (open.has(bundle) ? 'host' : 'none'));
     pools.push(hosts);
-    const parseFile = makePythonParse({ hosts, timeoutMs, ownUser: tier !== 'none' });
+    const parseFile = makePythonParse({ hosts, timeoutMs, ownUser: tier !== 'none', reads });
     let files = 0;
     return (text, bundle = 'b') => {
       const relative = `f${files++}_${pools.length}.py`;
@@ -128,6 +147,30 @@ if SEEN[:2] != [False, False] or "left" in SEEN[2]: raise ValueError(SEEN)
     const other = await parser({ AIRLOCK__PYTHON__INTERPRETERS: 'special=/usr/nowhere/python3' }, 20_000);
     match(String((await other(dag('a'), 'special')).importError), /\/usr\/nowhere\/python3.*there is no Python/);
     equal((await other(dag('b'), 'usual')).importError, null, 'control');
+  });
+
+  test('the top level of a file reads variables and connections through its parent, and by the name of its bundle', async () => {
+    const text = dag(
+      'reads',
+      `from airflow.sdk import Connection, Variable
+GOT = [Variable.get("region"), Connection.get("db").password]
+if GOT != ["from the server", "p"]: raise ValueError(GOT)
+`,
+    );
+    equal((await parse(text)).importError, null);
+    deepEqual(asked.splice(0), ['b get_variable region', 'b get_connection db']);
+  });
+
+  test('what it may not read is a clear error, what is absent is absent, and a default helps with that only', async () => {
+    const get = (name: string) => parse(dag('reads', `from airflow.sdk import Variable\nVariable.get(${name})\n`));
+    match(String((await get('"no_403"')).importError), /Access denied for variable 'no_403'/);
+    match(String((await get('"no_403", default=1')).importError), /Access denied for variable 'no_403'/);
+    match(String((await get('"no_404"')).importError), /VARIABLE_NOT_FOUND|no_404/);
+    equal((await get('"no_404", default=1')).importError, null);
+    match(String((await get('"no_503"')).importError), /no_503/);
+    const connected = dag('reads', 'from airflow.sdk import Connection\nConnection.get("no_403")\n');
+    match(String((await parse(connected)).importError), /Access denied for connection 'no_403'/);
+    asked.length = 0;
   });
 
   test("Airflow's own warnings about a Dag come with it", async () => {

@@ -331,6 +331,64 @@ test('bundles and their reports are for the parse role', async () => {
   );
 });
 
+test('a parse reads what the team of its bundle sees, in writing, and nothing where needs must be declared', async () => {
+  const NO = 403;
+  for (const mode of ['auto', 'strict'] as const) {
+    await using server = await startExecutionApi({ AIRLOCK__EXECUTION_API__RIGHTS_MODE: mode });
+    await server.seedRun();
+    await server.db.query(sql`INSERT INTO team (name) VALUES ('red'), ('blue')`);
+    await server.db.query(
+      sql`INSERT INTO dag_bundle (name, kind, path, team) VALUES ('reds', 'local', '/reds', 'red')`,
+    );
+    await server.db.query(
+      sql`INSERT INTO dag_bundle (name, kind, path, active) VALUES ('gone', 'local', '/gone', false)`,
+    );
+    await server.db.query(sql`INSERT INTO variable (team, key, val, is_encrypted)
+      VALUES (NULL, 'shared', 's', false), ('red', 'own', 'r', false), ('blue', 'theirs', 'b', false), ('red', 'a/b', 'x', false)`);
+    await server.db.query(sql`INSERT INTO connection (team, conn_id, conn_type, host, password, is_encrypted)
+      VALUES ('red', 'db', 'http', 'h', 'p', false), ('blue', 'other', 'http', 'h', 'p', false)`);
+    const parser = await server.joinWorker(['parse']);
+    const worker = await server.joinWorker(['worker']);
+    const get = async (path: string, who = parser, role = 'parse') => {
+      const answer = await server.call('GET', `/bundles/${path}`, { key: who.key, token: who.tokens[role]! });
+      return [answer.status, answer.status === 200 ? answer.json<{ value?: string; password?: string }>() : null];
+    };
+    const rows = () =>
+      server.db.query<{ event: string; extra: string }>(
+        sql`SELECT event, extra FROM event_log WHERE event LIKE 'parse_read%' ORDER BY id`,
+      );
+    const ti = await server.startTry();
+    const asTry = await server.call('GET', '/bundles/reds/variables/own', { key: ti.key, token: ti.token });
+    assert.equal(asTry.status, NO, 'a try reads by its own rights only');
+    assert.equal((await get('reds/variables/own', worker, 'worker'))[0], NO);
+    if (mode === 'strict') {
+      for (const path of [
+        'reds/variables/own',
+        'reds/variables/nothing',
+        'reds/connections/db',
+        'reds/connections/none',
+      ])
+        assert.deepEqual(await get(path), [NO, null], path);
+      assert.deepEqual(await rows(), []);
+      continue;
+    }
+    assert.deepEqual(await get('reds/variables/own'), [200, { key: 'own', value: 'r' }]);
+    assert.deepEqual(await get('reds/variables/a/b'), [200, { key: 'a/b', value: 'x' }]);
+    assert.deepEqual(await get('reds/variables/shared'), [200, { key: 'shared', value: 's' }]);
+    assert.equal((await get('reds/variables/theirs'))[0], 404, 'as one that is not there');
+    assert.equal((await get('reds/variables/nothing'))[0], 404);
+    const [, connection] = await get('reds/connections/db');
+    assert.equal((connection as { password: string }).password, 'p');
+    assert.equal((await get('reds/connections/other'))[0], 404);
+    assert.equal((await get('dags-folder/variables/own'))[0], 404, 'a bundle without a team');
+    assert.equal((await get('gone/variables/shared'))[0], NO);
+    assert.equal((await get('nobody/variables/shared'))[0], NO);
+    assert.equal((await get(`reds/variables/${'k'.repeat(251)}`))[0], 422);
+    assert.deepEqual((await rows())[0], { event: 'parse_read_variable', extra: '{"bundle":"reds","name":"own"}' });
+    assert.equal((await rows()).length, 8, 'each read that was let through, found or not');
+  }
+});
+
 test('what a Python has is told by a Dag processor of itself, and shown as it was told last', async () => {
   await using server = await startExecutionApi();
   const parser = await server.joinWorker(['parse']);

@@ -8,12 +8,25 @@ import {
   parseReportAnswer,
 } from '@airlock/contract/supervisor-api';
 import type { ExecutionAnswer, ExecutionClient, TokenHolder } from '../client/index.ts';
+import type { ParseReads } from './parse-child.ts';
 
 export type ParseApi = {
   bundles(signal: AbortSignal): Promise<BundleList>;
   report(bundleName: string, report: ParseReport, signal: AbortSignal): Promise<ParseReportAnswer>;
   listing(bundleName: string, files: readonly string[], signal: AbortSignal): Promise<void>;
 };
+
+/** Asks the server for what the top level of a Python file reads, with the token of this role. */
+export function makeParseReads(client: ExecutionClient, token: TokenHolder): ParseReads {
+  return async ({ bundleName }, read, signal) => {
+    const named = read.type === 'get_variable' ? ['variables', read.key] : ['connections', read.conn_id];
+    const path = `/bundles/${encodeURIComponent(bundleName)}/${named.map(encodeURIComponent).join('/')}`;
+    const answer = await client.call({ token, method: 'GET', path, signal });
+    if (answer.status === 200) return { value: answer.json() };
+    const code = answer.status === 404 ? 'NOT_FOUND' : answer.status === 403 ? 'NOT_ENTITLED' : 'API_UNREACHABLE';
+    return { error: { status: answer.status, code, message: `The server answered ${answer.status}.` } };
+  };
+}
 
 /** A bundled module may be megabytes. */
 const REPORT_TIMEOUT_MS = 30_000;

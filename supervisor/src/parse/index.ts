@@ -10,7 +10,7 @@ import { createPythonHosts } from '../python/host.ts';
 import { startInventory } from '../python/inventory.ts';
 import { makePythonParse } from '../python/parse.ts';
 import type { Role, RoleContext } from '../role-context.ts';
-import { makeParseApi, type ParseApi } from './api.ts';
+import { makeParseApi, makeParseReads, type ParseApi } from './api.ts';
 import { BundleParser } from './bundle-parser.ts';
 import type { IgnoreSyntax } from './ignore.ts';
 import { Outbox, type OutboxLog } from './outbox.ts';
@@ -55,6 +55,7 @@ export function startParseRole(context: RoleContext): Role {
     hosts,
     timeoutMs: seconds * 1000,
     ownUser: context.tier !== 'none',
+    reads: makeParseReads(client, token),
   });
   const parseFile: ParseFile = (job, signal) => (isPython(job.relative) ? parsePython : parseTypeScript)(job, signal);
   const role = startParsing({

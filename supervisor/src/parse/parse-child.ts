@@ -3,7 +3,7 @@ import { realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { DagWarning } from '@airlock/contract/dag/warning';
-import type { ParseOutcome } from '@airlock/contract/ipc/runner';
+import type { FromRunner, ParseOutcome, ToRunner } from '@airlock/contract/ipc/runner';
 import type { SandboxTier } from '@airlock/contract/supervisor-api';
 import { type ChildExit, launchSandboxed, type SandboxedChild, type SandboxSpec } from '@airlock/proc/sandbox/index';
 import { importErrorText, plainImportError } from './import-error.ts';
@@ -120,7 +120,16 @@ export type ParseLimits = {
   readonly parseMs: number;
   /** Bound of what comes before that; absent = the child is never idle. */
   readonly startMs?: number;
+  /** Absent = a child that asks is answered that it may not. */
+  readonly reads?: ParseReads;
 };
+
+/** What the top level of a file asks for: the value, or why there is none. */
+export type ParseRead = Extract<FromRunner, { type: 'get_variable' | 'get_connection' }>;
+export type ParseReads = (job: ParseJob, read: ParseRead, signal: AbortSignal) => Promise<ReadAnswer>;
+export type ReadAnswer = Pick<Extract<ToRunner, { type: 'answer' }>, 'value' | 'error'>;
+/** Of one parse; each costs the server a look-up. */
+const MAX_READS = 1000;
 
 export type ParseEnd = {
   /** Null when the child ended without one. */
@@ -134,6 +143,10 @@ export type ParseEnd = {
   readonly stderr: string;
   readonly output: string;
 };
+
+const unreachable = (): ReadAnswer => ({
+  error: { status: null, code: 'API_UNREACHABLE', message: 'The server could not be reached.' },
+});
 
 /** Gives a fresh child its one order, and waits for its report or its end. It is gone when this resolves. @throws the signal's reason */
 export async function followParse(
@@ -159,6 +172,13 @@ export async function followParse(
     child.onBroken((reason) => {
       broken = reason;
     });
+    let reads = 0;
+    const answer = async (read: ParseRead) => {
+      const mayNot = { error: { status: 403, code: 'NOT_ENTITLED', message: 'Not at parse.' } };
+      const asked = limits.reads !== undefined && ++reads <= MAX_READS;
+      const found = asked ? await limits.reads(job, read, signal).catch(unreachable) : mayNot;
+      child.send({ type: 'answer', id: read.id, ...found });
+    };
     const reported = new Promise<ParseOutcome | null>((resolve) => {
       child.onFrame((frame) => {
         if (frame.type === 'idle' && limits.startMs !== undefined) {
@@ -167,6 +187,7 @@ export async function followParse(
         }
         if (frame.type === 'bundled') inputs = frame.inputs;
         if (frame.type === 'parsed') resolve(frame);
+        if (frame.type === 'get_variable' || frame.type === 'get_connection') void answer(frame);
       });
       void child.exited.then(() => resolve(null));
     });

@@ -9,6 +9,7 @@ import {
   type ParsedFile,
   type ParseEnd,
   type ParseFile,
+  type ParseReads,
 } from '../parse/parse-child.ts';
 import type { PythonPool } from './pool.ts';
 
@@ -36,12 +37,14 @@ const nothing: ParsedFile = {
 export type PythonParseOptions = {
   readonly hosts: PythonPool;
   readonly timeoutMs: number;
+  /** Variables and connections that the top level of a file reads; absent = none. */
+  readonly reads?: ParseReads;
   /** False where the sandbox is off, and children are ourselves. */
   readonly ownUser: boolean;
 };
 
 /** @throws AppError when no child can be started for another reason than a missing Python */
-export function makePythonParse({ hosts, timeoutMs, ownUser }: PythonParseOptions): ParseFile {
+export function makePythonParse({ hosts, timeoutMs, ownUser, reads }: PythonParseOptions): ParseFile {
   return async (job, signal) => {
     signal.throwIfAborted();
     const source = new Inputs(job.root).read(job.relative)?.toString('utf8') ?? '';
@@ -53,7 +56,7 @@ export function makePythonParse({ hosts, timeoutMs, ownUser }: PythonParseOption
     }
     try {
       const child = await hosts.take({ name: job.bundleName, root: job.root });
-      const end = await followParse(child, job, signal, { parseMs: timeoutMs + GRACE_MS, startMs: START_MS });
+      const end = await followParse(child, job, signal, { parseMs: timeoutMs + GRACE_MS, startMs: START_MS, reads });
       return fromEnd(job.relative, end, timeoutMs);
     } catch (error) {
       if (!isAppError(error, 'PYTHON_UNAVAILABLE')) throw error;

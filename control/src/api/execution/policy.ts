@@ -146,6 +146,9 @@ export const EXECUTION_POLICY: Readonly<Record<string, ExecutionPolicyRow>> = {
   [SUPERVISOR_ROUTES.module]: own(5),
   [SUPERVISOR_ROUTES.appendLog]: { ...own(2), body: { type: 'bytes', maxBytes: 4 * MIB } },
   [SUPERVISOR_ROUTES.bundles]: { tokens: ['parse'], self: 'none', rights: 'role', cost: 10 },
+  // Named by the top level of a Python Dag file: by the team of the bundle, and never where needs must be declared.
+  [SUPERVISOR_ROUTES.bundleVariable]: { tokens: ['parse'], self: 'none', rights: 'role', cost: 5 },
+  [SUPERVISOR_ROUTES.bundleConnection]: { tokens: ['parse'], self: 'none', rights: 'role', cost: 5 },
   [SUPERVISOR_ROUTES.parseReport]: {
     tokens: ['parse'],
     self: 'none',

@@ -27,6 +27,7 @@ import {
   skip,
   validateAssets,
 } from './handlers/own.ts';
+import { bundleConnection, bundleVariable } from './handlers/parse-reads.ts';
 import { run } from './handlers/run.ts';
 import { state } from './handlers/state.ts';
 import * as stores from './handlers/state-stores.ts';
@@ -121,4 +122,6 @@ export const EXECUTION_ROUTES: Readonly<Record<string, Route>> = {
   [SUPERVISOR_ROUTES.bundles]: withToken(bundles),
   [SUPERVISOR_ROUTES.parseReport]: withToken(report),
   [SUPERVISOR_ROUTES.bundleListing]: withToken(listing),
+  [SUPERVISOR_ROUTES.bundleVariable]: withToken(bundleVariable),
+  [SUPERVISOR_ROUTES.bundleConnection]: withToken(bundleConnection),
 };
