@@ -18,9 +18,9 @@ import { type Standalone, startStandalone } from '../kit/standalone.ts';
 const TYPESCRIPT_RUNS = scaled(4);
 const TYPESCRIPT_WIDTH = scaled(100, 40);
 const PYTHON_WIDTH = scaled(90, 8);
-/** The worker waits 5 s by default, and the promise names 30 s: both at a fifth. */
-const TIMEOUT_SECONDS = 1;
-const DELAY_MS = 6000;
+/** The worker waits 5 s by default, and the promise names 30 s: both scaled, to no less than a busy machine needs for an answer. */
+const TIMEOUT_SECONDS = 2;
+const DELAY_MS = 12_000;
 const RUN_MS = 600_000;
 
 const typescript = `import { dag } from '@airlock/sdk';
