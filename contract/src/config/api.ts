@@ -19,11 +19,12 @@ export const API_OPTIONS = {
     advice: 'Port of the API server. 0 takes any free one; the healthy line names it.',
   }),
   base_url: optionalText({
-    readers: ['standalone', 'control', 'cli'],
+    readers: ['standalone', 'control', 'cli', 'supervisor'],
     unit: 'URL',
     rule: HTTP_URL,
     formerly: ['webserver.base_url'],
-    advice: 'Public address when a proxy stands in front. Unset: built from host and port.',
+    advice:
+      'Public address when a proxy stands in front. Unset: built from host and port. Python tasks make their links with it.',
   }),
   trusted_proxies: list([], {
     readers: ['control'],

@@ -17,8 +17,12 @@ const FORK_MS = 30_000;
 const TEMPLATE_RETRY_MS = 60_000;
 
 /** The variables of ours that `[python] env` names, and what keeps Airflow away from every database and file of its own. */
-function environment(ctx: RoleContext, { program }: Interpreter): Record<string, string> {
+export function pythonEnvironment(
+  ctx: Pick<RoleContext, 'config' | 'environment'>,
+  { program }: Pick<Interpreter, 'program'>,
+): Record<string, string> {
   const env: Record<string, string> = {};
+  const { base_url: baseUrl } = ctx.config.api;
   for (const name of ctx.config.python.env) {
     const value = ctx.environment[name];
     if (value !== undefined) env[name] = value;
@@ -34,6 +38,8 @@ function environment(ctx: RoleContext, { program }: Interpreter): Record<string,
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: 'sqlite://',
     AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT: String(ctx.config.core.dagbag_import_timeout),
     AIRFLOW__CORE__TASK_SUCCESS_OVERTIME: String(Math.ceil(ctx.config.core.task_success_overtime)),
+    // Links that operators store as XComs begin with it.
+    ...(baseUrl === null ? {} : { AIRFLOW__API__BASE_URL: baseUrl }),
   };
 }
 
@@ -79,7 +85,7 @@ export function pythonChildren(ctx: RoleContext): PythonChildren {
         hide: ctx.hidden,
         workBase: ctx.workBase,
         uids: { first: sandbox.uid_range_start, size: sandbox.uid_range_size },
-        env: environment(ctx, found),
+        env: pythonEnvironment(ctx, found),
         extra: [...new Set([...shown, ...python.paths, ...folders])].map((path) => ({ path, access: 'read' as const })),
         limits: {
           openFiles: sandbox.max_open_files,
