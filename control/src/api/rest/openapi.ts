@@ -44,8 +44,7 @@ const FREE_KEYS: ReadonlyArray<readonly [end: string, name: string]> = [
   ['/xcomEntries/*', 'xcom_key'],
   ['/state-store/*', 'key'],
 ];
-const NUMBERS =
-  /^(map_index|(task_)?try_number|version_number|(asset|asset_alias|backfill|event_log|import_error)_id)$/;
+const NUMBERS = /^(map_index|(task_)?try_number|version_number|(asset|asset_alias|backfill|import_error)_id)$/;
 const REFUSED: Readonly<Record<number, string>> = {
   400: 'The request makes no sense as things are',
   401: 'No credential, or one that has expired',

@@ -240,7 +240,7 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   'POST /connections': op('Create a connection', 'ConnectionResponse', 409),
   'PATCH /connections': op('Create, change or delete several connections', 'BulkResponse'),
   'POST /connections/test': op('Test a connection', 'ConnectionTestResponse'),
-  'POST /connections/enqueue-test': op('Have a connection tested by a worker', 'ConnectionTestQueuedResponse', 409),
+  'POST /connections/enqueue-test': op('Have a connection tested by a worker', 'ConnectionTestQueuedResponse'),
   'GET /connections/enqueue-test': op(
     'Ask for the result of a test; the header `Airflow-Connection-Test-Token` names it',
     'AsyncConnectionTestResponse',
