@@ -209,6 +209,44 @@ test('a body above the bound is refused before it is read', async () => {
   equal((await at.ask('POST', 'xcoms/d/r/t/k', 'x'.repeat(15 * 1024 * 1024))).status, 200, 'control');
 });
 
+test('what people are shown of a try holds none of its secrets: rendered fields, label, request to people and reason', async () => {
+  const secret = 'open "sesame" ö';
+  await using at = await relayTo((call) =>
+    call.method === 'GET'
+      ? { status: 200, body: JSON.stringify({ conn_id: 'c', password: secret, extra: null }) }
+      : { status: 201 },
+  );
+  const shown = { command: `login -p '${secret}'`, env: [{ [secret]: Buffer.from(secret).toString('base64') }], n: 7 };
+  // The control: what was not yet handed out is no secret.
+  await at.ask('PUT', `task-instances/${ID}/rtif`, shown);
+  deepEqual(JSON.parse(at.seen.at(-1)!.body), shown);
+  await at.ask('GET', 'connections/c');
+  // As Python writes it, with every letter beyond ASCII escaped.
+  const ascii = (value: unknown) => JSON.stringify(value).replaceAll('ö', '\\u00f6');
+  for (const [method, path, body] of [
+    ['PUT', `task-instances/${ID}/rtif`, shown],
+    ['PATCH', `task-instances/${ID}/rendered-map-index`, `of ${secret}`],
+    ['POST', `hitlDetails/${ID}`, { ti_id: ID, options: ['Yes'], subject: secret, body: `Is ${secret} right?` }],
+  ] as const) {
+    for (const text of [JSON.stringify(body), ascii(body)]) {
+      await at.ask(method, path, text);
+      const sent = at.seen.at(-1)!.body;
+      ok(sent.includes('***') && !/sesame/.test(sent) && !sent.includes(Buffer.from(secret).toString('base64')), sent);
+    }
+  }
+  const fields = JSON.parse(at.seen.at(-5)!.body);
+  equal(fields.n, 7);
+  // An XCom is data: what a task hands on is not changed.
+  await at.ask('POST', 'xcoms/d/r/t/k', JSON.stringify(secret));
+  equal(JSON.parse(at.seen.at(-1)!.body), secret);
+  await at.ask('PATCH', `task-instances/${ID}/state`, {
+    state: 'up_for_retry',
+    end_date: END,
+    retry_reason: `bad ${secret}`,
+  });
+  equal((at.relay.report() as { retry_reason?: string }).retry_reason, 'bad ***');
+});
+
 test('secrets that pass through are masked in the log of the try, and so is the bearer', async () => {
   await using at = await relayTo((call) =>
     call.path === '/connections/c'

@@ -113,6 +113,16 @@ function learnSecrets(masker: Masker, path: string, answer: ExecutionAnswer): vo
   if (kind === 'variables' && typeof text === 'string' && isSensitiveName(name ?? '')) masker.add(text);
 }
 
+/** A report without secrets in what people are shown of it: label and reason. Values and events are data, and stay. */
+function shownOf(masker: Masker, report: StateReport): StateReport {
+  const masked: Record<string, unknown> = {};
+  for (const name of ['rendered_map_index', 'retry_reason'] as const) {
+    const text: unknown = (report as Record<string, unknown>)[name];
+    if (typeof text === 'string') masked[name] = masker.mask(text);
+  }
+  return { ...report, ...masked };
+}
+
 export async function startRelay(options: RelayOptions): Promise<Relay> {
   const { client, token, ti, place, masker } = options;
   const bearer = randomBytes(32).toString('base64url');
@@ -146,7 +156,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     const next = stateReport.safeParse(parsed(body));
     if (!next.success) return null;
     if (report === null) {
-      report = next.data;
+      report = shownOf(masker, next.data);
       options.onReport(report);
       return { status: 204 };
     }
@@ -177,6 +187,11 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
       if (report !== null) return ended(report);
       const given = parsed(body);
       if (typeof given === 'object' && given !== null) sent = JSON.stringify({ ...given, ...place });
+    }
+    // What people are shown of a try: its rendered fields and label, and what it asks them.
+    if ([`PUT ${own('rtif')}`, `PATCH ${own('rendered-map-index')}`, `POST /hitlDetails/${ti.id}`].includes(route)) {
+      const given = parsed(body);
+      if (given !== undefined) sent = JSON.stringify(masker.maskTexts(given));
     }
     const contentType = request.headers['content-type'];
     return pass({ method, path, headers, ...(body.byteLength === 0 ? {} : { body: sent, contentType }) });

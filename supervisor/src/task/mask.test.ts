@@ -17,6 +17,37 @@ test('a secret is hidden in at least fourteen forms', () => {
   for (const form of formsOf(secret)) equal(masker.mask(`before ${form} after`).includes(form), false, form);
 });
 
+test('JSON and Python, HTML and quoted-printable forms are hidden, as those who write them write them', () => {
+  const secret = `it's <a> "key" & ö=\\1`;
+  const masker = maskerOf(secret);
+  for (const [form, text] of Object.entries({
+    'json.dumps': `"it's <a> \\"key\\" & \\u00f6=\\\\1"`,
+    'repr of a text': `'it\\'s <a> "key" & ö=\\\\1'`,
+    'repr of bytes': `b'it's <a> "key" & \\xc3\\xb6=\\\\1'`,
+    'html.escape': `it&#x27;s &lt;a&gt; &quot;key&quot; &amp; ö=\\1`,
+    Jinja2: `it&#39;s &lt;a&gt; &quot;key&quot; &amp; ö=\\1`,
+    'quoted-printable': `it's <a> "key" & =C3=B6=3D\\1`,
+    'urllib.parse.quote': `it%27s%20%3Ca%3E%20%22key%22%20%26%20%C3%B6%3D%5C1`,
+  })) {
+    ok(masker.mask(`before ${text} after`).includes('***'), form);
+  }
+});
+
+test('texts of a JSON value are masked at every depth, names too, and beyond a hundred nothing is shown', () => {
+  const masker = maskerOf('s3cret-s3cret');
+  const deep = (levels: number): unknown => (levels === 0 ? 's3cret-s3cret' : { a: deep(levels - 1) });
+  equal(
+    JSON.stringify(masker.maskTexts([{ 's3cret-s3cret': ['x s3cret-s3cret', 1, null, true] }])),
+    '[{"***":["x ***",1,null,true]}]',
+  );
+  for (const levels of [1, 99, 100, 500]) {
+    const text = JSON.stringify(masker.maskTexts(deep(levels)));
+    ok(text.includes('***') && !text.includes('s3cret'), String(levels));
+  }
+  const untouched = { a: 1 };
+  equal(new Masker(5).maskTexts(untouched), untouched);
+});
+
 test('base64 hides a secret wherever in the encoded text it stands', () => {
   const secret = 'correct-horse-battery';
   const masker = maskerOf(secret);

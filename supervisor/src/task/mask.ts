@@ -4,6 +4,7 @@
  */
 
 const MASK = '***';
+const MAX_DEPTH = 100;
 const SENSITIVE_NAME =
   /(access_?key|access_?token|api_?key|authorization|credential|passphrase|passwd|password|pass_?code|private_?key|secret|token)/i;
 
@@ -28,11 +29,43 @@ function base64Cores(bytes: Buffer): readonly string[] {
   return cores;
 }
 
+/** What stands between the quotes of `repr(bytes)`. */
+function pythonBytes(bytes: Buffer): string {
+  const named: Readonly<Record<number, string>> = { 9: '\\t', 10: '\\n', 13: '\\r', 92: '\\\\' };
+  return [...bytes]
+    .map((byte) => named[byte] ?? (byte < 32 || byte > 126 ? `\\x${hexByte(byte)}` : String.fromCharCode(byte)))
+    .join('');
+}
+
+const hexByte = (byte: number): string => byte.toString(16).padStart(2, '0');
+
+function htmlText(text: string, apostrophe: string): string {
+  const entities: Readonly<Record<string, string>> = {
+    '&': '&amp;',
+    '<': '&lt;',
+    '>': '&gt;',
+    '"': '&quot;',
+    "'": apostrophe,
+  };
+  return text.replace(/[&<>"']/g, (character) => entities[character]!);
+}
+
+/** RFC 2045 6.7, without the breaks of long lines. */
+function quotedPrintable(bytes: Buffer): string {
+  return [...bytes]
+    .map((byte) =>
+      byte === 61 || byte < 32 || byte > 126 ? `=${hexByte(byte).toUpperCase()}` : String.fromCharCode(byte),
+    )
+    .join('');
+}
+
 /** Every form of a secret that is looked for. Pure. */
 export function formsOf(secret: string): readonly string[] {
   const json = JSON.stringify(secret).slice(1, -1);
   const bytes = Buffer.from(secret, 'utf8');
   const url = encodeURIComponent(secret);
+  // Python's urllib escapes these too, and by default not the slash.
+  const quoted = url.replace(/[!'()*]/g, (character) => `%${hexByte(character.charCodeAt(0)).toUpperCase()}`);
   const forms = [
     secret,
     json,
@@ -41,10 +74,20 @@ export function formsOf(secret: string): readonly string[] {
     url,
     url.replaceAll('%20', '+'),
     url.toLowerCase(),
+    quoted,
+    quoted.replaceAll('%2F', '/'),
+    quoted.replaceAll('%20', '+'),
     encodeURI(secret),
     bytes.toString('hex'),
     bytes.toString('hex').toUpperCase(),
     ...base64Cores(bytes),
+    // JSON and the representation of texts and bytes, as Python writes them.
+    json.replace(/[\x7f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
+    secret.replaceAll('\\', '\\\\').replaceAll("'", "\\'").replaceAll('\n', '\\n'),
+    pythonBytes(bytes),
+    htmlText(secret, '&#39;'),
+    htmlText(secret, '&#x27;'),
+    quotedPrintable(bytes),
     // A key of several lines is printed line by line.
     ...(secret.includes('\n') ? secret.split(/\r?\n/) : []),
   ];
@@ -94,6 +137,18 @@ export class Masker {
     else if (typeof value === 'object' && value !== null && depth < 16) {
       for (const inner of Object.values(value)) this.#addTexts(inner, depth + 1);
     }
+  }
+
+  /** A JSON value with every text in it masked, names of members too. Deeper than that nothing is shown. */
+  maskTexts(value: unknown, depth = 0): unknown {
+    if (this.#pattern === null || value === null) return value;
+    if (typeof value === 'string') return this.mask(value);
+    if (typeof value !== 'object') return value;
+    if (depth === MAX_DEPTH) return MASK;
+    if (Array.isArray(value)) return value.map((item) => this.maskTexts(item, depth + 1));
+    return Object.fromEntries(
+      Object.entries(value).map(([name, item]) => [this.mask(name), this.maskTexts(item, depth + 1)]),
+    );
   }
 
   mask(text: string): string {

@@ -71,9 +71,9 @@ export const callbackCalls =
 export const taskCalls =
   (ti: TaskInstance): CallFor =>
   (request, masker) =>
-    namedCall(request, '', masker) ?? ownCall(request, ti);
+    namedCall(request, '', masker) ?? ownCall(request, ti, masker);
 
-function ownCall(request: RunnerRequest, ti: TaskInstance): Call | null {
+function ownCall(request: RunnerRequest, ti: TaskInstance, masker: Masker): Call | null {
   switch (request.type) {
     case 'get_xcom':
       return {
@@ -95,7 +95,7 @@ function ownCall(request: RunnerRequest, ti: TaskInstance): Call | null {
         value: none,
       };
     case 'set_rendered_fields':
-      return { method: 'PUT', path: selfPath(ti, 'rtif'), json: request.fields, value: none };
+      return { method: 'PUT', path: selfPath(ti, 'rtif'), json: masker.maskTexts(request.fields), value: none };
     case 'skip_downstream':
       return { method: 'PATCH', path: selfPath(ti, 'skip-downstream'), json: { tasks: request.tasks }, value: none };
     default:
