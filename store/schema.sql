@@ -493,6 +493,7 @@ CREATE TABLE deadline (
   created_at timestamp with time zone NOT NULL,
   updated_at timestamp with time zone NOT NULL,
   callback_id uuid,
+  interval_seconds double precision NOT NULL,
   CONSTRAINT deadline_pkey PRIMARY KEY (id),
   CONSTRAINT deadline_callback_id_fkey FOREIGN KEY (callback_id) REFERENCES callback(id) ON DELETE SET NULL,
   CONSTRAINT deadline_dag_run_id_fkey FOREIGN KEY (dag_run_id) REFERENCES dag_run(id) ON DELETE CASCADE,

@@ -2,7 +2,7 @@
 /**
  * What must compile, and what must not. Checked by `tsc`, never run: a `@ts-expect-error` without an error is an error.
  */
-import { connection, dag, type Node, variable } from '@airlock/sdk';
+import { callback, connection, dag, type Node, variable } from '@airlock/sdk';
 
 declare function partnerHas(day: string): Promise<boolean>;
 declare function listFiles(day: string): Promise<string[]>;
@@ -225,3 +225,31 @@ dag(5, {}, () => {});
 dag('x', { defaults: { retires: 1 } }, () => {});
 // @ts-expect-error the default has to be one of the values
 variable<'eu' | 'us'>('region', { default: 'asia' });
+
+// What a callback declares is what it finds, and nothing else.
+dag(
+  'told',
+  {
+    params: { day: '2026-01-01' },
+    onFailure: callback({
+      needs: { warehouse },
+      run: ({ needs, reason }) => [
+        needs.warehouse.host,
+        reason === 'timed_out',
+        // @ts-expect-error not declared
+        needs.region,
+      ],
+    }),
+    // @ts-expect-error a plain function declares nothing
+    onSuccess: ({ needs }) => needs.warehouse,
+  },
+  (d) => {
+    d.task('load', {
+      needs: { region },
+      run: () => 1,
+      onFailure: ({ needs, params }, error) => [needs.region === 'eu', params.day.length, error.message],
+      // @ts-expect-error not declared
+      onRetry: ({ needs }) => needs.warehouse,
+    })();
+  },
+);

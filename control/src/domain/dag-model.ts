@@ -12,6 +12,7 @@ import {
 import { encodeNeeds, NEEDS_FIELD, NO_NEEDS } from '@airlock/contract/dag/needs';
 import { type AssetCondition, readAssetCondition } from './asset-condition.ts';
 import { type AssetUse, readAssetUses } from './assets.ts';
+import { type DeadlineDefinition, readDeadlines } from './deadlines.ts';
 import { type Expansion, mappedGroups, readExpansion } from './mapping.ts';
 import { type ParamDefinition, readParams } from './params.ts';
 import type { RetryPolicy } from './retries.ts';
@@ -107,6 +108,7 @@ export type DagModel = {
   readonly callbacks: { readonly success: boolean; readonly failure: boolean };
   /** What the Dag's own callbacks may read; null = the Dag declares nothing. */
   readonly callbackNeeds: string | null;
+  readonly deadlines: readonly DeadlineDefinition[];
   readonly document: DagDocument;
 };
 
@@ -215,6 +217,7 @@ export function buildDagModel(document: DagDocument): DagModel {
       success: dag.has_on_success_callback === true,
       failure: dag.has_on_failure_callback === true,
     },
+    deadlines: readDeadlines(dag.deadline),
     callbackNeeds: callbackNeeds(dag.default_args) ?? (declaresNeeds ? encodeNeeds(NO_NEEDS) : null),
     document,
   };

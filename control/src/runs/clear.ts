@@ -3,6 +3,7 @@ import { AppError } from '@airlock/contract/errors';
 import { type Db, notify } from '@airlock/store';
 import { type LockedRun, lockRunsById } from '@airlock/store/queries/dag-run/lock';
 import { resetClearedRuns } from '@airlock/store/queries/dag-run/set-state';
+import { moveQueuedDeadlines } from '@airlock/store/queries/deadline/follow';
 import { closeTries } from '@airlock/store/queries/task-instance/close-try';
 import { refreshTaskInstances } from '@airlock/store/queries/task-instance/refresh';
 import { type LiveTi, lockTisOfRuns } from '@airlock/store/queries/task-instance/select-live';
@@ -157,6 +158,7 @@ async function resetRuns(
   if (options.resetDagRuns !== false) {
     const latest = options.runOnLatestVersion ? (runs[0]?.current_version_id ?? null) : null;
     await resetClearedRuns(tx, { ids, versionId: latest, bundleVersion: null, nowIso: options.nowIso });
+    await moveQueuedDeadlines(tx, { dagRunIds: ids, nowIso: options.nowIso });
   }
   for (const id of ids) await notify(tx, { kind: 'run', dagRunId: id });
 }

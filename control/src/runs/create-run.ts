@@ -17,6 +17,7 @@ import {
   RUN_ID_PATTERN,
   type RunIdRules,
 } from '../domain/run-id.ts';
+import { createDeadlines } from './deadlines.ts';
 import { loadModel } from './models.ts';
 import { initialTaskInstances } from './new-task-instances.ts';
 
@@ -125,6 +126,7 @@ export async function createDagRun(tx: Db, options: CreateRunOptions): Promise<C
   const run = { dagRunId: id!, dagId, runId, team: dag.team, versionId: dag.current_version_id, nowIso };
   const logicalMs = options.logicalDate === null || runType === 'backfill' ? null : Date.parse(options.logicalDate);
   await insertTaskInstances(tx, initialTaskInstances(run, model, logicalMs), nowIso);
+  await createDeadlines(tx, { ...run, model, logicalDate: options.logicalDate });
   await notify(tx, { kind: 'run', dagRunId: run.dagRunId });
   return { id: run.dagRunId, runId };
 }

@@ -4,6 +4,7 @@ import { isFinished, type TaskInstanceState } from '@airlock/contract/states';
 import { type Db, notify } from '@airlock/store';
 import { lockRun } from '@airlock/store/queries/dag-run/lock';
 import { markRun, requeueRun } from '@airlock/store/queries/dag-run/set-state';
+import { dropMetDeadlines, moveQueuedDeadlines } from '@airlock/store/queries/deadline/follow';
 import { setStates } from '@airlock/store/queries/task-instance/refresh';
 import { lockTisOfRuns } from '@airlock/store/queries/task-instance/select-live';
 import { allDownstream, allUpstream } from '../domain/dag-model.ts';
@@ -37,6 +38,7 @@ export async function setDagRunState(tx: Db, options: SetRunState): Promise<void
   await notify(tx, { kind: 'schedule' });
   if (state === 'queued') {
     await requeueRun(tx, { id: run.id, nowIso });
+    await moveQueuedDeadlines(tx, { dagRunIds: [run.id], nowIso });
     return;
   }
   const versionId = run.created_version_id ?? run.current_version_id;
@@ -54,6 +56,7 @@ export async function setDagRunState(tx: Db, options: SetRunState): Promise<void
   );
   const teardownsLeft = unfinished.some((ti) => isTeardown(ti.task_id));
   if (!teardownsLeft) await markRun(tx, { id: run.id, state, nowIso });
+  if (!teardownsLeft && state === 'success') await dropMetDeadlines(tx, { dagRunIds: [run.id], nowIso });
 }
 
 export type SetTiState = {

@@ -11,6 +11,7 @@ import { tryLockSweep } from '@airlock/store/queries/schedule/lock';
 import { refreshPoolWarnings } from '@airlock/store/queries/schedule/pool-warnings';
 import { findOverdueRuns } from '@airlock/store/queries/schedule/sweep';
 import { instantIso, instantMs } from '../domain/instants.ts';
+import { tellMissedDeadlines } from '../runs/deadlines.ts';
 import { resumeAnswered } from '../runs/index.ts';
 import { type Agenda, createAgenda } from './agenda.ts';
 import { createAssetRuns } from './asset-runs.ts';
@@ -205,6 +206,8 @@ export function createSchedulerCore(options: CoreOptions): SchedulerCore {
       db.transaction(async (tx) => {
         if (!(await tryLockSweep(tx))) return false;
         const result = await sweepTries(tx, { ...sweep, nowMs: clock.nowMs() });
+        const missed = await tellMissedDeadlines(tx, instantIso(clock.nowMs()));
+        if (missed > 0) log.info({ missed }, 'deadlines of runs have passed');
         const resumed = await resumeAnswered(tx, { nowIso: instantIso(clock.nowMs()) });
         if (resumed > 0) log.info({ resumed }, 'tries that waited for people go on');
         for (const id of await completeBackfills(tx, instantIso(clock.nowMs())))

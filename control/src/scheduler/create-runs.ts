@@ -7,6 +7,7 @@ import { insertTaskInstances } from '@airlock/store/queries/task-instance/insert
 import type { DagModel } from '../domain/dag-model.ts';
 import { instantIso, instantIsoOrNull, instantMs } from '../domain/instants.ts';
 import { generatePartitionRunId, generateRunId } from '../domain/run-id.ts';
+import { createDeadlines } from '../runs/deadlines.ts';
 import { loadModels } from '../runs/models.ts';
 import { initialTaskInstances } from '../runs/new-task-instances.ts';
 import { lastRun, nextRun, refreshNextRun, type Tick } from '../runs/next-run.ts';
@@ -120,5 +121,6 @@ export async function insertAutomaticRun(
   if (id === null) return null;
   const run = { dagRunId: id, dagId: dag.dag_id, runId, team: dag.team, versionId: dag.current_version_id, nowIso };
   await insertTaskInstances(tx, initialTaskInstances(run, model, instantMs(logicalDate)), nowIso);
+  await createDeadlines(tx, { ...run, model, logicalDate });
   return id;
 }

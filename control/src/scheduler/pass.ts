@@ -3,6 +3,7 @@
  * One transaction under the schedule lock; its statements do not grow in number with the runs that are in it.
  */
 import type { Db } from '@airlock/store';
+import { dropMetDeadlines } from '@airlock/store/queries/deadline/follow';
 import { applyChanges, endRuns, pauseFailingDags } from '@airlock/store/queries/schedule/apply';
 import { findHeldRuns, lockRunsToDecide, type RunToDecide } from '@airlock/store/queries/schedule/load-runs';
 import { lockSchedule } from '@airlock/store/queries/schedule/lock';
@@ -115,6 +116,8 @@ async function apply(tx: Db, decided: readonly Decided[], nowIso: string): Promi
     decision.end ? [{ id: run.id, dagId: run.dag_id, state: decision.end.state }] : [],
   );
   await endRuns(tx, ends, nowIso);
+  const met = ends.filter((end) => end.state === 'success').map((end) => end.id);
+  await dropMetDeadlines(tx, { dagRunIds: met, nowIso });
   await callbacksOfEnds(tx, decided.flatMap(endedRun), nowIso);
   const failed = ends.filter((end) => end.state === 'failed').map((end) => end.dagId);
   if (failed.length > 0) await pauseFailingDags(tx, failed);

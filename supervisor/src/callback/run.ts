@@ -1,7 +1,7 @@
 /**
  * One callback that the server has started: a process of its own in the sandbox, as a task has, but with a token that reads
  * what its Dag declares and does nothing else. It is run once; what becomes of it changes no task and no run.
- * @see docs/decisions/0020-callbacks-are-workloads.md
+ * @see docs/decisions/0021-callbacks-are-workloads.md
  */
 import { realpathSync } from 'node:fs';
 import { join } from 'node:path';

@@ -11,6 +11,7 @@ import { configurationRoutes } from './configuration.ts';
 import { connectionRoutes } from './connections.ts';
 import { dagChangeRoutes } from './dag-changes.ts';
 import { dagRoutes } from './dags.ts';
+import { deadlineRoutes } from './deadlines.ts';
 import { extensionRoutes } from './extensions.ts';
 import { hitlRoutes } from './hitl.ts';
 import { logRoutes } from './logs.ts';
@@ -48,6 +49,7 @@ export const REST_ROUTES: readonly RestRoute[] = [
   ...dagRoutes,
   ...dagChangeRoutes,
   ...callbackRoutes,
+  ...deadlineRoutes,
   ...nextRunRoutes,
   ...observedNeedsRoutes,
   ...runRoutes,

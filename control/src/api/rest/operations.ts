@@ -78,6 +78,7 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     404,
   ),
   'POST /dags/:dag_id/clearPartitions': op('Take runs out of their partitions', 'ClearPartitionsResponse', 404),
+  [`GET ${RUN}/deadlines`]: op('List the deadlines of a run', null, 404),
   [`GET ${RUN}/callbacks`]: op('List the callbacks of a run and what became of them', null, 404),
   [`GET ${RUN}/waiting`]: op('Show what each task instance of a run waits for', null, 404),
   [`GET ${TI}`]: op('List task instances; `~` = of all Dags or runs', 'TaskInstanceCollectionResponse', 400, 404),

@@ -65,6 +65,7 @@ export const REST_POLICY: Readonly<Record<string, PolicyRow>> = {
   'POST /dags/:dag_id/clearPartitions': of('run', 'PUT', 'dag_id'),
 
   [`GET ${RUN}/waiting`]: of('task_instance', 'GET', 'dag_id'),
+  [`GET ${RUN}/deadlines`]: of('run', 'GET', 'dag_id'),
   [`GET ${RUN}/callbacks`]: of('task_logs', 'GET', 'dag_id'),
   [`GET ${TI}`]: of('task_instance', 'GET', 'dag_id'),
   [`PATCH ${TI}`]: of('task_instance', 'PUT', 'dag_id'),

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { TaskDocument } from '@airlock/contract/dag/document';
 import fc from 'fast-check';
 import { assertValidDocument } from '../../../test/kit/schema.ts';
-import { connection, type Dag, type DagBuilder, dag, type Node, type Task, variable } from '../index.ts';
+import { callback, connection, type Dag, type DagBuilder, dag, type Node, type Task, variable } from '../index.ts';
 import { serializeDag } from './document.ts';
 
 const SOURCE = { fileloc: '/dags/sub/a.ts', relativeFileloc: 'sub/a.ts' };
@@ -148,6 +148,69 @@ test('an input that is too long to show is cut, and the mapping itself never is'
   });
   assert.match(taskOf(value, 'a').input as string, /^Truncated\. First 4096 of \d+ characters/);
   assert.ok(JSON.stringify(taskOf(value, 'b').expand_input).includes(long));
+});
+
+test('callbacks leave their markers, deadlines their terms, and what they need stands where the format has room for it', () => {
+  const value = dag(
+    'd',
+    {
+      defaults: { onFailure: () => undefined },
+      onFailure: callback({ needs: { chat: connection('chat') }, run: () => undefined }),
+      deadlines: [
+        { name: 'late', from: 'queued', within: '1h', call: () => undefined },
+        { from: { averageOf: 5, atLeast: 2 }, within: '10m', call: callback({ needs: { region: variable('region') }, run: () => undefined }) },
+      ],
+    }, // biome-ignore format: a table of options
+    (d) => {
+      d.task('a', { run: () => 1, onRetry: () => undefined, onSkip: () => undefined })();
+      d.task('b', { run: ({ x }: { x: number }) => x, onSuccess: () => undefined }).map({ x: [1] });
+    },
+  );
+  const document = serializeDag(value, SOURCE);
+  assertValidDocument(document);
+  const { dag: found } = document;
+  const marks = (of: object) =>
+    Object.keys(of)
+      .filter((key) => key.startsWith('has_on_'))
+      .sort();
+  assert.deepEqual(marks(found), ['has_on_failure_callback']);
+  assert.deepEqual(marks(taskOf(value, 'a')), [
+    'has_on_failure_callback',
+    'has_on_retry_callback',
+    'has_on_skipped_callback',
+  ]);
+  assert.deepEqual(marks(taskOf(value, 'b').partial_kwargs!), ['has_on_failure_callback', 'has_on_success_callback']);
+  assert.deepEqual(found.default_args, {
+    __type: 'dict',
+    __var: {
+      __airlock_callback_needs: '{"assets":[],"connections":["chat"],"dags":[],"variables":["region"],"xcoms":[]}',
+    },
+  });
+  const [first, second] = found.deadline as Array<{
+    name: string | null;
+    reference: object;
+    interval: { __data__: number };
+  }>;
+  assert.deepEqual(
+    [first!.name, first!.reference, first!.interval.__data__],
+    ['late', { reference_type: 'DagRunQueuedAtDeadline' }, 3600],
+  );
+  assert.deepEqual(second!.reference, { reference_type: 'AverageRuntimeDeadline', max_runs: 5, min_runs: 2 });
+});
+
+test('a callback that is none, and a deadline that counts from nothing, are refused with a hint', () => {
+  const make = (options: object) => () =>
+    serializeDag(
+      dag('d', options as never, () => undefined),
+      SOURCE,
+    );
+  assert.throws(make({ onFailure: 'tell' }), /onFailure: "tell" is not a callback/);
+  assert.throws(make({ defaults: { onRetry: 1 } }), /onRetry: 1 is not a function/);
+  const call = () => undefined;
+  assert.throws(make({ deadlines: [{ from: 'start', within: '1h', call }] }), /no start of a deadline/);
+  assert.throws(make({ deadlines: [{ from: 'queued', within: '1h' }] }), /nothing is called/);
+  assert.throws(make({ deadlines: [{ from: 'queued', call }] }), /within/);
+  assert.doesNotThrow(make({ deadlines: [{ from: 'queued', within: '1h', call }] }));
 });
 
 test('the tree of groups is complete', () => {

@@ -1,0 +1,73 @@
+/** The deadlines that a document declares. @see serialized Dag 9; scheduling semantics 10.2 */
+import { isObject } from './values.ts';
+
+export type DeadlineDefinition = {
+  /** Place among the Dag's definitions. */
+  readonly position: number;
+  readonly name: string | null;
+  readonly reference:
+    | { readonly type: 'DagRunLogicalDateDeadline' | 'DagRunQueuedAtDeadline' }
+    | { readonly type: 'FixedDatetimeDeadline'; readonly atMs: number }
+    | { readonly type: 'AverageRuntimeDeadline'; readonly maxRuns: number; readonly minRuns: number };
+  readonly intervalSeconds: number;
+  readonly callback: {
+    readonly path: string;
+    readonly kwargs: Readonly<Record<string, unknown>>;
+    readonly asynchronous: boolean;
+  };
+};
+
+/** More are not read: each is a row of every run. */
+const MAX_DEADLINES = 100;
+const DEFAULT_RUNS = 10;
+
+/**
+ * What can be evaluated of a Dag's deadlines. Left out are references of classes of the author's own, intervals that are looked up
+ * in a variable, and the identifiers by which another server replaced its definitions.
+ */
+export function readDeadlines(deadline: unknown): readonly DeadlineDefinition[] {
+  const list = Array.isArray(deadline) ? deadline : isObject(deadline) ? [deadline] : [];
+  return list.slice(0, MAX_DEADLINES).flatMap((one: unknown, position) => {
+    const read = isObject(one) ? readOne(one, position) : null;
+    return read ? [read] : [];
+  });
+}
+
+function readOne(one: Readonly<Record<string, unknown>>, position: number): DeadlineDefinition | null {
+  const reference = readReference(one.reference);
+  const intervalSeconds = isObject(one.interval) ? one.interval.__data__ : null;
+  const callback = readCallback(one.callback);
+  if (!reference || !callback || typeof intervalSeconds !== 'number' || !Number.isFinite(intervalSeconds)) return null;
+  return { position, name: typeof one.name === 'string' ? one.name : null, reference, intervalSeconds, callback };
+}
+
+function readReference(reference: unknown): DeadlineDefinition['reference'] | null {
+  if (!isObject(reference)) return null;
+  const { reference_type: type, datetime, max_runs: most, min_runs: least } = reference;
+  switch (type) {
+    case 'DagRunLogicalDateDeadline':
+    case 'DagRunQueuedAtDeadline':
+      return { type };
+    case 'FixedDatetimeDeadline':
+      return typeof datetime === 'number' ? { type, atMs: Math.round(datetime * 1000) } : null;
+    case 'AverageRuntimeDeadline': {
+      const maxRuns = positive(most) ?? DEFAULT_RUNS;
+      return { type, maxRuns, minRuns: positive(least) ?? maxRuns };
+    }
+    default:
+      return null;
+  }
+}
+
+const positive = (value: unknown): number | null =>
+  typeof value === 'number' && Number.isInteger(value) && value > 0 && value < 1e6 ? value : null;
+
+function readCallback(callback: unknown): DeadlineDefinition['callback'] | null {
+  if (!isObject(callback) || !isObject(callback.__data__) || typeof callback.__data__.path !== 'string') return null;
+  const { path, kwargs } = callback.__data__;
+  return {
+    path,
+    kwargs: isObject(kwargs) ? kwargs : {},
+    asynchronous: String(callback.__classname__).endsWith('.AsyncCallback'),
+  };
+}
