@@ -11,17 +11,21 @@ import { systemClock } from '@airlock/contract/clock';
 import { sql } from '@airlock/store';
 import { type Replicas, startReplicas } from '../../tests/kit/replicas.ts';
 import { SIGNING_KEY_FILE } from '../../token-sign/src/index.ts';
-import { type Cell, expectedMatrix, IDENTITIES, type IdentityName } from '../../tools/docs/route-matrix.ts';
+import { type Cell, expectedMatrix, IDENTITIES, type IdentityName, namesOne } from '../../tools/docs/route-matrix.ts';
 import { createAccount } from '../src/api/auth/accounts.ts';
+import { LOGIN_POLICY } from '../src/api/auth/policy.ts';
 import { EXECUTION_POLICY, SELF_PARAMETERS } from '../src/api/execution/policy.ts';
 import { createTokenMinter, type TokenMinter } from '../src/tokens/minter.ts';
 import { forge, type Key, newKey } from './execution/proofs.ts';
 import { createScene, type Scene, type Try } from './execution/scene.ts';
+import { makeTeams, makeThings, pathOf, type Things } from './kit/teams.ts';
 
 const NAMES = Object.keys(IDENTITIES) as IdentityName[];
 const PEOPLE = ['viewer', 'user', 'op', 'admin', 'foreign'] as const;
 type Person = (typeof PEOPLE)[number];
 const isPerson = (who: IdentityName): who is Person => (PEOPLE as readonly string[]).includes(who);
+
+const PASSWORD = 'a long one that nobody else has';
 
 let cluster: Replicas;
 let scene: Scene;
@@ -31,6 +35,8 @@ let origin: string;
 /** Tries: the one that asks about itself, one of another Dag, one that has ended and will be tried again under another id. */
 let tries: { self: Try; other: Try; ended: Try };
 let host: Awaited<ReturnType<Scene['joinWorker']>>;
+/** What team a has, for the stranger to ask for. */
+let things: Things;
 /** Held by the Execution API's identities. */
 let held: Partial<Record<IdentityName, { token: string; key: Key }>>;
 
@@ -83,7 +89,8 @@ before(async () => {
   for (const role of ['viewer', 'user', 'op', 'admin'] as const)
     await createAccount(deps, 'test', { name: `the-${role}`, role, password: null });
   await createAccount(deps, 'test', { name: 'the-foreign', role: 'op', password: null });
-  await db.query(sql`INSERT INTO team (name) VALUES ('a'), ('b')`);
+  await createAccount(deps, 'test', { name: 'with-password', role: 'viewer', password: PASSWORD });
+  await makeTeams(db);
   await db.query(sql`INSERT INTO account_team (account, team) VALUES ('the-foreign', 'b'), ('the-op', 'a')`);
 
   const needs = { needs: { variables: ['v'] } };
@@ -95,6 +102,7 @@ before(async () => {
   const { id, key, token } = tries.ended;
   const json = { state: 'up_for_retry', end_date: '2026-07-01T00:00:00Z' };
   await scene.call('PATCH', `/task-instances/${id}/state`, { key, token, json });
+  things = await makeThings({ database: cluster.database, logFolder: join(cluster.home, 'logs') }, 'a', 1);
   host = await scene.joinWorker(['worker', 'parse', 'trigger']);
   held = {
     expired: { token: altered(tries.self.token, longAgo()), key: tries.self.key },
@@ -154,38 +162,48 @@ async function differences(
   return { wrong, cells, statuses };
 }
 
+const restToken = async (who: IdentityName): Promise<string | null> => {
+  if (who === 'nobody') return null;
+  if (who === 'garbage') return 'a.b.c';
+  if (who === 'expired') return altered(await userToken('admin'), longAgo());
+  if (who === 'audience') return altered(await userToken('admin'), { aud: 'urn:another' });
+  return isPerson(who) ? await userToken(who) : held[who]!.token;
+};
+const send = async (method: string, path: string, token: string | null, body: object = {}, base = '/api/v2') => {
+  const response = await fetch(`${origin}${base}${path}`, {
+    method,
+    redirect: 'manual',
+    headers: {
+      ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+      ...(hasBody(method) ? { 'content-type': 'application/json' } : {}),
+    },
+    ...(hasBody(method) ? { body: JSON.stringify(body) } : {}),
+  });
+  return { status: response.status, code: response.headers.get('airlock-error'), text: await response.text() };
+};
+
+/** The path of a thing of team a, also where a list takes any Dag. */
+const theirs = (method: string, path: string): string =>
+  pathOf(`${method} ${path}`, things).replace(/^\/dags\/~/, `/dags/${things.dag}`);
+
 describe('the matrix of routes and identities', () => {
   test('REST API: each cell is answered as the page says', async () => {
-    const restToken = async (who: IdentityName): Promise<string | null> => {
-      if (who === 'nobody') return null;
-      if (who === 'garbage') return 'a.b.c';
-      if (who === 'expired') return altered(await userToken('admin'), longAgo());
-      if (who === 'audience') return altered(await userToken('admin'), { aud: 'urn:another' });
-      return isPerson(who) ? await userToken(who) : held[who]!.token;
-    };
-    const send = async (method: string, path: string, token: string | null) => {
-      const response = await fetch(`${origin}/api/v2${path}`, {
-        method,
-        redirect: 'manual',
-        headers: {
-          ...(token === null ? {} : { authorization: `Bearer ${token}` }),
-          ...(hasBody(method) ? { 'content-type': 'application/json' } : {}),
-        },
-        ...(hasBody(method) ? { body: '{}' } : {}),
-      });
-      return { status: response.status, code: response.headers.get('airlock-error'), text: await response.text() };
-    };
     const { wrong, cells, statuses } = await differences(expectedMatrix.rest, async (method, path, who) => {
       // Nothing of these names exists, so that nobody changes anything; only the stranger asks for what is there.
-      const at = fill(
-        path,
-        who === 'foreign' ? { dag_id: 'dag_a', dag_run_id: tries.self.run.runId, task_id: 'extract' } : {},
+      const at = who === 'foreign' && namesOne(`${method} ${path}`) ? theirs(method, path) : fill(path, {});
+      const { status, code, text } = await send(
+        method,
+        at,
+        await restToken(who),
+        who === 'foreign' ? CHANGES[path]?.(things) : {},
       );
-      const { status, code, text } = await send(method, at, await restToken(who));
       // Let in, and told that this server tests no connections.
       const isOff = status === 403 && text.includes('Testing connections is disabled');
       const cell = status === 401 || (status === 403 && !isOff) ? String(status) : 'yes';
-      return { cell: who === 'foreign' && path.includes('/:dag_id') && code === 'NOT_FOUND' ? '404' : cell, status };
+      return {
+        cell: who === 'foreign' && namesOne(`${method} ${path}`) && code === 'NOT_FOUND' ? '404' : cell,
+        status,
+      };
     });
     show('REST', cells, statuses, wrong);
     assert.deepEqual(wrong, []);
@@ -196,9 +214,59 @@ describe('the matrix of routes and identities', () => {
       '/dags/dag_a/details',
       '/dags/dag_a/dagRuns',
       `/dags/dag_a/dagRuns/${tries.self.run.runId}`,
+      ...['variables/*', 'connections/:connection_id', 'pools/*', 'assets/:asset_id', 'backfills/:backfill_id'].map(
+        (path) => theirs('GET', `/${path}`),
+      ),
+      theirs('GET', '/importErrors/:import_error_id'),
+      theirs('GET', '/eventLogs/:event_log_id'),
     ]) {
       assert.equal((await send('GET', at, await userToken('op'))).status, 200, at);
       assert.equal((await send('GET', at, await userToken('foreign'))).status, 404, at);
+    }
+  });
+
+  test('the routes of the web page: each cell is answered as the page says', async () => {
+    const { wrong, cells, statuses } = await differences(expectedMatrix.ui, async (method, path, who) => {
+      const { status } = await send(method, path, await restToken(who), {}, '/ui');
+      return { cell: status === 401 || status === 403 ? String(status) : 'yes', status };
+    });
+    show('/ui', cells, statuses, wrong);
+    assert.deepEqual(wrong, []);
+  });
+
+  test('log-in: no token makes a difference, the right name and password do', async () => {
+    const page = { 'content-type': 'application/x-www-form-urlencoded', 'sec-fetch-site': 'same-origin' };
+    const ask = async (method: string, path: string, token: string | null, given: Record<string, string>) => {
+      const isPage = path === '/auth/login';
+      const response = await fetch(`${origin}${path.replace('*', 'login')}`, {
+        method,
+        redirect: 'manual',
+        headers: {
+          ...(token === null ? {} : { authorization: `Bearer ${token}`, cookie: `_token=${token}` }),
+          ...(method === 'GET' ? {} : isPage ? page : { 'content-type': 'application/json' }),
+        },
+        ...(method === 'GET' ? {} : { body: isPage ? new URLSearchParams(given) : JSON.stringify(given) }),
+      });
+      const text = await response.text();
+      return { status: response.status, got: text.includes('access_token') || response.headers.has('set-cookie') };
+    };
+    const nobody = { username: '', password: '' };
+    const { wrong, cells, statuses } = await differences(expectedMatrix.login, async (method, path, who) => {
+      const { status, got } = await ask(method, path, await restToken(who), nobody);
+      const cell = got ? 'a token' : status === 403 ? '403' : status >= 400 && status < 500 ? 'password' : 'yes';
+      return { cell, status };
+    });
+    show('log-in', cells, statuses, wrong);
+    assert.deepEqual(wrong, []);
+
+    // The control: the same requests with the right password, also beside a token that is none.
+    for (const [route, decides] of Object.entries(LOGIN_POLICY)) {
+      if (decides !== 'password') continue;
+      for (const token of [null, 'a.b.c']) {
+        const [method, path] = route.split(' ') as [string, string];
+        const { status, got } = await ask(method, path, token, { username: 'with-password', password: PASSWORD });
+        assert.deepEqual([got, status], [true, path === '/auth/login' ? 303 : 201], route);
+      }
     }
   });
 
@@ -261,6 +329,13 @@ describe('the matrix of routes and identities', () => {
   });
 });
 
+/** Changes that the own team could make: whoever sends something unfit is told that before anything is looked up. */
+const CHANGES: Readonly<Record<string, (t: Things) => object>> = {
+  '/variables/*': (t) => ({ key: t.variable, value: 'x' }),
+  '/connections/:connection_id': (t) => ({ connection_id: t.connection, conn_type: 'ftp' }),
+  '/pools/*': (t) => ({ name: t.pool, slots: 9, include_deferred: false }),
+  '/assets/:asset_id/state-store/*': () => ({ value: 1 }),
+};
 /** Bodies that a live try would be answered well for. Empty ones pass no check, so that nobody who gets through changes anything. */
 const TRY = '/task-instances/:task_instance_id';
 const REPORTS: Readonly<Record<string, object>> = {

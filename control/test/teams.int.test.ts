@@ -9,9 +9,13 @@ import { createAccount } from '../src/api/auth/accounts.ts';
 import { REST_ROUTES } from '../src/api/rest/index.ts';
 import { REST_POLICY } from '../src/api/rest/policy.ts';
 import { createTeam, joinTeam, leaveTeam } from '../src/auth-managers/teams.ts';
+<<<<<<< HEAD
 import { ingestParseReport } from '../src/runs/index.ts';
 import { DEFAULTS, dagDocument, reportOf } from './kit/dags.ts';
 import { fingerprintOfB, makeTeams, makeThings, namesOf, secretOf, type Things } from './kit/teams.ts';
+=======
+import { fingerprintOfB, makeTeams, makeThings, namesOf, pathOf, secretOf, type Things } from './kit/teams.ts';
+>>>>>>> fdd1f6b (control, tools: the matrix of routes covers log-in and the web page's routes, and things of another team of every kind)
 import { type Answer, type Caller, type RestKit, restKit } from './rest-kit.ts';
 
 let kit: RestKit;
@@ -176,38 +180,6 @@ for (const path of [...STATE_OF_TI, GROUP, `${GROUP}/dry_run`]) {
 }
 /** Routes that show nothing which belongs to a team. */
 const TEAMLESS = /^GET \/(jobs|plugins|providers|config)(\/|$)/;
-/** POSTs that list take any Dag in the path. */
-const ANY_DAG = /\/list$/;
-
-function pathOf(route: string, things: Things): string {
-  const path = route.slice(route.indexOf(' ') + 1);
-  const any = ANY_DAG.test(path) && route.startsWith('POST');
-  const values: Record<string, string> = {
-    dag_id: any ? '~' : things.dag,
-    dag_run_id: any ? '~' : things.run,
-    group_id: 'group',
-    task_id: path.endsWith('/listMapped') ? 'each' : 'task',
-    map_index: '-1',
-    try_number: '1',
-    task_try_number: '1',
-    version_number: '1',
-    connection_id: things.connection,
-    import_error_id: String(things.importError),
-    event_log_id: String(things.eventLog),
-    backfill_id: String(things.backfill),
-    asset_id: String(things.asset),
-    asset_alias_id: String(things.alias),
-    file_token: things.fileToken,
-  };
-  const free = path.startsWith('/variables') ? things.variable : path.startsWith('/pools') ? things.pool : 'k';
-  return path
-    .replace(
-      /:(\w+)/g,
-      (_, name: string) => values[name] ?? assert.fail(`${route}: no value for :${name}; add it here`),
-    )
-    .replace('*', free);
-}
-
 async function send(caller: Caller, route: string, things: Things): Promise<Answer> {
   const { query, body } = CASES[route]?.ask?.(things) ?? {};
   const method = route.split(' ')[0]!;

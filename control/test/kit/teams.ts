@@ -1,4 +1,5 @@
 /** One of everything that can belong to a team, made directly in the database; what only its team may read says so. */
+import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { type Db, join, raw, sql } from '@airlock/store';
 import { createLogStore } from '../../src/logs/log-store.ts';
@@ -53,6 +54,39 @@ export function namesOf(side: Side | 'x', serial: number): Things {
   };
 }
 
+/** POSTs that list take any Dag in the path. */
+const ANY_DAG = /\/list$/;
+
+/** The path of a route that asks for these things, and for nothing else. */
+export function pathOf(route: string, things: Things): string {
+  const path = route.slice(route.indexOf(' ') + 1);
+  const any = ANY_DAG.test(path) && route.startsWith('POST');
+  const values: Record<string, string> = {
+    dag_id: any ? '~' : things.dag,
+    dag_run_id: any ? '~' : things.run,
+    group_id: 'group',
+    task_id: path.endsWith('/listMapped') ? 'each' : 'task',
+    map_index: '-1',
+    try_number: '1',
+    task_try_number: '1',
+    version_number: '1',
+    connection_id: things.connection,
+    import_error_id: String(things.importError),
+    event_log_id: String(things.eventLog),
+    backfill_id: String(things.backfill),
+    asset_id: String(things.asset),
+    asset_alias_id: String(things.alias),
+    file_token: things.fileToken,
+  };
+  const free = path.startsWith('/variables') ? things.variable : path.startsWith('/pools') ? things.pool : 'k';
+  return path
+    .replace(
+      /:(\w+)/g,
+      (_, name: string) => values[name] ?? assert.fail(`${route}: no value for :${name}; add it here`),
+    )
+    .replace('*', free);
+}
+
 /** Makes the teams `a` and `b` with a bundle each. */
 export async function makeTeams(db: Db): Promise<void> {
   await db.query(sql`INSERT INTO team (name) VALUES ('a'), ('b')`);
@@ -61,7 +95,11 @@ export async function makeTeams(db: Db): Promise<void> {
   );
 }
 
-export async function makeThings(kit: RestKit, side: Side, serial: number): Promise<Things> {
+export async function makeThings(
+  kit: Pick<RestKit, 'database' | 'logFolder'>,
+  side: Side,
+  serial: number,
+): Promise<Things> {
   const names = namesOf(side, serial);
   const secret = secretOf(side);
   const { db } = kit.database;

@@ -15,6 +15,7 @@ import { tokenCookie } from './cookie.ts';
 import { sendLoginPage } from './login-page.ts';
 import { safePath } from './next.ts';
 import { hashGate, verifyPassword } from './passwords.ts';
+import { LOGIN_POLICY } from './policy.ts';
 import { requireOwnPage } from './same-site.ts';
 import { beginSession, newJti } from './session.ts';
 import { createThrottle } from './throttle.ts';
@@ -140,38 +141,49 @@ function readCredentials(request: FastifyRequest): Credentials {
   throw new AppError('VALIDATION', { public: lines.join('; '), detail: lines.join('; ') });
 }
 
-/** Mounts `/auth`. */
+/** Mounts `/auth`, route by route as `LOGIN_POLICY` has them. */
 export function registerAuthApi(app: FastifyInstance, deps: AuthDeps): void {
   const answer = (reply: FastifyReply, token: string) => sendJson(reply, { access_token: token }, 201);
-  const options = { bodyLimit: LOGIN_BODY_LIMIT };
-
-  app.post('/auth/token', options, async (request, reply) => {
-    const given = readCredentials(request);
-    return answer(reply, await tradeForToken(deps, request, given, deps.config.api_auth.jwt_expiration_time));
-  });
-  app.post('/auth/token/cli', options, async (request, reply) => {
-    const given = check(credentials, request.body, ['body']);
-    return answer(reply, await tradeForToken(deps, request, given, deps.config.api_auth.jwt_cli_expiration_time));
-  });
-  const onlyAllAdmins = (request: FastifyRequest) => {
+  const requireAllAdmins = (request: FastifyRequest) => {
     if (admitsAnybody(deps, request)) return;
     throw new AppError('FORBIDDEN', {
       public: 'This method is only allowed if ``[core] simple_auth_manager_all_admins`` is True',
       remedy: 'Send user name and password by POST.',
     });
   };
-  app.get('/auth/token', async (request, reply) => {
-    onlyAllAdmins(request);
-    return answer(reply, await tokenFor(deps, request, ANONYMOUS, deps.config.api_auth.jwt_expiration_time));
-  });
-  app.get('/auth/token/login', async (request, reply) => {
-    onlyAllAdmins(request);
-    const token = await beginSession(deps, ANONYMOUS, request.ip);
-    const to = safePath((request.query as { next?: unknown }).next, request) ?? '/';
-    return reply.header('set-cookie', tokenCookie(request, deps.config.api, token)).redirect(to, 307);
-  });
-  app.post('/auth/login', options, (request, reply) => logInByPage(deps, request, reply));
-  app.get('/auth/*', async (request, reply) =>
-    sendLoginPage(reply, { next: safePath((request.query as { next?: unknown }).next, request) }),
-  );
+  const nextOf = (request: FastifyRequest) => safePath((request.query as { next?: unknown }).next, request);
+
+  const handlers: Record<keyof typeof LOGIN_POLICY, (request: FastifyRequest, reply: FastifyReply) => unknown> = {
+    'POST /auth/token': async (request, reply) => {
+      const given = readCredentials(request);
+      return answer(reply, await tradeForToken(deps, request, given, deps.config.api_auth.jwt_expiration_time));
+    },
+    'POST /auth/token/cli': async (request, reply) => {
+      const given = check(credentials, request.body, ['body']);
+      return answer(reply, await tradeForToken(deps, request, given, deps.config.api_auth.jwt_cli_expiration_time));
+    },
+    'GET /auth/token': async (request, reply) => {
+      return answer(reply, await tokenFor(deps, request, ANONYMOUS, deps.config.api_auth.jwt_expiration_time));
+    },
+    'GET /auth/token/login': async (request, reply) => {
+      const token = await beginSession(deps, ANONYMOUS, request.ip);
+      return reply
+        .header('set-cookie', tokenCookie(request, deps.config.api, token))
+        .redirect(nextOf(request) ?? '/', 307);
+    },
+    'POST /auth/login': (request, reply) => logInByPage(deps, request, reply),
+    'GET /auth/*': async (request, reply) => sendLoginPage(reply, { next: nextOf(request) }),
+  };
+  for (const [route, handle] of Object.entries(handlers)) {
+    const [method, url] = route.split(' ') as ['GET' | 'POST', string];
+    app.route({
+      method,
+      url,
+      bodyLimit: LOGIN_BODY_LIMIT,
+      handler: async (request, reply) => {
+        if (LOGIN_POLICY[route as keyof typeof LOGIN_POLICY] === 'all-admins') requireAllAdmins(request);
+        return handle(request, reply);
+      },
+    });
+  }
 }
