@@ -67,6 +67,16 @@ test('enumerations list what is accepted', () => {
   assert.deepEqual(types(z.object({ s: wire.word(['~']) }), { s: 'x' }), [['literal_error', 'body.s']]);
 });
 
+test('a word that chooses between forms lists them when it is none of them', () => {
+  const form = <const W extends string>(word: W) => z.strictObject({ action: z.literal(word), n: wire.int() });
+  const schema = z.discriminatedUnion('action', [form('create'), form('delete')]);
+  const [wrong] = items(schema, { action: 'grow', n: 1 });
+  assert.deepEqual([wrong!.type, wrong!.msg], ['enum', "Input should be 'create' or 'delete'"]);
+  assert.deepEqual(wrong!.loc, ['body', 'action']);
+  assert.deepEqual(types(schema, { n: 1 }), [['missing', 'body.action']]);
+  assert.deepEqual(types(schema, { action: 'create', n: 'x' }), [['int_parsing', 'body.n']]); // control
+});
+
 test('lengths count characters, and repeated parameters keep their place', () => {
   const schema = z.object({ t: wire.text({ max: 2 }), l: many(wire.int()) });
   assert.deepEqual(schema.parse({ t: '😀😀', l: '3' }), { t: '😀😀', l: [3] });

@@ -145,6 +145,11 @@ function itemsOf(issue: Issue, input: unknown, prefix: Path): ValidationItem[] {
         input: at(value, [key]) ?? null,
       }));
     case 'invalid_union': {
+      // A word that says which form is meant, and means none: the forms are named, as for any other word.
+      if ('options' in issue && Array.isArray(issue.options)) {
+        const expected = oneOf(issue.options);
+        return item('enum', `Input should be ${expected}`, { expected });
+      }
       // As the reference does: the problems of each branch, one after the other, under the same place.
       const branches = issue.errors.flat();
       const seen = new Set<string>();
