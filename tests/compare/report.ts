@@ -104,7 +104,7 @@ export function pageOf({ rows, alike }: Summary): string {
     '',
     'Made by `npm run compare -- --examples --write docs/example-dags.md`: the examples that come with Airflow 3.3.2 and with its',
     'standard provider, unmodified, each run once on Airflow (from PyPI, PostgreSQL, LocalExecutor) and once on Airlock with the same',
-    'Task SDK. *Alike* means: the same end state of the run, the same states and tries of all task instances with their map indexes,',
+    'Task SDK. A run that has not ended after a minute or two is compared as it stands. *Alike* means: the same end state of the run, the same states and tries of all task instances with their map indexes,',
     'the same XComs (of times, ids and paths only that they are there), and no task that ran before what it depends on. A request to',
     'a person is answered with its first option on both sides. No service outside the machine could be reached on either side.',
     '',

@@ -60,7 +60,8 @@ function dagFiles(): string[] {
 type Started = { readonly client: Client; readonly stop: () => Promise<unknown> };
 
 async function airlockSide(): Promise<Started> {
-  const home = tempHome();
+  // Not below /tmp: tasks of a sandbox that is shown something there could not write to it, and examples do.
+  const home = tempHome('/var/tmp');
   fill(join(home.path, 'dags'));
   const airlock = await startStandalone({
     home: home.path,

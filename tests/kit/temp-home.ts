@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /** A new empty folder that other user ids may enter but not list, as /var/lib/airlock would be. */
-export function tempHome(): { readonly path: string } & Disposable {
-  const path = mkdtempSync(join(tmpdir(), 'airlock-home-'));
+export function tempHome(below: string = tmpdir()): { readonly path: string } & Disposable {
+  const path = mkdtempSync(join(below, 'airlock-home-'));
   chmodSync(path, 0o711);
   return {
     path,
