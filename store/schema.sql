@@ -347,8 +347,9 @@ CREATE TABLE dag_bundle (
   version text,
   active boolean NOT NULL DEFAULT true,
   last_refreshed_at timestamp with time zone,
+  git json,
   CONSTRAINT dag_bundle_pkey PRIMARY KEY (name),
-  CONSTRAINT dag_bundle_kind_check CHECK ((kind = 'local'::text)),
+  CONSTRAINT dag_bundle_kind_check CHECK (((kind = ANY (ARRAY['local'::text, 'git'::text])) AND ((kind = 'git'::text) = (git IS NOT NULL)))),
   CONSTRAINT dag_bundle_team_fkey FOREIGN KEY (team) REFERENCES team(name)
 );
 -- granted: airlock_control: delete, insert, select, update

@@ -96,6 +96,11 @@ export const ERRORS = {
     execution: 500,
     remedy: 'Install Airflow 3 in a virtual environment, and name it by [python] interpreter.',
   },
+  BUNDLE_UNAVAILABLE: {
+    rest: 500,
+    execution: 500,
+    remedy: 'Correct repo_url, tracking_ref or subdir of the bundle, or make the repository reachable without log-in.',
+  },
   DAG_INVALID: { rest: 400, execution: 422, remedy: 'Correct the Dag file that the message names.' },
 } as const satisfies Record<string, ErrorRow>;
 

@@ -43,6 +43,15 @@ export const supervisorHeartbeat = z.strictObject({
   holds: z.array(uuid).max(10_000).default([]),
 });
 
+/** Where the files of a git bundle come from. */
+export const gitSource = z.strictObject({
+  repo_url: z.string(),
+  tracking_ref: z.string(),
+  /** Folder within the repository that is the bundle; null = all of it. */
+  subdir: z.string().nullable(),
+});
+export type GitSource = z.infer<typeof gitSource>;
+
 /** POST /workloads/claim (worker token): waits up to `wait_seconds` for queued task instances, then answers 200. */
 export const claimRequest = z.strictObject({
   slots: z.int().min(1).max(1000),
@@ -87,6 +96,8 @@ export const executeTaskWorkload = z.strictObject({
         runtime: z.literal('python'),
         /** Folder of the bundle, as the server knows it; the worker must have it under the same name. */
         bundle_path: z.string(),
+        /** Instead of the folder: where the files of `bundle_info.version` come from. */
+        git: gitSource.omit({ tracking_ref: true }).nullish(),
         execution_timeout: z.number().nullable(),
         workload_jti: z.string(),
       }),
@@ -132,8 +143,10 @@ export const bundleList = z.strictObject({
   bundles: z.array(
     z.strictObject({
       name: z.string(),
-      kind: z.literal('local'),
+      kind: z.enum(['local', 'git']),
+      /** Empty for git. */
       path: z.string(),
+      git: gitSource.extend({ refresh_seconds: z.number() }).nullable(),
       /** What the server holds now: relative path → digest of the last reported result's inputs. */
       files: z.record(z.string(), z.string()),
     }),
@@ -144,6 +157,8 @@ export const parseReport = z.strictObject({
   relative_fileloc: z.string().min(1).max(1000),
   /** SHA-256 over the inputs, as the parser saw them; the same report again changes nothing. */
   inputs_digest: z.string(),
+  /** Commit that the file was read at; absent where the bundle has no versions. */
+  bundle_version: z.string().max(64).nullish(),
   dags: z.array(z.unknown()).max(1000),
   module: z.strictObject({ hash: z.string(), code: z.string() }).nullable(),
   source: z.string(),

@@ -15,19 +15,23 @@ import { TEAM_NAME } from './auth-managers/teams.ts';
 
 export const DEFAULT_BUNDLE = 'dags-folder';
 export const EXAMPLES_BUNDLE = 'airlock-examples';
+const GIT_CLASSES = ['airflow.providers.git.bundles.git.GitDagBundle', 'GitDagBundle', 'git'];
+const GIT_KWARGS = ['repo_url', 'tracking_ref', 'subdir', 'refresh_interval'];
+const DEFAULT_REFRESH_SECONDS = 300;
 const LOCAL_CLASSES = ['airflow.dag_processing.bundles.local.LocalDagBundle', 'LocalDagBundle', 'local'];
 
 type Entry = {
   readonly name?: unknown;
   readonly classpath?: unknown;
-  readonly kwargs?: { readonly path?: unknown };
+  readonly kwargs?: Readonly<Record<string, unknown>>;
   readonly team_name?: unknown;
 };
 
 function invalid(text: string): AppError {
   return new AppError('CONFIG_INVALID', {
     public: `[dag_processor] dag_bundle_config_list: ${text}`,
-    remedy: 'Give a JSON list of {"name", "classpath", "kwargs": {"path"}, "team_name"}, the last one only with teams.',
+    remedy:
+      'Give a JSON list of {"name", "classpath", "kwargs", "team_name"}, the last one only with teams; docs/dag-processor.md says which kwargs.',
   });
 }
 
@@ -36,7 +40,7 @@ export function configuredBundles(config: Config, examplesDir: string | null): B
   const text = config.dag_processor.dag_bundle_config_list;
   const bundles = text === null ? defaultBundles(config) : parseList(text, config);
   if (config.core.load_examples && examplesDir !== null) {
-    bundles.push({ name: EXAMPLES_BUNDLE, path: examplesDir, team: null });
+    bundles.push({ name: EXAMPLES_BUNDLE, path: examplesDir, git: null, team: null });
   }
   const names = bundles.map((bundle) => bundle.name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
@@ -45,7 +49,7 @@ export function configuredBundles(config: Config, examplesDir: string | null): B
 }
 
 function defaultBundles(config: Config): BundleRow[] {
-  return [{ name: DEFAULT_BUNDLE, path: config.core.dags_folder, team: null }];
+  return [{ name: DEFAULT_BUNDLE, path: config.core.dags_folder, git: null, team: null }];
 }
 
 function parseList(text: string, config: Config): BundleRow[] {
@@ -60,13 +64,38 @@ function parseList(text: string, config: Config): BundleRow[] {
     if (typeof entry !== 'object' || entry === null || typeof entry.name !== 'string' || entry.name === '') {
       throw invalid('a bundle has no name.');
     }
+    const team = teamOf(entry, config);
+    const isGit = typeof entry.classpath === 'string' && GIT_CLASSES.includes(entry.classpath);
+    if (isGit) return { name: entry.name, path: '', git: gitOf(entry.name, entry.kwargs ?? {}), team };
     if (typeof entry.classpath !== 'string' || !LOCAL_CLASSES.includes(entry.classpath)) {
-      throw invalid(`bundle ${entry.name}: only local bundles are known in this release.`);
+      throw invalid(`bundle ${entry.name}: its classpath is neither a local nor a git bundle.`);
     }
     const path = entry.kwargs?.path ?? config.core.dags_folder;
     if (typeof path !== 'string' || !isAbsolute(path)) throw invalid(`bundle ${entry.name}: its path is not absolute.`);
-    return { name: entry.name, path, team: teamOf(entry, config) };
+    return { name: entry.name, path, git: null, team };
   });
+}
+
+/** A repository that can be read without log-in: nothing secret is in a configuration that reaches processes and their arguments. */
+function gitOf(name: string, kwargs: Readonly<Record<string, unknown>>): BundleRow['git'] {
+  const unknown = Object.keys(kwargs).find((key) => !GIT_KWARGS.includes(key));
+  if (unknown !== undefined)
+    throw invalid(`bundle ${name}: ${unknown} is not known here; ${GIT_KWARGS.join(', ')} are.`);
+  const { repo_url: url, tracking_ref: ref, subdir = null, refresh_interval: every = DEFAULT_REFRESH_SECONDS } = kwargs;
+  const parsed = typeof url === 'string' ? URL.parse(url) : null;
+  if (typeof url !== 'string' || !parsed || !['https:', 'file:'].includes(parsed.protocol)) {
+    throw invalid(`bundle ${name}: its repo_url is no https:// or file:// address.`);
+  }
+  if (parsed.username !== '' || parsed.password !== '') throw invalid(`bundle ${name}: its repo_url holds a log-in.`);
+  const isRef = typeof ref === 'string' && /^[A-Za-z0-9_][A-Za-z0-9_./-]{0,200}$/.test(ref) && !ref.includes('..');
+  if (!isRef) throw invalid(`bundle ${name}: its tracking_ref is no branch, tag or commit.`);
+  const isFolder = (path: unknown): path is string =>
+    typeof path === 'string' && path !== '' && path.split('/').every((part) => !['', '.', '..', '.git'].includes(part));
+  if (subdir !== null && !isFolder(subdir))
+    throw invalid(`bundle ${name}: its subdir is no folder within the repository.`);
+  if (typeof every !== 'number' || !(every >= 1 && every <= 86_400))
+    throw invalid(`bundle ${name}: its refresh_interval is not from 1 to 86400 seconds.`);
+  return { repo_url: url, tracking_ref: ref, subdir, refresh_seconds: every };
 }
 
 function teamOf(entry: Entry, config: Config): string | null {

@@ -18,8 +18,8 @@ const local = 'airflow.dag_processing.bundles.local.LocalDagBundle';
 
 test('without a list there is the Dag folder, and the examples when they are shown', () => {
   assert.deepEqual(configuredBundles(configOf(), '/ex'), [
-    { name: 'dags-folder', path: '/home/dags', team: null },
-    { name: 'airlock-examples', path: '/ex', team: null },
+    { name: 'dags-folder', path: '/home/dags', git: null, team: null },
+    { name: 'airlock-examples', path: '/ex', git: null, team: null },
   ]);
   assert.equal(configuredBundles(configOf({ AIRLOCK__CORE__LOAD_EXAMPLES: 'false' }), '/ex').length, 1);
   assert.equal(configuredBundles(configOf(), null).length, 1);
@@ -31,8 +31,8 @@ test('a list is taken as it is, and a broken one is refused in words', () => {
     { name: 'b', classpath: local, kwargs: {} },
   ];
   assert.deepEqual(configuredBundles(listed(good), null), [
-    { name: 'a', path: '/a', team: null },
-    { name: 'b', path: '/home/dags', team: null },
+    { name: 'a', path: '/a', git: null, team: null },
+    { name: 'b', path: '/home/dags', git: null, team: null },
   ]);
   const bad = [
     {},

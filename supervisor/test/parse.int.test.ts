@@ -161,7 +161,7 @@ function memoryServer(root: string) {
     async bundles() {
       reach();
       const known = Object.fromEntries([...files].map(([path, report]) => [path, report.inputs_digest]));
-      return { bundles: [{ name: 'b', kind: 'local', path: root, files: known }] };
+      return { bundles: [{ name: 'b', kind: 'local', path: root, git: null, files: known }] };
     },
     async report(_, report) {
       reach();
@@ -183,13 +183,14 @@ async function until(what: string, condition: () => boolean): Promise<void> {
 }
 
 const log = { info: () => undefined, warn: () => undefined };
+const noGit = { newest: () => assert.fail('there is no git bundle') };
 
 test('files appear, change and vanish; the server hears of each', async () => {
   const root = newFolder();
   write(root, 'a.ts', dagFile('a'));
   write(root, 'broken.ts', `import { dag } from '@airlock/sdk';\nexport default dag('b', {`);
   const { api, files, state } = memoryServer(root);
-  const role = startParsing({ api, parseFile: parseFile(), parsingProcesses: 2, log });
+  const role = startParsing({ api, parseFile: parseFile(), parsingProcesses: 2, checkouts: noGit, log });
   try {
     await until('both files reported', () => files.size === 2 && state.listing.length === 2);
     assert.equal(files.get('a.ts')?.import_error, null);
@@ -214,7 +215,7 @@ test('a Dag folder that is removed and made again is watched again', async () =>
   const root = newFolder();
   write(root, 'a.ts', dagFile('a'));
   const { api, files, state } = memoryServer(root);
-  const role = startParsing({ api, parseFile: parseFile(), parsingProcesses: 2, log });
+  const role = startParsing({ api, parseFile: parseFile(), parsingProcesses: 2, checkouts: noGit, log });
   try {
     await until('the first report', () => files.size === 1);
     rmSync(root, { recursive: true });
@@ -236,7 +237,7 @@ test('reports wait for a server that can not be reached, and the newest one wins
   const root = newFolder();
   write(root, 'a.ts', dagFile('a'));
   const { api, files, state } = memoryServer(root);
-  const role = startParsing({ api, parseFile: parseFile(), parsingProcesses: 2, log });
+  const role = startParsing({ api, parseFile: parseFile(), parsingProcesses: 2, checkouts: noGit, log });
   try {
     await until('the first report', () => files.size === 1);
     state.reachable = false;
@@ -256,7 +257,7 @@ test('stopping ends a parse that is under way', async () => {
   const root = newFolder();
   write(root, 'a.ts', 'for (;;) {}');
   const { api, state } = memoryServer(root);
-  const role = startParsing({ api, parseFile: parseFile(60_000), parsingProcesses: 1, log });
+  const role = startParsing({ api, parseFile: parseFile(60_000), parsingProcesses: 1, checkouts: noGit, log });
   await until('the listing', () => state.listing.length === 1);
   await delay(200);
   const startedAt = performance.now();

@@ -8,7 +8,7 @@ export const DAG_PROCESSOR_OPTIONS = {
     rule: JSON_LIST,
     severalLines: true,
     advice:
-      'Sources of Dag files: a list of {"name", "classpath", "kwargs": {"path"}, "team_name"}; local folders in this release. Unset: one bundle `dags-folder` over [core] dags_folder.',
+      'Sources of Dag files: a list of {"name", "classpath", "kwargs", "team_name"}. kwargs of a LocalDagBundle: "path"; of a GitDagBundle: "repo_url" (https:// or file://, without log-in), "tracking_ref", "subdir", "refresh_interval". Unset: one bundle `dags-folder` over [core] dags_folder.',
   }),
   parsing_processes: int(2, {
     readers: ['supervisor'],

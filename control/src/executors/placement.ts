@@ -125,8 +125,12 @@ async function makeWorkload(deps: PlacementDeps, jkt: string, row: ClaimedRow): 
 /** How our own worker runs it; undefined when what it would run is not there: a module, or a bundle. */
 function runtimeOf(row: ClaimedRow): ExecuteTaskWorkload['airlock'] {
   const shared = { execution_timeout: row.execution_timeout_seconds, workload_jti: row.workload_jti };
-  if (row.runtime !== 'typescript')
-    return row.bundle_path === null ? undefined : { runtime: 'python', bundle_path: row.bundle_path, ...shared };
+  if (row.runtime !== 'typescript') {
+    if (row.bundle_path === null) return undefined;
+    const { repo_url, subdir } = row.bundle_git ?? { repo_url: null, subdir: null };
+    const git = repo_url === null ? {} : { git: { repo_url, subdir } };
+    return { runtime: 'python', bundle_path: row.bundle_path, ...git, ...shared };
+  }
   if (row.module_hash === null) return undefined;
   const needs = decodeNeeds(row.needs ?? undefined) ?? NO_NEEDS;
   return { runtime: 'typescript', module_hash: row.module_hash, needs, ...shared };

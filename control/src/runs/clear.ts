@@ -157,7 +157,7 @@ async function resetRuns(
   const ids = runs.filter((run) => touched.has(run.id)).map((run) => run.id);
   if (options.resetDagRuns !== false) {
     const latest = options.runOnLatestVersion ? (runs[0]?.current_version_id ?? null) : null;
-    await resetClearedRuns(tx, { ids, versionId: latest, bundleVersion: null, nowIso: options.nowIso });
+    await resetClearedRuns(tx, { ids, versionId: latest, nowIso: options.nowIso });
     await moveQueuedDeadlines(tx, { dagRunIds: ids, nowIso: options.nowIso });
   }
   for (const id of ids) await notify(tx, { kind: 'run', dagRunId: id });

@@ -21,6 +21,7 @@ import {
   markImportErrors,
   markStale,
   recordFile,
+  setBundleVersion,
   setImportError,
   setWarnings,
 } from '@airlock/store/queries/dag/ingest';
@@ -90,6 +91,7 @@ export async function ingestParseReport(tx: Db, options: IngestOptions): Promise
   }
   const importError = [report.import_error, ...refusals].filter((text) => text !== null).join('\n\n') || null;
 
+  await setBundleVersion(tx, { name: bundleName, version: report.bundle_version ?? null, nowIso });
   await recordFile(tx, { ...file, inputsDigest: report.inputs_digest, parseSeconds: report.parse_seconds, nowIso });
   if (report.module && good.size > 0) await insertModule(tx, report.module, nowIso);
   const dags: ParseReportAnswer['dags'] = [];
@@ -190,6 +192,7 @@ async function storeDag(
   const { report, nowIso, defaults } = options;
   const { document, model, known } = dag;
   const moduleHash = report.module?.hash ?? null;
+  const bundleVersion = report.bundle_version ?? null;
   const digest = canonicalDigest(document, moduleHash);
   const same =
     known !== null &&
@@ -236,7 +239,7 @@ async function storeDag(
       dagId: model.dagId,
       versionNumber: number,
       bundleName: bundle.name,
-      bundleVersion: bundle.version,
+      bundleVersion,
       team: bundle.team,
       digest,
       document: JSON.stringify(document),
@@ -244,8 +247,8 @@ async function storeDag(
       moduleHash,
       nowIso,
     });
-  } else if (known.source !== report.source || known.bundle_version !== bundle.version) {
-    await refreshVersion(tx, { id: versionId, source: report.source, bundleVersion: bundle.version });
+  } else if (known.source !== report.source || known.bundle_version !== bundleVersion) {
+    await refreshVersion(tx, { id: versionId, source: report.source, bundleVersion });
   }
   await setTags(tx, model.dagId, model.tags);
   await storeAssetReferences(tx, model, nowIso);

@@ -306,7 +306,9 @@ test('bundles and their reports are for the parse role', async () => {
   const worker = await server.joinWorker(['worker']);
   const send = { key: parser.key, token: parser.tokens.parse! };
   const list = await server.call('GET', '/bundles', send);
-  assert.deepEqual(list.json(), { bundles: [{ name: 'dags-folder', kind: 'local', path: '/dags', files: {} }] });
+  assert.deepEqual(list.json(), {
+    bundles: [{ name: 'dags-folder', kind: 'local', path: '/dags', git: null, files: {} }],
+  });
   const report = {
     relative_fileloc: 'broken.ts',
     inputs_digest: 'd',

@@ -22,6 +22,8 @@ export type BundleParserOptions = {
   readonly name: string;
   readonly root: string;
   readonly shownRoot: string;
+  /** The commit that the folder is; null = it has no versions. */
+  readonly version?: string | null;
   /** Of `.airflowignore` files; default `glob`. */
   readonly ignoreSyntax?: IgnoreSyntax;
   readonly parseFile: ParseFile;
@@ -283,6 +285,7 @@ export class BundleParser {
     this.#options.onReport({
       relative_fileloc: path,
       inputs_digest: result.digest,
+      ...(this.#options.version && { bundle_version: this.#options.version }),
       dags: [...parsed.dags],
       module,
       source: result.source,

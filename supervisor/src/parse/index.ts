@@ -6,6 +6,7 @@
 import { realpathSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BundleList } from '@airlock/contract/supervisor-api';
+import { type GitCheckouts, gitCheckouts } from '../git/checkouts.ts';
 import { createPythonHosts } from '../python/host.ts';
 import { startInventory } from '../python/inventory.ts';
 import { makePythonParse } from '../python/parse.ts';
@@ -26,6 +27,7 @@ const FIRST_RETRY_MS = 200;
 const MISSING_EVERY_MS = 5_000;
 
 type Bundle = BundleList['bundles'][number];
+type Follower = { readonly source: string; readonly stop: () => Promise<void> };
 type OpenBundle = {
   readonly path: string;
   readonly parser: BundleParser;
@@ -62,6 +64,7 @@ export function startParseRole(context: RoleContext): Role {
     api: makeParseApi(client, token),
     parseFile,
     parsingProcesses: config.dag_processor.parsing_processes,
+    checkouts: gitCheckouts(context),
     ignoreSyntax: config.core.dag_ignore_file_syntax,
     log: context.log.child({ role: 'dag-processor' }),
   });
@@ -78,6 +81,7 @@ export type ParsingOptions = {
   readonly api: ParseApi;
   readonly parseFile: ParseFile;
   readonly parsingProcesses: number;
+  readonly checkouts: Pick<GitCheckouts, 'newest'>;
   readonly ignoreSyntax?: IgnoreSyntax;
   readonly log: OutboxLog;
 };
@@ -88,14 +92,15 @@ export function startParsing(options: ParsingOptions): Role {
   const withSlot = makeSlots(options.parsingProcesses);
   const abort = new AbortController();
 
-  const openBundle = (bundle: Bundle): OpenBundle => {
-    const root = realpathSync(bundle.path);
+  const openBundle = (bundle: Bundle, path: string, version: string | null): OpenBundle => {
+    const root = realpathSync(path);
     const outbox = new Outbox(bundle.name, options.api, options.log);
     let watch: TreeWatch | null = null;
     const parser = new BundleParser({
       name: bundle.name,
       root,
-      shownRoot: bundle.path,
+      shownRoot: path,
+      version,
       ignoreSyntax: options.ignoreSyntax,
       parseFile: options.parseFile,
       withSlot,
@@ -115,16 +120,63 @@ export function startParsing(options: ParsingOptions): Role {
     bundle.watch.close();
     await Promise.all([bundle.parser.stop(), bundle.outbox.stop()]);
   };
+  /** Keeps a git bundle open at the commit that its tracking ref names: another commit is another folder. */
+  const followGit = (bundle: Bundle, source: NonNullable<Bundle['git']>): Follower => {
+    const stopped = new AbortController();
+    const signal = AbortSignal.any([abort.signal, stopped.signal]);
+    const follow = async () => {
+      for (let commit: string | null = null; !signal.aborted; ) {
+        try {
+          const found = await options.checkouts.newest(source);
+          if (signal.aborted) return;
+          if (found.commit !== commit) {
+            const before = open.get(bundle.name);
+            if (before) await closeBundle(bundle.name, before);
+            open.set(bundle.name, openBundle(bundle, found.root, found.commit));
+            commit = found.commit;
+            options.log.info({ bundle: bundle.name, version: commit }, 'a git bundle is at another version');
+          }
+        } catch (error) {
+          options.log.warn(
+            { err: error, bundle: bundle.name },
+            'a git bundle could not be read; it will be tried again',
+          );
+        }
+        await delay(source.refresh_seconds * 1000, undefined, { signal }).catch(() => undefined);
+      }
+    };
+    const running = follow();
+    const stop = async () => {
+      stopped.abort();
+      await running;
+    };
+    return { source: JSON.stringify(source), stop };
+  };
+  const followers = new Map<string, Follower>();
+  const followGits = async (list: BundleList): Promise<void> => {
+    const wanted = new Map(list.bundles.flatMap((bundle) => (bundle.git ? [[bundle.name, bundle.git] as const] : [])));
+    for (const [name, follower] of followers) {
+      if (follower.source === JSON.stringify(wanted.get(name))) continue;
+      followers.delete(name);
+      await follower.stop();
+      const bundle = open.get(name);
+      if (bundle) await closeBundle(name, bundle);
+    }
+    for (const bundle of list.bundles)
+      if (bundle.git && !followers.has(bundle.name)) followers.set(bundle.name, followGit(bundle, bundle.git));
+  };
   /** Opens and closes bundles; parses anew what the server does not know as we reported it. False: one is not there yet. */
   const apply = async (list: BundleList): Promise<boolean> => {
     let complete = true;
+    await followGits(list);
     const wanted = new Map(list.bundles.map((bundle) => [bundle.name, bundle]));
     for (const [name, bundle] of open) if (wanted.get(name)?.path !== bundle.path) await closeBundle(name, bundle);
     for (const [name, bundle] of wanted) {
       const known = open.get(name);
       if (!known) {
+        if (bundle.git) continue;
         try {
-          open.set(name, openBundle(bundle));
+          open.set(name, openBundle(bundle, bundle.path, null));
         } catch (error) {
           complete = false;
           options.log.warn(
@@ -160,6 +212,7 @@ export function startParsing(options: ParsingOptions): Role {
     async stop() {
       abort.abort(new Error('the dag-processor stops'));
       await running;
+      await Promise.all([...followers.values()].map((follower) => follower.stop()));
       await Promise.all([...open].map(([name, bundle]) => closeBundle(name, bundle)));
     },
   };

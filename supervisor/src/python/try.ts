@@ -11,6 +11,7 @@ import type { StateReport } from '@airlock/contract/execution/state-report';
 import { type RunAnswer, runAnswer } from '@airlock/contract/run-answer';
 import type { SandboxedChild } from '@airlock/proc/sandbox/index';
 import type { TokenHolder } from '../client/index.ts';
+import { gitCheckouts } from '../git/checkouts.ts';
 import type { RoleContext } from '../role-context.ts';
 import { startHeartbeat } from '../task/heartbeat.ts';
 import { Masker } from '../task/mask.ts';
@@ -55,13 +56,32 @@ function bundleRoot(path: string): string {
   }
 }
 
-async function runTry(
+/** The folder of the bundle; for git, its files at the version that the run is pinned to. */
+async function filesOf(
+  ctx: RoleContext,
+  { airlock, bundle_info: bundle }: PythonWorkload,
+): Promise<{ root: string; release: () => void }> {
+  if (!airlock.git) return { root: bundleRoot(airlock.bundle_path), release: () => undefined };
+  const { root, release } = await gitCheckouts(ctx).at(airlock.git, bundle.version ?? '');
+  return { root: realpathSync(root), release };
+}
+
+async function runTry(deps: PythonTryDeps, workload: PythonWorkload, stopped: Promise<string>): Promise<void> {
+  const { root, release } = await filesOf(deps.ctx, workload);
+  try {
+    await runFrom(root, deps, workload, stopped);
+  } finally {
+    release();
+  }
+}
+
+async function runFrom(
+  root: string,
   { ctx, hosts }: PythonTryDeps,
   workload: PythonWorkload,
   stopped: Promise<string>,
 ): Promise<void> {
   const { ti, airlock } = workload;
-  const root = bundleRoot(airlock.bundle_path);
   const child = await hosts.take({ name: workload.bundle_info.name, root });
   const token: TokenHolder = { current: workload.token };
   const place = { hostname: ctx.hostname, unixname: ctx.unixname, pid: child.pid };

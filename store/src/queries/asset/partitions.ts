@@ -24,9 +24,9 @@ export async function findPartitionDags(db: Db, dagIds: readonly string[] | null
     sql`WITH waiting AS (
         SELECT dag_id, min(id) AS first FROM asset_partition_event WHERE NOT seen AND (${only}::text[] IS NULL OR dag_id = ANY(${only}::text[]))
         GROUP BY dag_id)
-      SELECT d.dag_id, d.team, d.current_version_id, b.version AS bundle_version, d.allowed_run_types,
+      SELECT d.dag_id, d.team, d.current_version_id, (SELECT v.bundle_version FROM dag_version v WHERE v.id = d.current_version_id) AS bundle_version, d.allowed_run_types,
         (d.max_active_runs - active.n)::integer AS room
-      FROM waiting w JOIN dag d ON d.dag_id = w.dag_id JOIN dag_bundle b ON b.name = d.bundle_name
+      FROM waiting w JOIN dag d ON d.dag_id = w.dag_id
       CROSS JOIN LATERAL (SELECT count(*) AS n FROM dag_run r WHERE r.dag_id = d.dag_id AND r.state IN ('queued', 'running')) active
       WHERE NOT d.is_paused AND NOT d.is_stale AND NOT d.has_import_errors AND d.current_version_id IS NOT NULL
         AND d.max_active_runs > active.n

@@ -29,16 +29,16 @@ const MOST_DAGS = 10_000;
 export async function findQueuedDags(db: Db, dagIds: readonly string[] | null = null): Promise<QueuedDag[]> {
   const only = dagIds === null ? null : [...dagIds];
   return db.query<QueuedDag>(
-    sql`SELECT d.dag_id, d.team, d.current_version_id, b.version AS bundle_version, d.allowed_run_types,
+    sql`SELECT d.dag_id, d.team, d.current_version_id, (SELECT v.bundle_version FROM dag_version v WHERE v.id = d.current_version_id) AS bundle_version, d.allowed_run_types,
         json_agg(json_build_object('asset_id', a.id, 'name', a.name, 'uri', a.uri, 'active', a.active, 'aliases',
           ARRAY(SELECT l.name FROM asset_alias_asset x JOIN asset_alias l ON l.id = x.alias_id WHERE x.asset_id = a.id)))
           AS queued
-      FROM asset_queued q JOIN dag d ON d.dag_id = q.dag_id JOIN dag_bundle b ON b.name = d.bundle_name
+      FROM asset_queued q JOIN dag d ON d.dag_id = q.dag_id
       JOIN asset a ON a.id = q.asset_id
       WHERE (${only}::text[] IS NULL OR d.dag_id = ANY(${only}::text[]))
         AND NOT d.is_paused AND NOT d.is_stale AND NOT d.has_import_errors AND d.current_version_id IS NOT NULL
         AND d.max_active_runs > (SELECT count(*) FROM dag_run r WHERE r.dag_id = d.dag_id AND r.state IN ('queued', 'running'))
-      GROUP BY d.dag_id, b.name ORDER BY min(q.created_at), d.dag_id LIMIT ${MOST_DAGS}`,
+      GROUP BY d.dag_id ORDER BY min(q.created_at), d.dag_id LIMIT ${MOST_DAGS}`,
     'asset_queued_dags',
   );
 }

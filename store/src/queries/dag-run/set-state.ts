@@ -20,11 +20,11 @@ export async function requeueRun(db: Db, o: { id: number; nowIso: string }): Pro
 
 /**
  * What a clear does to runs: each is counted; a finished one is queued again, an unfinished one goes on. Needs them locked.
- * `versionId` not null: pinned runs move to that version.
+ * `versionId` not null: pinned runs move to that version, and to the version of the bundle that it was read at.
  */
 export async function resetClearedRuns(
   db: Db,
-  o: { ids: readonly number[]; versionId: string | null; bundleVersion: string | null; nowIso: string },
+  o: { ids: readonly number[]; versionId: string | null; nowIso: string },
 ): Promise<void> {
   await db.query(
     sql`UPDATE dag_run SET clear_number = clear_number + 1, clear_try = NULL, queued_at = ${o.nowIso}::timestamptz,
@@ -34,7 +34,7 @@ export async function resetClearedRuns(
         created_version_id = CASE WHEN created_version_id IS NOT NULL AND ${o.versionId}::uuid IS NOT NULL
           THEN ${o.versionId}::uuid ELSE created_version_id END,
         bundle_version = CASE WHEN created_version_id IS NOT NULL AND ${o.versionId}::uuid IS NOT NULL
-          THEN ${o.bundleVersion}::text ELSE bundle_version END,
+          THEN (SELECT v.bundle_version FROM dag_version v WHERE v.id = ${o.versionId}::uuid) ELSE bundle_version END,
         state = CASE WHEN state IN ('success', 'failed') THEN 'queued' ELSE state END,
         updated_at = ${o.nowIso}::timestamptz
       WHERE id = ANY(${o.ids}::bigint[])`,

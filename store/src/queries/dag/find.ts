@@ -21,8 +21,8 @@ export type DagRow = {
 export async function lockDagForRun(db: Db, dagId: string): Promise<DagRow | null> {
   const rows = await db.query<DagRow>(
     sql`SELECT d.dag_id, d.bundle_name, d.relative_fileloc, d.team, d.is_paused, d.is_stale, d.has_import_errors,
-        d.max_active_runs, d.max_active_tasks, d.allowed_run_types, d.current_version_id, b.version AS bundle_version
-      FROM dag d JOIN dag_bundle b ON b.name = d.bundle_name WHERE d.dag_id = ${dagId} FOR SHARE OF d`,
+        d.max_active_runs, d.max_active_tasks, d.allowed_run_types, d.current_version_id, (SELECT v.bundle_version FROM dag_version v WHERE v.id = d.current_version_id) AS bundle_version
+      FROM dag d WHERE d.dag_id = ${dagId} FOR SHARE OF d`,
     'dag_lock_for_run',
   );
   return rows[0] ?? null;

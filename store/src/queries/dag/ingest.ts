@@ -6,15 +6,27 @@ export async function lockIngestion(db: Db): Promise<void> {
   await db.query(sql`SELECT pg_advisory_xact_lock(7233481010)`, 'ingest_lock');
 }
 
-export type BundleRow = { readonly name: string; readonly team: string | null; readonly version: string | null };
+export type BundleRow = { readonly name: string; readonly team: string | null };
 
 /** A bundle that is in use. Locks nothing. */
 export async function findBundle(db: Db, name: string): Promise<BundleRow | null> {
   const rows = await db.query<BundleRow>(
-    sql`SELECT name, team, version FROM dag_bundle WHERE name = ${name} AND active`,
+    sql`SELECT name, team FROM dag_bundle WHERE name = ${name} AND active`,
     'ingest_bundle',
   );
   return rows[0] ?? null;
+}
+
+/** The version of a bundle that its files were read at last, for who looks at bundles; each Dag has its own. Locks: the row. */
+export async function setBundleVersion(
+  db: Db,
+  o: { name: string; version: string | null; nowIso: string },
+): Promise<void> {
+  await db.query(
+    sql`UPDATE dag_bundle SET version = ${o.version}, last_refreshed_at = ${o.nowIso}::timestamptz
+      WHERE name = ${o.name} AND version IS DISTINCT FROM ${o.version}`,
+    'ingest_bundle_version',
+  );
 }
 
 export type KnownDag = {

@@ -1,10 +1,12 @@
+import type { GitSource } from '@airlock/contract/supervisor-api';
 import { type Db, sql } from '../../database.ts';
 import { followTeam } from '../team/follow.ts';
 
 export type BundleRow = {
   readonly name: string;
-  /** Absolute. */
+  /** Absolute; empty for git. */
   readonly path: string;
+  readonly git: (GitSource & { readonly refresh_seconds: number }) | null;
   /** Team that the bundle and all its Dags belong to; it has to exist. */
   readonly team: string | null;
 };
@@ -27,10 +29,12 @@ export async function syncBundles(tx: Db, bundles: readonly BundleRow[]): Promis
   const names = bundles.map((bundle) => bundle.name);
   for (const bundle of [...bundles].sort((a, b) => (a.name < b.name ? -1 : 1))) {
     await tx.query(
-      sql`INSERT INTO dag_bundle (name, kind, path, team, active)
-        VALUES (${bundle.name}, 'local', ${bundle.path}, ${bundle.team}, true)
-        ON CONFLICT (name) DO UPDATE SET path = EXCLUDED.path, team = EXCLUDED.team, active = true
-        WHERE dag_bundle.path <> EXCLUDED.path OR dag_bundle.team IS DISTINCT FROM EXCLUDED.team OR NOT dag_bundle.active`,
+      sql`INSERT INTO dag_bundle (name, kind, path, team, active, git)
+        VALUES (${bundle.name}, ${bundle.git ? 'git' : 'local'}, ${bundle.path}, ${bundle.team}, true,
+          ${bundle.git ? JSON.stringify(bundle.git) : null}::json)
+        ON CONFLICT (name) DO UPDATE SET kind = EXCLUDED.kind, path = EXCLUDED.path, team = EXCLUDED.team, active = true,
+          git = EXCLUDED.git, version = CASE WHEN EXCLUDED.kind = 'local' THEN NULL ELSE dag_bundle.version END
+        WHERE dag_bundle.path <> EXCLUDED.path OR dag_bundle.git::text IS DISTINCT FROM EXCLUDED.git::text OR dag_bundle.team IS DISTINCT FROM EXCLUDED.team OR NOT dag_bundle.active`,
     );
   }
   await tx.query(sql`UPDATE dag_bundle SET active = false WHERE active AND NOT name = ANY(${names})`);

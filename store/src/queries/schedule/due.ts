@@ -18,9 +18,9 @@ export type DueDag = {
  */
 export async function lockDueDags(db: Db, o: { nowIso: string; limit: number }): Promise<DueDag[]> {
   return db.query<DueDag>(
-    sql`SELECT d.dag_id, d.team, d.current_version_id, b.version AS bundle_version, d.next_logical_date,
+    sql`SELECT d.dag_id, d.team, d.current_version_id, (SELECT v.bundle_version FROM dag_version v WHERE v.id = d.current_version_id) AS bundle_version, d.next_logical_date,
         d.next_interval_start, d.next_interval_end, d.next_create_after, d.allowed_run_types
-      FROM dag d JOIN dag_bundle b ON b.name = d.bundle_name
+      FROM dag d
       WHERE d.next_create_after <= ${o.nowIso}::timestamptz AND NOT d.is_paused AND NOT d.is_stale
         AND NOT d.has_import_errors AND d.current_version_id IS NOT NULL
         AND d.max_active_runs > (SELECT count(*) FROM dag_run r
