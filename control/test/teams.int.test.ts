@@ -9,13 +9,9 @@ import { createAccount } from '../src/api/auth/accounts.ts';
 import { REST_ROUTES } from '../src/api/rest/index.ts';
 import { REST_POLICY } from '../src/api/rest/policy.ts';
 import { createTeam, joinTeam, leaveTeam } from '../src/auth-managers/teams.ts';
-<<<<<<< HEAD
 import { ingestParseReport } from '../src/runs/index.ts';
 import { DEFAULTS, dagDocument, reportOf } from './kit/dags.ts';
-import { fingerprintOfB, makeTeams, makeThings, namesOf, secretOf, type Things } from './kit/teams.ts';
-=======
 import { fingerprintOfB, makeTeams, makeThings, namesOf, pathOf, secretOf, type Things } from './kit/teams.ts';
->>>>>>> fdd1f6b (control, tools: the matrix of routes covers log-in and the web page's routes, and things of another team of every kind)
 import { type Answer, type Caller, type RestKit, restKit } from './rest-kit.ts';
 
 let kit: RestKit;
