@@ -56,7 +56,7 @@ airflow.executors.base_executor airflow.executors.workloads.types airflow.sdk._s
 airflow.sdk.definitions.connection airflow.dag_processing.bundles.local airflow.sdk.definitions.decorators
 airflow.sdk.definitions.asset.metadata airflow.sdk.bases.branch airflow.providers.standard.decorators.python
 airflow.providers.standard.operators.python airflow.providers.standard.operators.bash setproctitle stringprep encodings.idna
-jinja2.ext
+jinja2.ext airflow.sdk._shared.logging.factory
 """.split()
 
 
@@ -71,6 +71,11 @@ def load_airflow():
     for name in LATER:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    # The certificates of all public authorities, which every client of the SDK reads, and keeps for its process.
+    with contextlib.suppress(Exception):
+        from airflow.sdk.api import client
+
+        client.Client._get_ssl_context_cached(client.API_SSL_CA_FILE_PATH, client.API_SSL_CERT_PATH)
 
 
 def inputs_below(root):
