@@ -193,7 +193,7 @@ test('each version has exactly the operations that its document has, and each is
   const ours = new Set<string>(Object.values(SUPERVISOR_ROUTES));
   for (const version of API_VERSIONS) {
     const served = Object.entries(EXECUTION_POLICY).filter(
-      ([name, row]) => !ours.has(name) && isServedIn(row.servedIn ?? {}, version),
+      ([name, row]) => !ours.has(name) && !name.includes(' /callbacks/') && isServedIn(row.servedIn ?? {}, version),
     );
     // Two forms of reading an XCom are told apart by the handler.
     const forms = ['item/{}', 'slice'].map((form) => `GET /xcoms/{}/{}/{}/{}/${form}`);
