@@ -34,6 +34,8 @@ export type FakeCallback = {
   readonly id: string;
   readonly module: string;
   readonly timeoutSeconds?: number;
+  /** Of a Python Dag: the folder of its bundle, with the file `d.py`; then there is no module. */
+  readonly bundlePath?: string;
   readonly order?: Partial<Omit<CallbackOrder, 'module' | 'timeout_seconds'>>;
 };
 
@@ -164,14 +166,17 @@ export async function startFakeServer(): Promise<FakeServer> {
         }),
   });
 
-  const callbackWorkload = ({ id }: FakeCallback) => ({
+  const callbackWorkload = ({ id, bundlePath }: FakeCallback) => ({
     type: 'ExecuteCallback',
     token: tokenOf(`workload-${id}`),
-    dag_rel_path: 'd.ts',
+    dag_rel_path: bundlePath === undefined ? 'd.ts' : 'd.py',
     bundle_info: { name: 'dags-folder', version: null },
     log_path: 'x',
     callback: { id, fetch_method: 'dag_attribute', data: { path: 'on_failure_callback', kwargs: {} } },
-    airlock: { runtime: 'typescript', bundle_path: null },
+    airlock:
+      bundlePath === undefined
+        ? { runtime: 'typescript', bundle_path: null }
+        : { runtime: 'python', bundle_path: bundlePath },
   });
 
   type Reply = { status: number; json?: unknown; text?: string; headers?: Record<string, string> };
@@ -252,7 +257,7 @@ export async function startFakeServer(): Promise<FakeServer> {
     if (one === undefined) return { status: 404 };
     if (action === 'run') {
       if (token !== tokenOf(`workload-${id}`)) return { status: 403 };
-      const module = { hash: sha256(one.module), code: one.module };
+      const module = one.bundlePath === undefined ? { hash: sha256(one.module), code: one.module } : null;
       const json = { timeout_seconds: one.timeoutSeconds ?? 60, ...orderOf(one), module };
       return { status: 200, headers: { 'refreshed-api-token': tokenOf(`execution-${id}`) }, json };
     }

@@ -1,0 +1,148 @@
+/** Callbacks of Python Dags in their sandbox, by the real Airflow: what each is given, what it may ask for, how it ends. */
+import { deepEqual, doesNotMatch, equal, match } from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { airflowVenv, ensureVenv, findPython, withoutPython } from '../../tests/kit/airflow-venv.ts';
+import { waitFor } from '../../tests/kit/wait.ts';
+import type { FakeCallback } from './kit/fake-server.ts';
+import { startTestWorker, type TestWorker } from './kit/worker.ts';
+
+const text = `
+from airflow.sdk import BaseNotifier, Variable, dag, task
+
+def tell(context):
+    print("TELL", Variable.get("channel"), context["reason"], context["ti"].task_id, context["dag_run"].run_id)
+
+class Notifier(BaseNotifier):
+    template_fields = ("text",)
+
+    def __init__(self, text):
+        super().__init__()
+        self.text = text
+
+    def notify(self, context):
+        print("NOTIFIED", self.text)
+
+def break_down(context):
+    raise RuntimeError("no such room")
+
+def lost(context):
+    print("LOST", context["ti"].task_id, context["ti"].try_number)
+
+async def alert(room, context):
+    print("ALERT", room, context["deadline"]["name"])
+
+def asks_for_more():
+    Variable.get("not_mine")
+
+@dag(schedule=None, on_failure_callback=[tell, Notifier(text="of {{ dag.dag_id }}")], on_success_callback=break_down)
+def d():
+    @task(on_failure_callback=lost)
+    def t():
+        pass
+
+    t()
+
+d()
+`;
+
+const ID = '0190f5e3-0000-7000-8000-000000000009';
+const TI = {
+  id: ID,
+  task_id: 't',
+  map_index: -1,
+  try_number: 2,
+  max_tries: 3,
+  dag_version_id: ID,
+  queue: 'default',
+  hostname: 'h',
+  state: 'failed',
+  start_date: '2026-01-01T00:00:00Z',
+  end_date: null,
+};
+const RUN = {
+  dag_id: 'd',
+  run_id: 'manual__2026-01-01T00:00:00+00:00',
+  logical_date: null,
+  data_interval_start: null,
+  data_interval_end: null,
+  run_after: '2026-01-01T00:00:00Z',
+  start_date: '2026-01-01T00:00:00Z',
+  end_date: null,
+  clear_number: 0,
+  run_type: 'manual',
+  state: 'failed',
+  conf: {},
+  triggering_user_name: null,
+  consumed_asset_events: [],
+  partition_key: null,
+  partition_date: null,
+  note: null,
+  team_name: null,
+};
+
+describe('callbacks of a Python Dag', { skip: withoutPython }, () => {
+  let worker: TestWorker;
+  const bundlePath = mkdtempSync(join(tmpdir(), 'airlock-bundle-'));
+  before(async () => {
+    ensureVenv(findPython()!);
+    chmodSync(bundlePath, 0o755);
+    writeFileSync(join(bundlePath, 'd.py'), text);
+    worker = await startTestWorker({ AIRLOCK__PYTHON__INTERPRETER: airflowVenv, AIRLOCK__PYTHON__POOL_SIZE: '0' });
+    worker.server.variables.set('channel', 'ops-room');
+  });
+  after(async () => {
+    await worker?.[Symbol.asyncDispose]();
+    rmSync(bundlePath, { recursive: true, force: true });
+  });
+
+  const run = async (order: FakeCallback['order']) => {
+    const id = randomUUID();
+    worker.server.addCallback({ id, module: '', bundlePath, order: { dag_run: RUN, ti: TI, ...order } });
+    await waitFor('the report', () => worker.server.callbackReports.has(id), { timeoutMs: 120_000 });
+    return worker.server.callbackReports.get(id)!;
+  };
+  const missed = (path: string, kwargs: Record<string, unknown>, asynchronous: boolean) => ({
+    kind: 'deadline' as const,
+    event: 'missed' as const,
+    ti: null,
+    reason: null,
+    target: {
+      path: `unusual_prefix_0123_d.${path}`,
+      kwargs,
+      asynchronous,
+      deadline: { id: ID, name: 'late', position: 0, deadline_time: '2026-01-01T01:00:00Z' },
+    },
+  });
+
+  test('functions and notifiers of a Dag run by Airflow’s own code, with what Airflow gives them', async () => {
+    const { state, output } = await run({});
+    equal(state, 'success', output);
+    match(output, /TELL ops-room task_failure t manual__2026-01-01T00:00:00\+00:00/);
+    match(output, /NOTIFIED of d/);
+  });
+
+  test('one that raises has failed, and says why', async () => {
+    const { state, message } = await run({ event: 'success', reason: 'success' });
+    equal(state, 'failed');
+    match(message ?? '', /RuntimeError: no such room/);
+  });
+
+  test('the callback of a task whose process was lost, and that of a deadline of the same file', async () => {
+    const lost = await run({ kind: 'task', reason: 'The host has died.' });
+    match(lost.output, /LOST t 2/);
+    const late = await run(missed('alert', { room: '#ops' }, true));
+    match(late.output, /ALERT #ops late/);
+    deepEqual([lost.state, late.state], ['success', 'success']);
+  });
+
+  test('what the server refuses stays refused, and no token is in its reach', async () => {
+    const { state, message, output } = await run(missed('asks_for_more', {}, false));
+    equal(state, 'failed');
+    match(message ?? '', /Access denied for variable 'not_mine'/);
+    doesNotMatch(output, /execution-|workload-/);
+  });
+});
