@@ -104,7 +104,21 @@ export const executeTaskWorkload = z.strictObject({
     ])
     .optional(),
 });
-export const workload = z.discriminatedUnion('type', [executeTaskWorkload, executeCallbackWorkload]);
+/** Airflow's TestConnection workload, bound to the worker's key; it takes no slot of tasks. */
+export const testConnectionWorkload = z.strictObject({
+  type: z.literal('TestConnection'),
+  token: z.string(),
+  connection_test_id: uuid,
+  connection_id: z.string(),
+  /** Seconds from the start of its child. */
+  timeout: z.number().positive(),
+});
+export type TestConnectionWorkload = z.infer<typeof testConnectionWorkload>;
+export const workload = z.discriminatedUnion('type', [
+  executeTaskWorkload,
+  executeCallbackWorkload,
+  testConnectionWorkload,
+]);
 export const claimAnswer = z.strictObject({ workloads: z.array(workload) });
 
 /**

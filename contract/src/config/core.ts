@@ -102,6 +102,11 @@ export const CORE_OPTIONS = {
     advice:
       'Encrypts connection passwords and extras and variables at rest; several, separated by commas, to rotate. Unset: standalone makes one in keys/.',
   }),
+  test_connection: choice(['Disabled', 'Enabled', 'Hidden'], 'Disabled', {
+    readers: ['control'],
+    advice:
+      'Let people with the right to create connections test them. A worker does it, in a sandboxed Python that is given that one connection.',
+  }),
   auth_manager: choice(['built-in', 'openid', AIRFLOW_SIMPLE], 'built-in', {
     readers: ['control'],
     advice:

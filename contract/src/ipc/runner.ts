@@ -84,6 +84,19 @@ export const startPythonCallback = z.strictObject({
   bearer: z.string(),
   env: z.record(z.string(), z.string()),
 });
+/** A connection in the clear, for its test. */
+export const testedConnection = z.strictObject({
+  conn_id: z.string(),
+  conn_type: z.string(),
+  host: z.string().nullable(),
+  login: z.string().nullable(),
+  password: z.string().nullable(),
+  schema: z.string().nullable(),
+  port: z.int().nullable(),
+  extra: z.string().nullable(),
+});
+/** Parent → Python child: the one connection that it tests. */
+export const testConnection = z.strictObject({ type: z.literal('test_connection'), connection: testedConnection });
 /** Parent → child: answer to a request. */
 export const answer = z.strictObject({
   type: z.literal('answer'),
@@ -101,6 +114,7 @@ export const toRunner = z.discriminatedUnion('type', [
   startPythonTask,
   startCallback,
   startPythonCallback,
+  testConnection,
   answer,
   cancel,
 ]);
@@ -181,6 +195,8 @@ export const runnerNotice = z.discriminatedUnion('type', [
   }),
   /** What the interpreter has of Airflow's extensions; the one outcome of a child that is asked for them. */
   inventory.extend({ type: z.literal('inventory') }),
+  /** The one outcome of a connection test. */
+  z.strictObject({ type: z.literal('connection_tested'), status: z.boolean(), message: z.string().max(2000) }),
 ]);
 export type ToRunner = z.infer<typeof toRunner>;
 export type StartTask = z.infer<typeof startTask>;

@@ -1,7 +1,8 @@
 /** Hands queued task instances, and callbacks, to workers that ask. Nothing is placed ahead of time: a worker asks when it has a slot. */
 import { randomBytes } from 'node:crypto';
 import { decodeNeeds, NO_NEEDS } from '@airlock/contract/dag/needs';
-import type { ExecuteTaskWorkload, Workload } from '@airlock/contract/supervisor-api';
+import type { ExecuteTaskWorkload, TestConnectionWorkload, Workload } from '@airlock/contract/supervisor-api';
+import { claimConnectionTest } from '@airlock/store/queries/connection-test/queue';
 import { type ClaimedRow, claimQueued, releaseClaims } from '@airlock/store/queries/task-instance/claim';
 import type { ControlDeps } from '../deps.ts';
 import { logPath } from '../logs/log-path.ts';
@@ -40,6 +41,8 @@ export async function claimWorkloads(deps: PlacementDeps, options: ClaimOptions)
       const rows = slots === 0 ? [] : await claimTries(deps, options, slots);
       const tries = rows.length === 0 ? [] : await makeWorkloads(deps, options, rows);
       if (callbacks.length + tries.length > 0 || rows.length > 0) return [...callbacks, ...tries];
+      const test = await claimTest(deps, options);
+      if (test) return [test];
       const leftMs = options.untilMs - deps.clock.nowMs();
       if (leftMs <= 0) break;
       await waitFor(heard, Math.min(leftMs, POLL_MS), options.signal);
@@ -48,6 +51,29 @@ export async function claimWorkloads(deps: PlacementDeps, options: ClaimOptions)
   } finally {
     queued.stop();
   }
+}
+
+/** Tasks come first: a test waits until one of the workers has nothing else to take. */
+async function claimTest(deps: PlacementDeps, { jkt }: ClaimOptions): Promise<TestConnectionWorkload | null> {
+  const { config, db, minter } = deps;
+  if (config.core.test_connection !== 'Enabled') return null;
+  const jti = randomBytes(16).toString('hex');
+  const row = await claimConnectionTest(db, jti);
+  if (!row) return null;
+  const token = await minter.mint('workload', {
+    sub: row.id,
+    jti,
+    // Time to start a Python, and to report.
+    ttlSeconds: Math.ceil(row.timeout_seconds) + 60,
+    jkt: config.execution_api.token_binding === 'off' ? undefined : jkt,
+  });
+  return {
+    type: 'TestConnection',
+    token,
+    connection_test_id: row.id,
+    connection_id: row.conn_id,
+    timeout: row.timeout_seconds,
+  };
 }
 
 function claimTries(deps: PlacementDeps, options: ClaimOptions, slots: number): Promise<ClaimedRow[]> {

@@ -1,6 +1,7 @@
 /** Liveness: tries that nobody works on any more are taken back or ended. @see scheduling semantics 8 */
 import type { Db } from '@airlock/store';
 import { type SweptCallback, sweepCallbacks } from '@airlock/store/queries/callback/sweep';
+import { failLateConnectionTests } from '@airlock/store/queries/connection-test/queue';
 import {
   endRestarts,
   findDeadTries,
@@ -87,6 +88,7 @@ export async function sweepTries(tx: Db, options: SweepOptions): Promise<SweepRe
     ],
     nowIso,
   );
+  await failLateConnectionTests(tx, nowIso);
   const failed: { id: string; reason: string }[] = [];
   const fail = async (id: string, reason: string, from: readonly string[]) => {
     const done = await failTry(tx, { id, reason, nowIso, from, maxRetryDelaySeconds: options.maxRetryDelaySeconds });

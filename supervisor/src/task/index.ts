@@ -2,11 +2,12 @@
 import { claimAnswer, type ExecuteTaskWorkload, type Workload } from '@airlock/contract/supervisor-api';
 import type { SandboxSpec } from '@airlock/proc/sandbox/index';
 import { startCallback } from '../callback/run.ts';
-import { createPythonHosts } from '../python/host.ts';
+import { createPythonHosts, pythonChildren } from '../python/host.ts';
 import { startPythonTry } from '../python/try.ts';
 import type { Role, RoleContext } from '../role-context.ts';
 import { claimLoop } from './claim.ts';
 import { commandServes, refuseTry, startCommandTry } from './command.ts';
+import { startConnectionTest } from './connection-test.ts';
 import { ModuleCache } from './modules.ts';
 import { createRunnerPool } from './pool.ts';
 import { type RunningTry, startTry, type TryDeps } from './try.ts';
@@ -46,7 +47,9 @@ export function startTaskRole(ctx: RoleContext): TaskRole {
   );
   const running = new Map<string, RunningTry>();
   const callbacks = new Map<string, RunningTry>();
+  const tests = new Map<string, RunningTry>();
   const deps: TryDeps = { ctx, pool, modules: new ModuleCache(ctx.client), spec, uids: spec.uids! };
+  const children = pythonChildren(ctx);
   const python = { ctx, hosts: createPythonHosts(ctx, () => 'host') };
   let freed: (() => void) | null = null;
 
@@ -65,6 +68,8 @@ export function startTaskRole(ctx: RoleContext): TaskRole {
   };
   const accept = (workload: Workload) => {
     if (workload.type === 'ExecuteTask') hold(running, workload.ti.id, start(workload));
+    else if (workload.type === 'TestConnection')
+      hold(tests, workload.connection_test_id, startConnectionTest(ctx, children, workload));
     else hold(callbacks, workload.callback.id, startCallback({ ctx, pool, hosts: python.hosts }, workload));
   };
   const loop = claimLoop({
@@ -82,7 +87,7 @@ export function startTaskRole(ctx: RoleContext): TaskRole {
     holds: () => [...running.keys()],
     async stop() {
       await loop.stop();
-      const all = [...running.values(), ...callbacks.values()];
+      const all = [...running.values(), ...callbacks.values(), ...tests.values()];
       for (const one of all) one.stop('The worker was stopped.');
       await Promise.allSettled(all.map((one) => one.done));
       await Promise.all([pool.stop(), python.hosts.stop()]);

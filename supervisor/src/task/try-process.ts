@@ -73,6 +73,7 @@ export function followProcess(
       case 'bundled':
       case 'parsed':
       case 'inventory':
+      case 'connection_tested':
         return;
       case 'log':
         return log.add('task', frame.level, frame.event, frame.fields, frame.at_ms);

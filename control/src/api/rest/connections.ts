@@ -9,11 +9,9 @@ import {
   insertConnection,
   updateConnection,
 } from '@airlock/store/queries/connection/write';
-import { getConnectionTest } from '@airlock/store/queries/connection-test/by-person';
 import { CONNECTION_ORDER, listConnections } from '@airlock/store/queries/rest-connection/list';
 import { uniqueViolation } from '../http/errors.ts';
-import { wireInstant } from '../http/instant.ts';
-import { check, parseBody, parseQuery, wireIssue } from '../http/validation.ts';
+import { parseBody, parseQuery, wireIssue } from '../http/validation.ts';
 import { wire } from '../http/wire.ts';
 import { openConnection, secretOwner } from '../secrets/stored.ts';
 import { bulkBody, runBulk } from './bulk.ts';
@@ -48,7 +46,7 @@ const extraText = wire
     return isObject(value) ? text : refuse(hint);
   });
 
-const entity = (team_name: TeamName) =>
+export const connectionEntity = (team_name: TeamName) =>
   z.strictObject({
     connection_id: wire.text({ min: 1, max: 200, pattern: /^[\p{L}\p{N}_.-]+$/u, shownPattern: '^[\\w.-]+$' }),
     conn_type: wire.text({ max: 500 }),
@@ -61,8 +59,8 @@ const entity = (team_name: TeamName) =>
     extra: extraText,
     team_name,
   });
-type ConnectionBody = z.output<ReturnType<typeof entity>>;
-const connectionBody = withTeams(entity);
+export type ConnectionBody = z.output<ReturnType<typeof connectionEntity>>;
+export const connectionBody = withTeams(connectionEntity);
 const listQuery = z.object({ ...pageQuery, ...patterns('connection_id') });
 
 function notFound(id: string): AppError {
@@ -96,7 +94,7 @@ function answer(deps: RestDeps, sealed: ConnectionRow): Record<string, unknown> 
 }
 
 /** The row as it is stored, secrets sealed. */
-function sealed(deps: RestDeps, row: ConnectionValues): ConnectionValues {
+export function sealed(deps: RestDeps, row: ConnectionValues): ConnectionValues {
   const box = deps.secrets;
   return {
     ...row,
@@ -106,7 +104,7 @@ function sealed(deps: RestDeps, row: ConnectionValues): ConnectionValues {
   };
 }
 
-function fromBody(body: ConnectionBody): ConnectionValues {
+export function fromBody(body: ConnectionBody): ConnectionValues {
   return {
     team: body.team_name ?? null,
     conn_id: body.connection_id,
@@ -224,7 +222,7 @@ async function remove(context: RestContext): Promise<void> {
   });
 }
 
-const bulkSchema = withTeams((teamName) => bulkBody(entity(teamName), entity(teamName)));
+const bulkSchema = withTeams((teamName) => bulkBody(connectionEntity(teamName), connectionEntity(teamName)));
 
 async function bulk(context: RestContext): Promise<unknown> {
   const body = parseBody(bulkSchema(context), context.request);
@@ -275,31 +273,6 @@ async function defaults(context: RestContext): Promise<void> {
   });
 }
 
-async function test(): Promise<never> {
-  throw new AppError('FORBIDDEN', {
-    public: 'Testing connections is disabled in Airflow configuration. Contact your deployment admin to enable it.',
-    remedy: 'Run a task that uses the connection: this server never runs connection code itself.',
-  });
-}
-
-const TOKEN_HEADER = 'airflow-connection-test-token';
-const tokenHeader = z.object({ [TOKEN_HEADER]: wire.text({ max: 100 }) });
-const TEST_TOKEN = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
-/** How a test that a worker does has come out. A token that is unknown, and one of another team's test, get the same words. */
-async function pollTest(context: RestContext): Promise<unknown> {
-  const token = check(tokenHeader, context.request.headers, ['header'])[TOKEN_HEADER]!;
-  const row = TEST_TOKEN.test(token) ? await getConnectionTest(context.deps.db, context.visible, token) : null;
-  if (!row) throw new AppError('NOT_FOUND', { public: `No connection test found for token: \`${token}\`` });
-  return {
-    token: row.id,
-    connection_id: row.conn_id,
-    state: row.state,
-    result_message: row.result_message,
-    created_at: wireInstant(row.created_at),
-  };
-}
-
 const audit = { hide: ['password'], hideValues: ['extra'] };
 export const connectionRoutes: RestRoute[] = [
   { method: 'GET', path: '/connections', handle: list, query: listQuery },
@@ -313,9 +286,6 @@ export const connectionRoutes: RestRoute[] = [
     audit,
   },
   { method: 'PATCH', path: '/connections', handle: bulk, body: bulkSchema, event: 'bulk_connections', audit },
-  { method: 'POST', path: '/connections/test', handle: test },
-  { method: 'POST', path: '/connections/enqueue-test', handle: test, status: 202 },
-  { method: 'GET', path: '/connections/enqueue-test', handle: pollTest },
   {
     method: 'POST',
     path: '/connections/defaults',

@@ -8,6 +8,7 @@ import { assetRoutes } from './assets.ts';
 import { backfillRoutes } from './backfills.ts';
 import { callbackRoutes } from './callbacks.ts';
 import { configurationRoutes } from './configuration.ts';
+import { connectionTestRoutes } from './connection-tests.ts';
 import { connectionRoutes } from './connections.ts';
 import { dagChangeRoutes } from './dag-changes.ts';
 import { dagRoutes } from './dags.ts';
@@ -74,6 +75,7 @@ export const REST_ROUTES: readonly RestRoute[] = [
   ...hitlRoutes,
   ...extensionRoutes,
   ...variableRoutes,
+  ...connectionTestRoutes,
   ...connectionRoutes,
   ...poolRoutes,
 ];
