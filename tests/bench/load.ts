@@ -1,6 +1,7 @@
 /** A small load generator in a process of its own: `connections` requests at a time over kept connections, for `seconds`. */
 import { fork } from 'node:child_process';
 import { Client } from 'undici';
+import { quantile } from './drive.ts';
 
 export type Load = {
   readonly url: string;
@@ -10,7 +11,13 @@ export type Load = {
   readonly connections: number;
   readonly seconds: number;
 };
-export type LoadResult = { readonly perSecond: number; readonly statuses: Record<string, number> };
+export type LoadResult = {
+  readonly perSecond: number;
+  readonly statuses: Record<string, number>;
+  /** Time of one request, ms. */
+  readonly p50: number;
+  readonly p95: number;
+};
 
 /** Runs the load from a child, so that it has an event loop of its own, as wrk would. */
 export function runLoad(load: Load): Promise<LoadResult> {
@@ -31,15 +38,20 @@ async function generate(load: Load): Promise<LoadResult> {
     statuses[key] = (statuses[key] ?? 0) + 1;
   };
   /** One request; the lowest of undici's interfaces, since what the generator costs is taken from the server. */
+  const times: number[] = [];
   const once = (client: Client) =>
     new Promise<void>((resolve) => {
+      const sentMs = performance.now();
       client.dispatch(
         { path: pathname + search, method: load.method as 'GET', headers: load.headers, body: load.body },
         {
           onRequestStart: () => undefined,
           onResponseStart: (_, statusCode) => count(String(statusCode)),
           onResponseData: () => undefined,
-          onResponseEnd: () => resolve(),
+          onResponseEnd: () => {
+            times.push(performance.now() - sentMs);
+            resolve();
+          },
           onResponseError: () => {
             count('error');
             resolve();
@@ -56,7 +68,8 @@ async function generate(load: Load): Promise<LoadResult> {
     }),
   );
   const answered = Object.values(statuses).reduce((total, number) => total + number, 0);
-  return { perSecond: answered / ((performance.now() - beganMs) / 1000), statuses };
+  const perSecond = answered / ((performance.now() - beganMs) / 1000);
+  return { perSecond, statuses, p50: quantile(times, 0.5), p95: quantile(times, 0.95) };
 }
 
 if (process.send !== undefined && process.argv[1] === import.meta.filename) {

@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: what Airlock costs and how fast it is, on this machine, now. `-- --airflow` runs the same Dags on Airflow
- * 3.3.2 in the same run, and in Python on Airlock, and adds ratios; `-- --python` measures those in Python alone; `-- --quick` repeats less; `-- --tokens` measures tokens alone, `-- --scheduler [CASE …]` the scheduler alone. Loopback only. Compare figures of one run only.
+ * 3.3.2 in the same run, and in Python on Airlock, and adds ratios; `-- --python` measures those in Python alone; `-- --quick` repeats less; `-- --tokens` measures tokens alone, `-- --rest` lists, triggers and logs over REST alone, `-- --scheduler [CASE …]` the scheduler alone. Loopback only. Compare figures of one run only.
  */
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -16,6 +16,7 @@ const { values, positionals } = parseArgs({
     tokens: { type: 'boolean', default: false },
     scheduler: { type: 'boolean', default: false },
     python: { type: 'boolean', default: false },
+    rest: { type: 'boolean', default: false },
   },
   allowPositionals: true,
 });
@@ -55,6 +56,11 @@ const ROWS: ReadonlyArray<{
 ];
 
 console.log(`${cpus().length} × ${cpus()[0]?.model.trim()}, Node ${process.version}`);
+if (values.rest) {
+  const { restLines } = await import('./rest.ts');
+  for (const line of await restLines({ ...values, say })) console.log(line);
+  process.exit();
+}
 if (values.scheduler) {
   for await (const line of schedulerLines(values.quick, positionals)) console.log(line);
   process.exit();

@@ -42,7 +42,12 @@ function freePort(): Promise<number> {
   });
 }
 
-export type Airflow = AsyncDisposable & { readonly url: string; readonly pid: number; readonly startSeconds: number };
+export type Airflow = AsyncDisposable & {
+  readonly url: string;
+  readonly pid: number;
+  readonly startSeconds: number;
+  readonly databaseUrl: string;
+};
 
 /** @param fill puts Dag files into the Dag folder before the start @throws Error when it does not become healthy */
 export async function startAirflow(
@@ -96,7 +101,7 @@ export async function startAirflow(
     throw error;
   }
   const startSeconds = (performance.now() - beganMs) / 1000;
-  return { url: base, pid: child.pid!, startSeconds, [Symbol.asyncDispose]: stop };
+  return { url: base, pid: child.pid!, startSeconds, databaseUrl: cluster.url, [Symbol.asyncDispose]: stop };
 }
 
 async function isHealthy(base: string): Promise<boolean> {
