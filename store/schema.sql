@@ -781,6 +781,7 @@ CREATE TABLE task_instance (
 CREATE INDEX ti_active ON task_instance USING btree (pool) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text, 'restarting'::text, 'deferred'::text, 'awaiting_input'::text]));
 CREATE INDEX ti_by_name ON task_instance USING btree (dag_id, run_id, task_id, map_index);
 CREATE INDEX ti_by_supervisor ON task_instance USING btree (supervisor_id) WHERE (supervisor_id IS NOT NULL);
+CREATE INDEX ti_by_trigger ON task_instance USING btree (trigger_id) WHERE (trigger_id IS NOT NULL);
 CREATE INDEX ti_by_version ON task_instance USING btree (dag_version_id);
 CREATE INDEX ti_listed ON task_instance USING btree (dag_id, map_index, id);
 CREATE INDEX ti_listed_of_all ON task_instance USING btree (map_index, id);
@@ -789,6 +790,7 @@ CREATE INDEX ti_reschedule ON task_instance USING btree (reschedule_at) WHERE (s
 CREATE INDEX ti_retry ON task_instance USING btree (retry_at) WHERE (state = 'up_for_retry'::text);
 CREATE INDEX ti_running ON task_instance USING btree (dag_run_id) WHERE (state = ANY (ARRAY['running'::text, 'restarting'::text]));
 CREATE INDEX ti_scheduled ON task_instance USING btree (priority_weight DESC, dag_run_id, map_index) WHERE (state = 'scheduled'::text);
+CREATE INDEX ti_trigger_timeout ON task_instance USING btree (trigger_timeout) WHERE ((state = 'deferred'::text) AND (trigger_timeout IS NOT NULL));
 -- granted: airlock_control: delete, insert, select, update
 
 CREATE TABLE task_instance_history (
@@ -873,6 +875,24 @@ CREATE TABLE team (
   CONSTRAINT team_pkey PRIMARY KEY (name),
   CONSTRAINT team_name_check CHECK ((name ~ '^[A-Za-z0-9_-]{1,50}$'::text))
 );
+-- granted: airlock_control: delete, insert, select, update
+
+CREATE TABLE trigger (
+  id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+  ti_id uuid NOT NULL,
+  dag_run_id bigint NOT NULL,
+  classpath text NOT NULL,
+  kwargs text NOT NULL,
+  is_encrypted boolean NOT NULL,
+  queue text,
+  created_at timestamp with time zone NOT NULL,
+  supervisor_id uuid,
+  claimed_at timestamp with time zone,
+  CONSTRAINT trigger_pkey PRIMARY KEY (id),
+  CONSTRAINT trigger_dag_run_id_fkey FOREIGN KEY (dag_run_id) REFERENCES dag_run(id) ON DELETE CASCADE
+);
+CREATE INDEX trigger_by_run ON trigger USING btree (dag_run_id);
+CREATE INDEX trigger_by_supervisor ON trigger USING btree (supervisor_id);
 -- granted: airlock_control: delete, insert, select, update
 
 CREATE TABLE user_session (

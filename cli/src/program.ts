@@ -24,6 +24,7 @@ const STARTED_BY_LAUNCHER: ReadonlyArray<readonly [string, string]> = [
   ['scheduler', 'start one scheduler'],
   ['worker', 'start a supervisor that runs tasks'],
   ['dag-processor', 'start a supervisor that reads Dag files'],
+  ['triggerer', 'start a supervisor that runs what deferred tasks wait for'],
   ['token-service', 'start the signer'],
 ];
 

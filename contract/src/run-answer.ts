@@ -17,6 +17,9 @@ export const runAnswer = z.object({
   max_tries: z.int().default(0),
   should_retry: z.boolean().default(false),
   xcom_keys_to_clear: z.array(z.string()).default([]),
+  /** Only where a stretch goes on after a wait: by which method, and with what. */
+  next_method: z.string().nullish(),
+  next_kwargs: z.unknown(),
   /** Only on a resumed stretch: the first start of the try. */
   start_date: z.string().nullable().optional(),
 });

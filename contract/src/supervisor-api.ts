@@ -197,6 +197,61 @@ export const bundleListing = z.strictObject({ files: z.array(z.string()).max(100
  */
 export { type Inventory, inventory } from './inventory.ts';
 
+/**
+ * POST /triggers/sync (trigger token): what this triggerer should run. Waits up to `wait_seconds` for new triggers, then
+ * answers 200. Whoever takes a trigger takes it from a triggerer that ended or fell silent, never from one that lives.
+ */
+export const triggerSync = z.strictObject({
+  /** Ids of the triggers that it runs now. */
+  holds: z.array(z.int().min(1)).max(100_000),
+  /** How many more it can take. */
+  slots: z.int().min(0).max(10_000),
+  /** Queues that it serves; null = triggers that name no queue. */
+  queues: z.array(z.string().min(1).max(256)).max(100).nullable(),
+  wait_seconds: z.int().min(0).max(30),
+});
+/** One trigger to run; everything in it comes from the task's code and is opaque to us. */
+export const triggerWorkload = z.strictObject({
+  id: z.int(),
+  classpath: z.string(),
+  /** JSON text, or whatever text the task sent. */
+  kwargs: z.string(),
+  runtime: z.enum(['typescript', 'python']),
+  team: z.string().nullable(),
+  bundle_name: z.string(),
+  /** Folder of the bundle, as the server knows it; null when the bundle is gone. */
+  bundle_path: z.string().nullable(),
+  /** Instant after which nobody waits for it. */
+  timeout_after: z.string().nullable(),
+  /** Bytes of log that were sent for this wait before. */
+  log_offset: z.int(),
+  ti: executeTaskWorkload.shape.ti,
+});
+export const triggerSyncAnswer = z.strictObject({
+  run: z.array(triggerWorkload),
+  /** Held, but not to be run any more. `ended`: by a person or in time; false: another triggerer has it. */
+  cancel: z.array(z.strictObject({ id: z.int(), ended: z.boolean() })),
+});
+/**
+ * POST /triggers/{id}/outcome (trigger token): what a trigger came to. 200; `accepted` false when nobody waits for it any more,
+ * or somebody else runs it, so a repeat after a lost answer does no harm.
+ */
+export const triggerOutcome = z.discriminatedUnion('kind', [
+  /** The task goes on; `payload` is any JSON value. */
+  z.strictObject({ kind: z.literal('event'), payload: z.unknown() }),
+  /** It ended without an event: the task goes on, to fail. */
+  z.strictObject({ kind: z.literal('failure'), traceback: z.array(z.string().max(100_000)).max(1000).nullable() }),
+  /** The task ends here, without a worker. */
+  z.strictObject({
+    kind: z.literal('end'),
+    state: z.enum(['success', 'failed', 'skipped']),
+    xcoms: z.record(z.string().min(1).max(512), z.unknown()),
+  }),
+]);
+export const triggerOutcomeAnswer = z.strictObject({ accepted: z.boolean() });
+/** Names the try for which a triggerer asks, beside its own token. */
+export const TRIGGER_TRY_HEADER = 'airlock-task-instance';
+
 /** Method and path of each route, as the policy table names them. */
 export const SUPERVISOR_ROUTES = {
   register: 'POST /supervisors',
@@ -211,6 +266,8 @@ export const SUPERVISOR_ROUTES = {
   bundleListing: 'PUT /bundles/:bundle_name/listing',
   bundleVariable: 'GET /bundles/:bundle_name/variables/*',
   bundleConnection: 'GET /bundles/:bundle_name/connections/:conn_id',
+  triggerSync: 'POST /triggers/sync',
+  triggerOutcome: 'POST /triggers/:trigger_id/outcome',
 } as const;
 
 export type RegisterRequest = z.infer<typeof registerRequest>;
@@ -220,4 +277,6 @@ export type Workload = z.infer<typeof workload>;
 export type ExitReport = z.infer<typeof exitReport>;
 export type ParseReport = z.infer<typeof parseReport>;
 export type ParseReportAnswer = z.infer<typeof parseReportAnswer>;
+export type TriggerWorkload = z.infer<typeof triggerWorkload>;
+export type TriggerOutcome = z.infer<typeof triggerOutcome>;
 export type BundleList = z.infer<typeof bundleList>;

@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { systemClock } from '@airlock/contract/clock';
+import { TRIGGER_TRY_HEADER } from '@airlock/contract/supervisor-api';
 import { sql } from '@airlock/store';
 import { type Replicas, startReplicas } from '../../tests/kit/replicas.ts';
 import { SIGNING_KEY_FILE } from '../../token-sign/src/index.ts';
@@ -32,8 +33,8 @@ let scene: Scene;
 let minter: TokenMinter;
 let signingKey: KeyObject;
 let origin: string;
-/** Tries: the one that asks about itself, one of another Dag, one that has ended and will be tried again under another id. */
-let tries: { self: Try; other: Try; ended: Try };
+/** Tries: the one that asks about itself, one of another Dag, one that has ended and will be tried again under another id, one that waits for a trigger. */
+let tries: { self: Try; other: Try; ended: Try; waiting: Try };
 let host: Awaited<ReturnType<Scene['joinWorker']>>;
 /** What team a has, for the stranger to ask for. */
 let things: Things;
@@ -67,12 +68,34 @@ function aged(token: string, seconds: number): string {
   const iat = scene.nowSeconds() - seconds;
   return altered(token, { iat, nbf: iat, exp: iat + 300 });
 }
-const IN_TIME: readonly IdentityName[] = ['workload', 'test', 'self', 'other', 'ended', 'worker', 'parse', 'trigger'];
+const IN_TIME: readonly IdentityName[] = [
+  'workload',
+  'test',
+  'self',
+  'other',
+  'ended',
+  'worker',
+  'parse',
+  'trigger',
+  'waiting',
+];
 const IS_DUE: readonly IdentityName[] = ['self', 'other', 'ended'];
 /** What an identity of the Execution API sends. */
 function heldBy(who: IdentityName): { token: string; key: Key } {
   const { token, key } = held[who]!;
   return { key, token: IN_TIME.includes(who) ? aged(token, IS_DUE.includes(who) ? 250 : 0) : token };
+}
+
+/** Defers a try. @returns the triggerer that has taken its trigger */
+async function waitOnTrigger({ id, key, token }: Try) {
+  const deferred = { state: 'deferred', classpath: 'a.B', next_method: 'm' };
+  await scene.call('PATCH', `/task-instances/${id}/state`, { key, token, json: deferred });
+  const triggerer = await scene.joinWorker(['trigger']);
+  const send = { key: triggerer.key, token: triggerer.tokens.trigger! };
+  const json = { holds: [], slots: 1, queues: null, wait_seconds: 0 };
+  const taken = await scene.call('POST', '/triggers/sync', { ...send, json });
+  assert.equal(taken.json<{ run: Array<{ ti: { id: string } }> }>().run[0]?.ti.id, id);
+  return triggerer;
 }
 
 before(async () => {
@@ -98,12 +121,14 @@ before(async () => {
     self: await scene.startTry(needs, await scene.seedRun('dag_a', 'a')),
     other: await scene.startTry(needs, await scene.seedRun('dag_b', 'b')),
     ended: await scene.startTry({ ...needs, maxTries: 2 }, await scene.seedRun('dag_c', 'a')),
+    waiting: await scene.startTry(needs, await scene.seedRun('dag_d', 'a')),
   };
   const { id, key, token } = tries.ended;
   const json = { state: 'up_for_retry', end_date: '2026-07-01T00:00:00Z' };
   await scene.call('PATCH', `/task-instances/${id}/state`, { key, token, json });
   things = await makeThings({ database: cluster.database, logFolder: join(cluster.home, 'logs') }, 'a', 1);
   host = await scene.joinWorker(['worker', 'parse', 'trigger']);
+  const triggerer = await waitOnTrigger(tries.waiting);
   held = {
     expired: { token: altered(tries.self.token, longAgo()), key: tries.self.key },
     audience: { token: altered(tries.self.token, { aud: 'urn:another' }), key: tries.self.key },
@@ -115,6 +140,7 @@ before(async () => {
     worker: { token: host.tokens.worker!, key: host.key },
     parse: { token: host.tokens.parse!, key: host.key },
     trigger: { token: host.tokens.trigger!, key: host.key },
+    waiting: { token: triggerer.tokens.trigger!, key: triggerer.key },
   };
 });
 after(async () => {
@@ -273,7 +299,11 @@ describe('the matrix of routes and identities', () => {
   test('Execution API: each cell is answered as the page says, and renews a token that is due only where it lets a try in', async () => {
     const unfit: string[] = [];
     let renewals = 0;
-    const paths: Partial<Record<IdentityName, string>> = { other: tries.self.id, ended: tries.ended.id };
+    const paths: Partial<Record<IdentityName, string>> = {
+      other: tries.self.id,
+      ended: tries.ended.id,
+      waiting: tries.waiting.id,
+    };
     const { wrong, cells, statuses } = await differences(
       expectedMatrix.execution,
       async (method, path, who, expected) => {
@@ -299,7 +329,10 @@ describe('the matrix of routes and identities', () => {
         const answer = await scene.call(method, fill(path, named), {
           ...caller,
           ...(hasBody(method) ? { json: (expected === 'ended' && REPORTS[path]) || {} } : {}),
-          ...(version === undefined ? {} : { headers: { 'airflow-api-version': version } }),
+          headers: {
+            ...(version === undefined ? {} : { 'airflow-api-version': version }),
+            ...(who === 'waiting' ? { [TRIGGER_TRY_HEADER]: own } : {}),
+          },
         });
         const where = `${method} ${path} by ${IDENTITIES[who]}: ${answer.status}`;
         const mayRenew = answer.status < 300 && Array.isArray(row.tokens) && (who === 'self' || who === 'other');

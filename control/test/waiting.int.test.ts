@@ -195,7 +195,23 @@ const CASES: ReadonlyArray<readonly [cause: string, task: string, does: () => Pr
       ),
   ],
   ['stopping', 'a', () => set('a', 'restarting')],
-  ['trigger', 'a', () => set('a', 'deferred')],
+  [
+    'trigger_starting',
+    'a',
+    async () => [await set('a', 'deferred'), await run(sql`UPDATE supervisor SET roles = '{trigger}'`)],
+  ],
+  ['no_triggerer', 'a', () => set('a', 'deferred')],
+  [
+    'trigger',
+    'a',
+    async () => [
+      await set('a', 'deferred'),
+      await run(sql`WITH g AS (INSERT INTO trigger (ti_id, dag_run_id, classpath, kwargs, is_encrypted, created_at, supervisor_id)
+        SELECT t.id, t.dag_run_id, 'my.Trigger', '{}', false, t.updated_at, (SELECT id FROM supervisor) FROM task_instance t
+        WHERE t.task_id = 'a' AND t.run_id = '02' RETURNING id, ti_id)
+        UPDATE task_instance t SET trigger_id = g.id FROM g WHERE t.id = g.ti_id`),
+    ],
+  ],
   ['human_input', 'a', () => set('a', 'awaiting_input')],
 ];
 

@@ -428,7 +428,7 @@ def main():
         run_task(order)
 
 
-def run():
+def run_by(main):
     """
     Ends without taking the interpreter down piece by piece, which takes as long as a task: what was registered to run at the
     end does run, and the kernel has the rest.
@@ -451,4 +451,4 @@ def run():
 
 
 if __name__ == "__main__":
-    run()
+    run_by(main)

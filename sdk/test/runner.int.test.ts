@@ -336,3 +336,23 @@ test('a module without the Dag, without the task, or that throws, fails the try'
   const broken = await runTask(`throw new Error('at import');`, {});
   assert.ok(broken.outcome?.state === 'failed' && /at import/.test(broken.outcome.error.message));
 });
+
+test('a task that waits says what for, and goes on with what came of it', async () => {
+  const text = module(`d.wait('t', { until: until.delay('2h'), timeout: '3h' })();`).replace('Skip,', 'Skip, until,');
+  const before = Date.now();
+  const { outcome } = await runTask(text, {});
+  assert.ok(outcome?.state === 'deferred');
+  assert.deepEqual([outcome.trigger, outcome.timeout_seconds], ['airlock.until', 10_800]);
+  assert.ok(Math.abs(Date.parse(String(outcome.kwargs.at)) - before - 7_200_000) < 60_000);
+  const event = { at: 'then' };
+  const resumed = await runTask(text, { resumed: { event } });
+  assert.deepEqual(resumed.outcome, { state: 'success', value: event, has_value: true, mapped_length: null });
+  for (const [timedOut, name, retryable] of [
+    [true, 'WaitTimeout', false],
+    [false, 'TriggerFailure', true],
+  ] as const) {
+    const failed = await runTask(text, { resumed: { failure: 'no', timed_out: timedOut } });
+    assert.ok(failed.outcome?.state === 'failed');
+    assert.deepEqual([failed.outcome.error.name, failed.outcome.retryable], [name, retryable]);
+  }
+});

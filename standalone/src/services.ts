@@ -118,7 +118,7 @@ export function startServices(context: ServiceContext): Services {
     values: async () => {
       const info = await control.whenReady();
       const ticket = randomBytes(32).toString('base64url');
-      control.send({ type: 'ticket', ticket, roles: ['worker', 'parse'], place: context.place });
+      control.send({ type: 'ticket', ticket, roles: ['worker', 'parse', 'trigger'], place: context.place });
       const ownServer = config.core.execution_api_server_url === null;
       const url = config.core.execution_api_server_url ?? `${String(info.url)}/execution`;
       const caFile = ownServer ? null : config.api.ssl_ca_file;
@@ -126,7 +126,7 @@ export function startServices(context: ServiceContext): Services {
       return {
         config: configFor(config, 'supervisor'),
         execution_url: url.replace(/\/+$/, ''),
-        roles: ['worker', 'parse'],
+        roles: ['worker', 'parse', 'trigger'],
         join_ticket: ticket,
         work_dir: layout.workDir,
         // Without another address it is this very server, so no other certificate counts.

@@ -13,6 +13,8 @@ export type StoreEvent =
   | { readonly kind: 'queue' }
   /** Callbacks wait to be run: hand them out. */
   | { readonly kind: 'callback' }
+  /** Tries wait for new triggers: hand them out. */
+  | { readonly kind: 'trigger' }
   /** A Dag was parsed, paused, unpaused or deleted; or a pool or slot count changed: look at what is due. */
   | { readonly kind: 'schedule' };
 
@@ -28,7 +30,8 @@ export function encodeEvent(event: StoreEvent): string {
 
 /** @returns null for a payload of a newer release. */
 export function decodeEvent(payload: string): StoreEvent | null {
-  if (payload === 'queue' || payload === 'callback' || payload === 'schedule') return { kind: payload };
+  if (payload === 'queue' || payload === 'callback' || payload === 'trigger' || payload === 'schedule')
+    return { kind: payload };
   const run = /^run (\d+)$/.exec(payload);
   return run ? { kind: 'run', dagRunId: Number(run[1]) } : null;
 }

@@ -12,6 +12,7 @@ import { ENTER_SOURCE } from '@airlock/proc/sandbox/index';
 export type ChildEntries = {
   readonly runner: string;
   readonly parser: string;
+  readonly triggers: string;
   /** What every child loads first, to restrict itself; absent = its sources. */
   readonly enterScript?: string;
 };
@@ -55,8 +56,17 @@ export async function childEntries(log: { warn(fields: object, text: string): vo
     const run = await runScript(join(SDK, 'bin/bundle.ts'), [stamp, ENTER_SOURCE], BUNDLE_TIMEOUT_MS);
     if (run.code !== 0) {
       log.warn({ output: run.output }, 'the runner could not be bundled into one file; each start takes longer');
-      return { runner: join(SDK, 'bin/runner.ts'), parser: join(SDK, 'bin/parser.ts') };
+      return {
+        runner: join(SDK, 'bin/runner.ts'),
+        parser: join(SDK, 'bin/parser.ts'),
+        triggers: join(SDK, 'bin/triggers.ts'),
+      };
     }
   }
-  return { runner: join(dist, 'runner.mjs'), parser: join(dist, 'parser.mjs'), enterScript: join(dist, 'enter.cjs') };
+  return {
+    runner: join(dist, 'runner.mjs'),
+    parser: join(dist, 'parser.mjs'),
+    triggers: join(dist, 'triggers.mjs'),
+    enterScript: join(dist, 'enter.cjs'),
+  };
 }

@@ -14,6 +14,7 @@ import { join } from './join.ts';
 import { startParseRole } from './parse/index.ts';
 import type { Role, RoleContext } from './role-context.ts';
 import { startTaskRole, type TaskRole } from './task/index.ts';
+import { startTriggerRole } from './trigger/index.ts';
 
 const VERSION = '0.1.0';
 const SECOND_MS = 1000;
@@ -112,7 +113,12 @@ export async function startSupervisor(
   const workerContext = contextFor('worker');
   const parseContext = contextFor('parse');
   const worker: TaskRole | null = workerContext && startTaskRole(workerContext);
-  const roles: Role[] = [...(worker ? [worker] : []), ...(parseContext ? [startParseRole(parseContext)] : [])];
+  const triggerContext = contextFor('trigger');
+  const roles: Role[] = [
+    ...(worker ? [worker] : []),
+    ...(parseContext ? [startParseRole(parseContext)] : []),
+    ...(triggerContext ? [startTriggerRole(triggerContext)] : []),
+  ];
   const endKeepAlive = membership.keepAlive(() => worker?.holds() ?? [], events.dismissed);
   log.info({ tier, supervisor: membership.supervisorId, roles: values.roles }, 'supervisor joined');
   return {

@@ -38,6 +38,7 @@ export const IDENTITIES = {
   worker: 'worker',
   parse: 'parser',
   trigger: 'triggerer',
+  waiting: 'triggerer for its waiting try',
 } as const;
 export type IdentityName = keyof typeof IDENTITIES;
 const NAMES = Object.keys(IDENTITIES) as IdentityName[];
@@ -70,7 +71,11 @@ const HELD: Partial<Record<IdentityName, { kind: string; of: (typeof SELF_PARAME
   worker: { kind: 'worker', of: 'supervisor_id' },
   parse: { kind: 'parse', of: 'supervisor_id' },
   trigger: { kind: 'trigger', of: 'supervisor_id' },
+  waiting: { kind: 'trigger', of: 'task_instance_id' },
 };
+
+/** A triggerer calls it for a try whose trigger it runs, and says so. */
+const asksForTry = (row: ExecutionPolicyRow) => row.rights !== 'role' && row.rights !== 'claim';
 
 function executionCell(route: string, row: ExecutionPolicyRow, who: IdentityName): Cell {
   if (row.tokens === 'public') return 'yes';
@@ -81,7 +86,11 @@ function executionCell(route: string, row: ExecutionPolicyRow, who: IdentityName
   const named = SELF_PARAMETERS.find((name) => route.includes(`:${name}`));
   if (row.self === 'path' && held.of !== named) return '403';
   if (who === 'ended') return row.tellsEnded ? 'ended' : '403';
-  return held.kind !== 'execution' || row.rights === 'own' || row.rights === 'none' ? 'yes' : 'rights';
+  const forTry = asksForTry(row);
+  if (who === 'trigger' && forTry) return '403';
+  return (held.kind !== 'execution' && !(who === 'waiting' && forTry)) || row.rights === 'own' || row.rights === 'none'
+    ? 'yes'
+    : 'rights';
 }
 
 function matrixOf<Row>(
@@ -120,7 +129,8 @@ Made from the policy tables \`control/src/api/rest/policy.ts\` and \`control/src
 
 Identities: *garbage* is a text that is no token. *expired* and *other audience* are tokens by our own key that are otherwise right: of an administrator on the REST API, of its try on
 the Execution API. *op of another team* asks for a thing of a team that is not his: a Dag, variable, connection, pool, asset, backfill, import error or audit row. *Ended try* has failed and will be tried again. *Workload*, *its connection test*, *its try* and *ended try* call the route with their own id in the path, *another try* with somebody else's;
-all of them, and *worker*, *parser* and *triggerer*, prove possession of their key on the Execution API, and send their token as a plain bearer to the REST API.
+*Triggerer* names no try; *triggerer for its waiting try* names one that is deferred and whose trigger it runs, and calls the route with that id in the path;
+all of them, and *worker* and *parser*, prove possession of their key on the Execution API, and send their token as a plain bearer to the REST API.
 `;
 
 function table(title: string, matrix: Matrix): string {

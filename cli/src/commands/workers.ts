@@ -3,7 +3,7 @@ import { Command, type Command as CommandType, InvalidArgumentError, Option } fr
 import type { Context } from '../context.ts';
 import { CliError, EXIT_CODES } from '../exit-codes.ts';
 
-const ROLES = ['worker', 'parse'] as const;
+const ROLES = ['worker', 'parse', 'trigger'] as const;
 
 type Supervisor = {
   readonly id: string;

@@ -19,6 +19,7 @@ import { SANDBOX_OPTIONS } from './sandbox.ts';
 import { SCHEDULER_OPTIONS } from './scheduler.ts';
 import { SECRETS_OPTIONS } from './secrets.ts';
 import { STATE_STORE_OPTIONS } from './state-store.ts';
+import { TRIGGERER_OPTIONS } from './triggerer.ts';
 import { WORKERS_OPTIONS } from './workers.ts';
 
 export const SECTIONS = {
@@ -30,6 +31,7 @@ export const SECTIONS = {
   database: DATABASE_OPTIONS,
   scheduler: SCHEDULER_OPTIONS,
   dag_processor: DAG_PROCESSOR_OPTIONS,
+  triggerer: TRIGGERER_OPTIONS,
   workers: WORKERS_OPTIONS,
   callbacks: CALLBACKS_OPTIONS,
   python: PYTHON_OPTIONS,

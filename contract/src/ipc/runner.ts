@@ -7,11 +7,12 @@ import { z } from 'zod';
 import { callbackOrder } from '../callbacks.ts';
 import { dagWarnings } from '../dag/warning.ts';
 import { inventory } from '../inventory.ts';
+import { LOG_LEVELS } from './log-levels.ts';
+import { cancelTrigger, startTrigger, startTriggers, triggerNotices } from './trigger.ts';
 
 export { MAX_CHILD_FRAME_BYTES, MAX_PARENT_FRAME_BYTES } from './frame-limits.ts';
 
-export const LOG_LEVELS = ['debug', 'info', 'warning', 'error', 'critical'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
+export { LOG_LEVELS, type LogLevel } from './log-levels.ts';
 
 /** The run that a task belongs to, as user code sees it. Instants are RFC 3339 UTC. */
 export const runContext = z.strictObject({
@@ -33,6 +34,10 @@ export const runContext = z.strictObject({
   reschedule_count: z.int(),
   /** Whether a failure of this try is followed by another one. */
   should_retry: z.boolean(),
+  /** How the wait of a deferred task ended; absent = it has not waited. */
+  resumed: z
+    .union([z.strictObject({ event: z.unknown() }), z.strictObject({ failure: z.string(), timed_out: z.boolean() })])
+    .optional(),
 });
 export type RunContext = z.infer<typeof runContext>;
 
@@ -115,6 +120,9 @@ export const toRunner = z.discriminatedUnion('type', [
   startCallback,
   startPythonCallback,
   testConnection,
+  startTriggers,
+  startTrigger,
+  cancelTrigger,
   answer,
   cancel,
 ]);
@@ -167,6 +175,13 @@ export const runnerNotice = z.discriminatedUnion('type', [
       }),
       z.strictObject({ state: z.literal('skipped'), reason: z.string() }),
       z.strictObject({ state: z.literal('reschedule'), after_seconds: z.number().positive() }),
+      /** The task goes on when a trigger has an event. */
+      z.strictObject({
+        state: z.literal('deferred'),
+        trigger: z.string().min(1).max(250),
+        kwargs: z.record(z.string(), z.unknown()),
+        timeout_seconds: z.number().positive().nullable(),
+      }),
     ]),
   }),
   /** Parser: the file and these others have become one module; what comes after is the author's code. */
@@ -197,6 +212,7 @@ export const runnerNotice = z.discriminatedUnion('type', [
   inventory.extend({ type: z.literal('inventory') }),
   /** The one outcome of a connection test. */
   z.strictObject({ type: z.literal('connection_tested'), status: z.boolean(), message: z.string().max(2000) }),
+  ...triggerNotices,
 ]);
 export type ToRunner = z.infer<typeof toRunner>;
 export type StartTask = z.infer<typeof startTask>;

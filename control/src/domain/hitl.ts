@@ -72,7 +72,7 @@ export function defaultInput(params: Readonly<Record<string, unknown>>): Record<
 }
 
 /** Arguments with the event laid in; what a worker sent that is no object counts as none. */
-export function withEvent(kwargs: unknown, event: object): object {
+export function withEvent(kwargs: unknown, event: unknown): object {
   const given = typeof kwargs === 'object' && kwargs !== null && !Array.isArray(kwargs) ? kwargs : {};
   return { ...given, event };
 }

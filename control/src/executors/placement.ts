@@ -7,6 +7,7 @@ import { type ClaimedRow, claimQueued, releaseClaims } from '@airlock/store/quer
 import type { ControlDeps } from '../deps.ts';
 import { logPath } from '../logs/log-path.ts';
 import { callbackWorkloads } from './callbacks.ts';
+import { waitForEvents } from './wait.ts';
 
 export type ClaimOptions = {
   readonly supervisorId: string;
@@ -23,34 +24,23 @@ export type ClaimOptions = {
 
 export type PlacementDeps = Pick<ControlDeps, 'db' | 'clock' | 'config' | 'events' | 'minter' | 'log'>;
 
-/** Longest wait without looking: a notification may be lost. */
-const POLL_MS = 5_000;
-
 /**
  * Claims up to `slots` callbacks and queued task instances, waiting for the first. Callbacks go first: they are few, and say
  * what has gone wrong. Claims whose tokens could not be made, or whose worker has gone meanwhile, are given back at once.
  * @throws DB_UNAVAILABLE, KEY_UNAVAILABLE
  */
 export async function claimWorkloads(deps: PlacementDeps, options: ClaimOptions): Promise<Workload[]> {
-  const queued = signalOf(deps);
-  try {
-    while (!options.signal.aborted) {
-      const heard = queued.next();
-      const callbacks = await callbackWorkloads(deps, options);
-      const slots = options.slots - callbacks.length;
-      const rows = slots === 0 ? [] : await claimTries(deps, options, slots);
-      const tries = rows.length === 0 ? [] : await makeWorkloads(deps, options, rows);
-      if (callbacks.length + tries.length > 0 || rows.length > 0) return [...callbacks, ...tries];
-      const test = await claimTest(deps, options);
-      if (test) return [test];
-      const leftMs = options.untilMs - deps.clock.nowMs();
-      if (leftMs <= 0) break;
-      await waitFor(heard, Math.min(leftMs, POLL_MS), options.signal);
-    }
-    return [];
-  } finally {
-    queued.stop();
-  }
+  const { events, clock } = deps;
+  const found = await waitForEvents({ events, clock, kinds: ['queue', 'callback'], ...options }, async () => {
+    const callbacks = await callbackWorkloads(deps, options);
+    const slots = options.slots - callbacks.length;
+    const rows = slots === 0 ? [] : await claimTries(deps, options, slots);
+    const tries = rows.length === 0 ? [] : await makeWorkloads(deps, options, rows);
+    if (callbacks.length + rows.length > 0) return [...callbacks, ...tries];
+    const test = await claimTest(deps, options);
+    return test === null ? null : [test];
+  });
+  return found ?? [];
 }
 
 /** Tasks come first: a test waits until one of the workers has nothing else to take. */
@@ -167,40 +157,4 @@ function isPlainBearer(deps: PlacementDeps, row: ClaimedRow): boolean {
   if (row.runtime === 'typescript' || deps.config.execution_api.token_binding === 'required') return false;
   const { command_queues: queues } = deps.config.workers;
   return queues.includes(row.queue) || queues.includes('*');
-}
-
-/** Notices of queued work; `next()` is taken before the look, so that nothing falls between look and wait. */
-function signalOf(deps: PlacementDeps): { next: () => Promise<void>; stop: () => void } {
-  let wake: () => void = () => undefined;
-  const call = (): void => wake();
-  const off = deps.events.on((event) => {
-    if (event.kind === 'queue' || event.kind === 'callback') call();
-  });
-  const offGap = deps.events.onGap(call);
-  return {
-    next: () =>
-      new Promise((resolve) => {
-        wake = resolve;
-      }),
-    stop: () => {
-      off();
-      offGap();
-      wake();
-    },
-  };
-}
-
-async function waitFor(heard: Promise<void>, ms: number, signal: AbortSignal): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  let onAbort: (() => void) | undefined;
-  await Promise.race([
-    heard,
-    new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, ms);
-      onAbort = () => resolve();
-      signal.addEventListener('abort', onAbort);
-    }),
-  ]);
-  clearTimeout(timer);
-  if (onAbort) signal.removeEventListener('abort', onAbort);
 }

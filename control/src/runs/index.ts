@@ -7,6 +7,7 @@ export { type EmitOptions, emitAssetEvents, type OutletEvent, type Outlets } fro
 export { type BackfillRequest, createBackfill, planBackfill } from './backfill.ts';
 export { type ClearedTi, type ClearOptions, clearTaskInstances, type TaskSelector } from './clear.ts';
 export { type CreatedRun, type CreateRunOptions, createDagRun } from './create-run.ts';
+export { endTrigger, resumeOverdue } from './deferred.ts';
 export { deleteDag } from './delete-dag.ts';
 export { deleteDagRun } from './delete-run.ts';
 export { type FailedTry, type FailOptions, failTry } from './fail-try.ts';

@@ -10,9 +10,10 @@ import { findNextDue, findRunningRuns, findRunningRunsOf } from '@airlock/store/
 import { tryLockSweep } from '@airlock/store/queries/schedule/lock';
 import { refreshPoolWarnings } from '@airlock/store/queries/schedule/pool-warnings';
 import { findOverdueRuns } from '@airlock/store/queries/schedule/sweep';
+import { sweepTriggers } from '@airlock/store/queries/trigger/resume';
 import { instantIso, instantMs } from '../domain/instants.ts';
 import { tellMissedDeadlines } from '../runs/deadlines.ts';
-import { resumeAnswered } from '../runs/index.ts';
+import { resumeAnswered, resumeOverdue } from '../runs/index.ts';
 import { type Agenda, createAgenda } from './agenda.ts';
 import { createAssetRuns } from './asset-runs.ts';
 import { createDueRuns } from './create-runs.ts';
@@ -60,6 +61,8 @@ const MAX_RUNS_AT_ONCE = 256;
 /** While more runs wait for a decision, what they have decided is queued with every so manieth pass. */
 const PASSES_PER_QUEUE = 4;
 /** A run whose decision failed by a defect of ours is left alone for this long, so that it does not spin. */
+/** Triggers without a task that waits, removed in one sweep. */
+const MAX_SWEPT_TRIGGERS = 1000;
 const BROKEN_RUN_PAUSE_MS = 5_000;
 /** A run that someone else holds is looked at again after this. */
 const HELD_RUN_PAUSE_MS = 20;
@@ -210,6 +213,9 @@ export function createSchedulerCore(options: CoreOptions): SchedulerCore {
         if (missed > 0) log.info({ missed }, 'deadlines of runs have passed');
         const resumed = await resumeAnswered(tx, { nowIso: instantIso(clock.nowMs()) });
         if (resumed > 0) log.info({ resumed }, 'tries that waited for people go on');
+        const overdue = await resumeOverdue(tx, instantIso(clock.nowMs()));
+        if (overdue > 0) log.info({ overdue }, 'triggers have had their time: their tasks go on to fail');
+        await sweepTriggers(tx, MAX_SWEPT_TRIGGERS);
         for (const id of await completeBackfills(tx, instantIso(clock.nowMs())))
           log.info({ backfill: id }, 'a backfill is complete');
         for (const { id, reason } of result.failed) log.warn({ ti_id: id, reason }, 'a try was ended by the scheduler');

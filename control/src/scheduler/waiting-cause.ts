@@ -36,6 +36,8 @@ export const CAUSES = [
   'workers_busy',
   'worker_starting',
   'stopping',
+  'no_triggerer',
+  'trigger_starting',
   'trigger',
   'human_input',
 ] as const;
@@ -68,12 +70,21 @@ export function waitingCause(question: WaitingQuestion): Cause {
     case 'restarting':
       return cause('stopping', 'It was cleared while it ran; its process is being stopped.');
     case 'deferred':
-      return cause('trigger', 'It waits for its trigger.', ti.trigger_timeout);
+      return onTrigger(ti);
     case 'awaiting_input':
       return cause('human_input', "It waits for somebody's answer.", ti.trigger_timeout);
     default:
       return ofRun(question) ?? ofTask(question) ?? ofLimits(question) ?? ofScheduler(question);
   }
+}
+
+function onTrigger(ti: WaitingFacts): Cause {
+  const name = ti.trigger_class ?? 'its trigger';
+  if (ti.triggered_by !== null)
+    return cause('trigger', `It waits for ${name}, which runs on ${ti.triggered_by}.`, ti.trigger_timeout);
+  return ti.triggerers === 0
+    ? cause('no_triggerer', `It waits for ${name}, and no triggerer is alive.`, ti.trigger_timeout)
+    : cause('trigger_starting', `It waits for ${name}, which no triggerer has taken yet.`, ti.trigger_timeout);
 }
 
 function ofRun({ run, snapshot, nowMs }: WaitingQuestion): Cause | null {

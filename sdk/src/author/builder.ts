@@ -15,7 +15,9 @@ import {
   resolveOptions,
   SENSOR_KEYS,
   TASK_KEYS,
+  WAIT_KEYS,
 } from './options.ts';
+import { isTrigger } from './until.ts';
 
 type Template = Pick<TaskVertex, 'body' | 'options' | 'needs' | 'callbacks'>;
 type Trusted = { readonly run: TaskBody; readonly needs?: NeedHandles } & Readonly<Record<string, unknown>>;
@@ -81,6 +83,25 @@ export class GraphBuilder {
       check: options.check as SensorBody,
       every: seconds('every', SENSOR_EVERY_SECONDS),
       sensorTimeout: seconds('timeout', SENSOR_TIMEOUT_SECONDS),
+    };
+    const resolved = resolveOptions(options, this.#defaults, where, true);
+    const callbacks = readTaskCallbacks(options, this.#defaults, where);
+    return this.#declare(taskId, { body, options: resolved, needs: readNeeds(options.needs, where), callbacks });
+  }
+
+  wait(name: unknown, given: unknown): unknown {
+    const taskId = this.#newId('task', name);
+    const where = `wait ${taskId}`;
+    const options = checkKeys(where, given, WAIT_KEYS);
+    const { until } = options;
+    if (typeof until !== 'function' && !isTrigger(until)) {
+      throw new DagError(`${where}: until is ${show(until)}, no trigger.`, "Write until: until.delay('2h').");
+    }
+    const body = {
+      kind: 'wait' as const,
+      until: typeof until === 'function' ? (until as (context: unknown) => unknown) : () => until,
+      waitTimeout:
+        options.timeout === undefined ? null : parseDuration(options.timeout, `${where}.timeout`, { min: 0.1 }),
     };
     const resolved = resolveOptions(options, this.#defaults, where, true);
     const callbacks = readTaskCallbacks(options, this.#defaults, where);

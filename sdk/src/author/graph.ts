@@ -35,6 +35,7 @@ export type TaskVertex = {
   readonly taskId: string;
   readonly body:
     | { readonly kind: 'task'; readonly run: TaskBody }
+    | { readonly kind: 'wait'; readonly until: (context: unknown) => unknown; readonly waitTimeout: number | null }
     | { readonly kind: 'sensor'; readonly check: SensorBody; readonly every: number; readonly sensorTimeout: number };
   readonly options: ResolvedOptions;
   readonly needs: NeedHandles;

@@ -41,4 +41,6 @@ export type {
   TaskCallbacks,
   TaskInfo,
   TaskOptions,
+  WaitOptions,
 } from './types.ts';
+export { type HttpOptions, type Trigger, until } from './until.ts';

@@ -11,6 +11,7 @@ const COMMON = ['retries', 'retryDelay', 'timeout', 'pool', 'poolSlots', 'queue'
 const CALLBACKS = ['onSuccess', 'onFailure', 'onRetry', 'onSkip'];
 export const TASK_KEYS = [...COMMON, ...CALLBACKS, 'needs', 'docs', 'displayName', 'run'];
 export const SENSOR_KEYS = [...COMMON, ...CALLBACKS, 'needs', 'docs', 'displayName', 'every', 'check'];
+export const WAIT_KEYS = [...COMMON, ...CALLBACKS, 'needs', 'docs', 'displayName', 'until'];
 export const DEFAULT_KEYS = [...COMMON, ...CALLBACKS];
 
 /** The option object, with no key that nobody reads: a typing slip must not be silent. @throws DagError */

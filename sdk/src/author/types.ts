@@ -4,6 +4,7 @@ import type { NeedHandles, NeedValues } from './handles.ts';
 import type { Returned } from './json.ts';
 import type { ParamInputs, ParamValues } from './params.ts';
 import type { Schedule } from './schedule.ts';
+import type { Trigger } from './until.ts';
 
 declare const result: unique symbol;
 
@@ -198,6 +199,13 @@ export interface SensorOptions<P, N extends NeedHandles> extends TaskOptions<N>,
   readonly check: (context: Context<P, N>) => boolean | Promise<boolean>;
 }
 
+export interface WaitOptions<P, N extends NeedHandles, E> extends TaskOptions<N> {
+  /** What it waits for, or a function that says so when the task starts. No worker is held meanwhile. */
+  readonly until: Trigger<E> | ((context: Context<P, N>) => Trigger<E> | Promise<Trigger<E>>);
+  /** From the start; then the task fails, without retry. Default: as long as it takes. */
+  readonly timeout?: Duration;
+}
+
 /** What the builder function of `dag` receives. */
 export interface DagBuilder<P> {
   /** Declares a task. `run` is called on a worker, never at parse time. */
@@ -207,6 +215,8 @@ export interface DagBuilder<P> {
   ): Task<I, R>;
   /** Declares a task that waits: `check` is called each `every` until it gives true. */
   sensor<N extends NeedHandles = Empty>(taskId: string, options: SensorOptions<P, N>): Task<Empty, undefined>;
+  /** Declares a task that waits for a trigger, such as `until.delay('2h')`; its result is the trigger's event. */
+  wait<E, N extends NeedHandles = Empty>(taskId: string, options: WaitOptions<P, N, E>): Task<Empty, E>;
   /** Tasks declared inside get `<groupId>.` before their ids and are drawn together. Returns what `build` returns. */
   group<T>(groupId: string, build: (d: DagBuilder<P>) => T): T;
   group<T>(

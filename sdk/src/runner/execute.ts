@@ -4,6 +4,7 @@ import type { Dag } from '../author/dag.ts';
 import type { Graph, TaskVertex } from '../author/graph.ts';
 import { isFail, isSkip } from '../author/outcome.ts';
 import { cutForDisplay } from '../author/serialize/value.ts';
+import { isTrigger } from '../author/until.ts';
 import { callTaskCallback } from './callbacks.ts';
 import { makeContext } from './context.ts';
 import type { Assignment, TaskHost } from './host.ts';
@@ -31,7 +32,7 @@ export async function executeTask(dag: Dag, assignment: Assignment, host: TaskHo
     // Shown while the body runs already; awaited so that it is there before the outcome is.
     const shown = Object.keys(input).length > 0 ? host.showInput(cutForDisplay(input as never)) : Promise.resolve();
     context = makeContext(dag, assignment, needs, host);
-    outcome = await runBody(vertex, graph, input, context, host);
+    outcome = await runBody(vertex, graph, input, context, host, assignment.context.resumed);
     await shown.catch((error: unknown) => {
       host.log('warning', `The task's input could not be stored for display: ${describeThrown(error).message}`);
     });
@@ -49,6 +50,7 @@ export async function executeTask(dag: Dag, assignment: Assignment, host: TaskHo
 }
 
 type BodyContext = ReturnType<typeof makeContext>;
+type Resumed = Assignment['context']['resumed'];
 
 async function runBody(
   vertex: TaskVertex,
@@ -56,9 +58,11 @@ async function runBody(
   input: Readonly<Record<string, unknown>>,
   context: BodyContext,
   host: TaskHost,
+  resumed: Resumed,
 ): Promise<TaskOutcome> {
   const { body } = vertex;
   if (body.kind === 'task') return successOf(await body.run(input, context), vertex, graph);
+  if (body.kind === 'wait') return await wait(body, vertex, graph, context, host, resumed);
   const ready = await body.check(context);
   if (typeof ready !== 'boolean') throw new TypeError('The check of a sensor has to return true or false.');
   if (ready) return { state: 'success', has_value: false, mapped_length: null };
@@ -66,6 +70,29 @@ async function runBody(
   if (waitedSeconds < body.sensorTimeout) return { state: 'reschedule', after_seconds: body.every };
   const message = `The sensor waited ${Math.round(waitedSeconds)} s; its timeout is ${body.sensorTimeout} s.`;
   return { state: 'failed', retryable: false, error: { name: 'SensorTimeout', message, stack: '' } };
+}
+
+/** Before the wait: what to wait for. After it: what came of that. */
+async function wait(
+  body: Extract<TaskVertex['body'], { kind: 'wait' }>,
+  vertex: TaskVertex,
+  graph: Graph,
+  context: BodyContext,
+  host: TaskHost,
+  resumed: Resumed,
+): Promise<TaskOutcome> {
+  if (resumed === undefined) {
+    const trigger = await body.until(context);
+    if (!isTrigger(trigger)) throw new TypeError("until has to give a trigger, such as until.delay('2h').");
+    const kwargs = trigger.arguments(host.nowMs());
+    return { state: 'deferred', trigger: trigger.name, kwargs, timeout_seconds: body.waitTimeout };
+  }
+  if ('event' in resumed) return successOf(resumed.event, vertex, graph);
+  if (resumed.timed_out) {
+    const message = `What the task waits for did not come within ${body.waitTimeout} s.`;
+    return { state: 'failed', retryable: false, error: { name: 'WaitTimeout', message, stack: '' } };
+  }
+  return { state: 'failed', retryable: true, error: { name: 'TriggerFailure', message: resumed.failure, stack: '' } };
 }
 
 /** The outcome of a body that threw. Also for errors that nobody awaited. */

@@ -50,6 +50,7 @@ export async function runInstance(part: Part): Promise<InstanceRun> {
   for (let tries = 1; ; tries++) {
     const startedMs = clock.nowMs;
     let outcome: TaskOutcome;
+    let resumed: RunContext['resumed'];
     for (;;) {
       const context = {
         ...part.context,
@@ -60,9 +61,14 @@ export async function runInstance(part: Part): Promise<InstanceRun> {
         start_date: new Date(startedMs).toISOString(),
         reschedule_count: 0,
         should_retry: tries < lastTry,
+        ...(resumed === undefined ? {} : { resumed }),
       };
       if (vertex.body.kind === 'sensor') looks++;
       outcome = await withTimeout(part, context, host);
+      if (outcome.state === 'deferred') {
+        resumed = waitFor(outcome, clock);
+        continue;
+      }
       if (outcome.state !== 'reschedule') break;
       clock.nowMs += outcome.after_seconds * 1000;
     }
@@ -80,6 +86,20 @@ export async function runInstance(part: Part): Promise<InstanceRun> {
     }
     clock.nowMs += retryWait(vertex, tries) * 1000;
   }
+}
+
+/** The event of a wait for a time, which is skipped. What else a task waits for is for the test to say. */
+function waitFor(
+  { trigger, kwargs, timeout_seconds: timeout }: Extract<TaskOutcome, { state: 'deferred' }>,
+  clock: Part['clock'],
+): NonNullable<RunContext['resumed']> {
+  if (trigger !== 'airlock.until') {
+    return { failure: `A test does not wait for ${trigger}: give its event by replace.`, timed_out: false };
+  }
+  const at = Date.parse(String(kwargs.at));
+  const untilMs = timeout === null ? Number.POSITIVE_INFINITY : clock.nowMs + timeout * 1000;
+  clock.nowMs = Math.max(clock.nowMs, Math.min(at, untilMs));
+  return at > untilMs ? { failure: 'Trigger timeout', timed_out: true } : { event: { at: kwargs.at } };
 }
 
 /** One body, with a work folder of its own. A timeout is cut down to what a test can wait. */

@@ -15,6 +15,7 @@ import { runnerNotice, runnerRequest } from '@airlock/contract/ipc/runner';
 const ENTRIES = {
   runner: fileURLToPath(new URL('../../bin/runner.ts', import.meta.url)),
   parser: fileURLToPath(new URL('../../bin/parser.ts', import.meta.url)),
+  triggers: fileURLToPath(new URL('../../bin/triggers.ts', import.meta.url)),
 };
 
 export type Child = {
@@ -117,7 +118,7 @@ export async function runTask(
 ): Promise<Ran> {
   const child = startChild('runner');
   child.onFrame = (frame) => {
-    if (!('id' in frame)) return;
+    if (!('id' in frame) || frame.type === 'trigger_call') return;
     const { value, status, code: errorCode } = answers(frame);
     if (status === undefined) child.send({ type: 'answer', id: frame.id, value });
     else {

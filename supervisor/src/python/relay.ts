@@ -104,7 +104,7 @@ function parsed(body: Buffer): unknown {
 }
 
 /** Values that must not show in the log of this try. */
-function learnSecrets(masker: Masker, path: string, answer: ExecutionAnswer): void {
+export function learnSecrets(masker: Masker, path: string, answer: ExecutionAnswer): void {
   const [, kind, name] = /^(?:\/callbacks\/[^/]+)?\/(connections|variables)\/([^?]*)/.exec(path) ?? [];
   const value = kind === undefined ? undefined : parsed(answer.body);
   if (typeof value !== 'object' || value === null) return;

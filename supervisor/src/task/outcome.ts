@@ -46,6 +46,14 @@ function ofOutcome(outcome: TaskOutcome, shouldRetry: boolean): Verdict {
         level: 'info',
         message: `Not ready yet; the next look is in ${outcome.after_seconds} s.`,
       };
+    case 'deferred': {
+      const { trigger, kwargs, timeout_seconds: timeoutSeconds } = outcome;
+      return {
+        final: { state: 'deferred', trigger, kwargs, timeoutSeconds },
+        level: 'info',
+        message: `The task waits for ${trigger}; a triggerer looks after that.`,
+      };
+    }
     case 'failed': {
       const { name, message, stack } = outcome.error;
       return failure(outcome.retryable && shouldRetry, `The task failed: ${name}: ${message}`, { stack });

@@ -7,11 +7,19 @@ export type FinalState =
   | { readonly state: 'failed' }
   | { readonly state: 'skipped' }
   | { readonly state: 'up_for_retry'; readonly reason: string }
-  | { readonly state: 'up_for_reschedule'; readonly afterSeconds: number };
+  | { readonly state: 'up_for_reschedule'; readonly afterSeconds: number }
+  | {
+      readonly state: 'deferred';
+      readonly trigger: string;
+      readonly kwargs: Readonly<Record<string, unknown>>;
+      readonly timeoutSeconds: number | null;
+    };
 
 /** Attempts reach over five minutes: a restart of the server, or of its database, must not lose a result. */
 export const PATIENT = { attempts: 60, waitMinMs: 100, waitMaxMs: 10_000 };
 const REASON_LENGTH = 500;
+/** A TypeScript task has one way to go on; the wire wants a name for it. */
+const RESUME = 'resume';
 
 function bodyOf(final: FinalState, nowMs: number): { readonly state: string } & Record<string, unknown> {
   const endDate = new Date(nowMs).toISOString();
@@ -25,6 +33,15 @@ function bodyOf(final: FinalState, nowMs: number): { readonly state: string } & 
         state: 'up_for_reschedule',
         end_date: endDate,
         reschedule_date: new Date(nowMs + final.afterSeconds * 1000).toISOString(),
+      };
+    case 'deferred':
+      return {
+        state: 'deferred',
+        classpath: final.trigger,
+        trigger_kwargs: final.kwargs,
+        trigger_timeout: final.timeoutSeconds,
+        next_method: RESUME,
+        next_kwargs: {},
       };
     default:
       return { state: final.state, end_date: endDate };

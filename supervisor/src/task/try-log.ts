@@ -26,6 +26,8 @@ export type TryLogOptions = {
   readonly maxBytes: number;
   /** Called with true when output should stop for a while, and with false when it may go on. */
   readonly hold: (on: boolean) => void;
+  /** Bytes that others have sent for this stretch before; default 0. */
+  readonly offset?: number;
 };
 
 /** Who said a line: `airlock` is the worker and nobody else; the others, and names of a task's own loggers, are the task. */
@@ -43,7 +45,7 @@ export class TryLog implements LineSink {
   /** Bytes of lines taken in, sent or not. */
   #taken = 0;
   /** Bytes that the server has confirmed. */
-  #offset = 0;
+  #offset: number;
   #full = false;
   #held = false;
   #closed = false;
@@ -51,6 +53,7 @@ export class TryLog implements LineSink {
   #timer: NodeJS.Timeout | null = null;
 
   constructor(options: TryLogOptions) {
+    this.#offset = options.offset ?? 0;
     this.#options = options;
   }
 

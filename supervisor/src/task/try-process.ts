@@ -74,6 +74,10 @@ export function followProcess(
       case 'parsed':
       case 'inventory':
       case 'connection_tested':
+      case 'trigger_outcome':
+      case 'trigger_log':
+      case 'trigger_call':
+      case 'beat':
         return;
       case 'log':
         return log.add('task', frame.level, frame.event, frame.fields, frame.at_ms);

@@ -1,6 +1,8 @@
 /** Who calls: the token, verified by the one profile of its kind, and the proof that its holder has the key. */
 import type { ExecutionClaims, SupervisorClaims, TokenKind, WorkloadClaims } from '@airlock/contract/claims';
 import { AppError } from '@airlock/contract/errors';
+import { isUuid } from '@airlock/contract/ids';
+import { TRIGGER_TRY_HEADER } from '@airlock/contract/supervisor-api';
 import {
   isOfAirflowForm,
   type ProofVerifier,
@@ -17,6 +19,8 @@ import type { FirstShown } from './shown-proofs.ts';
 export type Identity = {
   readonly kind: Exclude<TokenKind, 'user'>;
   readonly claims: WorkloadClaims | ExecutionClaims | SupervisorClaims;
+  /** Whose row decides: the subject of the token, or the try for which a triggerer asks. */
+  readonly subject: string;
   readonly token: string;
   /** Thumbprint of the key whose possession was proven; null for a plain bearer. */
   readonly jkt: string | null;
@@ -85,14 +89,22 @@ export function createAuthenticator(options: {
       if (options.bindingRequired && !claims.cnf) throw refused('not bound');
       const proven = claims.cnf ? proofOf(request, token, claims.cnf.jkt) : null;
       if (!Array.isArray(row.tokens) || !row.tokens.includes(kind)) throw wrongKind({ kind, sub: claims.sub }, row);
-      if (row.self === 'path' && claims.sub !== selfId) {
+      const subject = asksForTry(kind, row) ? tryNamed(request) : claims.sub;
+      if (row.self === 'path' && subject !== selfId) {
         throw new AppError('TI_NOT_SELF', {
           public: `Token subject does not match ${subjectOf(request)} ID`,
           internal: { refused: { kind, sub: claims.sub } satisfies Refused },
         });
       }
       if (proven) await countOnce(proven);
-      return { kind, claims, token, jkt: proven?.jkt ?? null, foreign: kind === 'workload' && isOfAirflowForm(token) };
+      return {
+        kind,
+        claims,
+        subject,
+        token,
+        jkt: proven?.jkt ?? null,
+        foreign: kind === 'workload' && isOfAirflowForm(token),
+      };
     },
     proveKey: async (request) => {
       const proven = proofOf(request, null, null);
@@ -107,6 +119,18 @@ function subjectOf(request: FastifyRequest): string {
   const url = request.routeOptions.url ?? '';
   if (url.includes(':connection_test_id')) return 'connection test';
   return url.includes(':callback_id') ? 'callback' : 'task instance';
+}
+
+/** A triggerer on a route of tries: it asks for one of those whose triggers it runs. */
+export function asksForTry(kind: TokenKind, row: Pick<ExecutionPolicyRow, 'rights'>): boolean {
+  return kind === 'trigger' && row.rights !== 'role' && row.rights !== 'claim';
+}
+
+/** Whether the triggerer runs its trigger is decided by its row, as everything is. */
+function tryNamed(request: FastifyRequest): string {
+  const named = request.headers[TRIGGER_TRY_HEADER];
+  if (typeof named === 'string' && isUuid(named)) return named;
+  throw refused('no task instance named');
 }
 
 function wrongKind(who: Refused & { readonly kind: TokenKind }, row: ExecutionPolicyRow): AppError {

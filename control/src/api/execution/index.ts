@@ -14,7 +14,7 @@ import { createLogStore } from '../../logs/log-store.ts';
 import { createBudgets, POINTS_PER_ROW, refusalPoints } from '../http/budget.ts';
 import { sendJson } from '../http/errors.ts';
 import { nowIso } from '../http/instant.ts';
-import { createAuthenticator, type Identity } from './authenticate.ts';
+import { asksForTry, createAuthenticator, type Identity } from './authenticate.ts';
 import { createBatcher } from './batcher.ts';
 import { addBodyParser } from './body.ts';
 import type { Answer, Call, ExecutionContext } from './context.ts';
@@ -185,7 +185,11 @@ export function registerExecutionApi(app: FastifyInstance, deps: ControlDeps): v
     } catch (thrown) {
       let error = thrown;
       // What is wrong with a request is told to a live try only.
-      if (isAppError(thrown, 'VALIDATION') && identity.kind === 'execution' && !row.tellsEnded) {
+      if (
+        isAppError(thrown, 'VALIDATION') &&
+        (identity.kind === 'execution' || asksForTry(identity.kind, row)) &&
+        !row.tellsEnded
+      ) {
         const caller = await readCaller(db, callerKey(call));
         if (!caller?.live) error = await notLive(context, call, caller);
       }

@@ -36,6 +36,8 @@ const shared = (rights: ExecutionPolicyRow['rights'], cost: number): ExecutionPo
   rights,
   cost,
 });
+/** A triggerer may call it too, for a try whose trigger it runs: with what that try may use, and nothing else. */
+const alsoTrigger = (row: ExecutionPolicyRow): ExecutionPolicyRow => ({ ...row, tokens: ['execution', 'trigger'] });
 
 /** The subject of the token is the test itself, not a try. */
 const CONNECTION_TEST: ExecutionPolicyRow = {
@@ -69,17 +71,17 @@ export const EXECUTION_POLICY: Readonly<Record<string, ExecutionPolicyRow>> = {
   'GET /task-instances/:task_instance_id/previous-successful-dagrun': own(2),
   'GET /task-instances/:task_instance_id/validate-inlets-and-outlets': own(5),
   'GET /task-reschedules/:task_instance_id/start_date': own(1),
-  'GET /task-instances/count': shared('run', 20),
-  'GET /task-instances/states': shared('run', 20),
+  'GET /task-instances/count': alsoTrigger(shared('run', 20)),
+  'GET /task-instances/states': alsoTrigger(shared('run', 20)),
 
   'GET /task-instances/breadcrumbs': shared('run', 20),
-  'GET /task-instances/previous/:dag_id/:task_id': shared('run', 5),
+  'GET /task-instances/previous/:dag_id/:task_id': alsoTrigger(shared('run', 5)),
 
-  'GET /dag-runs/count': shared('run', 20),
+  'GET /dag-runs/count': alsoTrigger(shared('run', 20)),
   'GET /dag-runs/previous': { ...shared('run', 5), servedIn: { since: '2026-04-06' } },
   'GET /dag-runs/:dag_id/previous': { ...shared('run', 5), servedIn: { since: '2025-08-10', until: '2025-11-05' } },
   'GET /dag-runs/:dag_id/:run_id': { ...shared('run', 2), servedIn: { since: '2026-04-06' } },
-  'GET /dag-runs/:dag_id/:run_id/state': shared('run', 2),
+  'GET /dag-runs/:dag_id/:run_id/state': alsoTrigger(shared('run', 2)),
   'POST /dag-runs/:dag_id/:run_id': {
     ...shared('dag', 50),
     body: { type: 'json', maxBytes: 4 * MIB, maxKeys: 100_000 },
@@ -90,7 +92,7 @@ export const EXECUTION_POLICY: Readonly<Record<string, ExecutionPolicyRow>> = {
   'GET /assets/by-name': shared('asset', 2),
   'GET /assets/by-uri': shared('asset', 2),
   'GET /assets/by-alias': { ...shared('asset', 5), servedIn: { since: '2026-06-30' } },
-  'GET /asset-events/by-asset': shared('asset', 50),
+  'GET /asset-events/by-asset': alsoTrigger(shared('asset', 50)),
   'GET /asset-events/by-asset-alias': shared('asset', 50),
 
   'GET /connection-tests/:connection_test_id/connection': CONNECTION_TEST,
@@ -102,35 +104,35 @@ export const EXECUTION_POLICY: Readonly<Record<string, ExecutionPolicyRow>> = {
   'GET /callbacks/:callback_id/connections/:conn_id': { ...CALLBACK, rights: 'connection', cost: 1 },
 
   'POST /hitlDetails/:task_instance_id': own(5),
-  'PATCH /hitlDetails/:task_instance_id': own(5),
-  'GET /hitlDetails/:task_instance_id': own(1),
+  'PATCH /hitlDetails/:task_instance_id': alsoTrigger(own(5)),
+  'GET /hitlDetails/:task_instance_id': alsoTrigger(own(1)),
 
   'GET /store/ti/:task_instance_id/*': { ...own(1), servedIn: STORES },
   'PUT /store/ti/:task_instance_id/*': { ...own(5), servedIn: STORES },
   'DELETE /store/ti/:task_instance_id/*': { ...own(5), servedIn: STORES },
   'DELETE /store/ti/:task_instance_id': { ...own(5), servedIn: STORES },
-  'GET /store/asset/by-name/value': { ...shared('asset', 2), servedIn: STORES },
-  'PUT /store/asset/by-name/value': { ...shared('asset', 5), servedIn: STORES },
-  'DELETE /store/asset/by-name/value': { ...shared('asset', 5), servedIn: STORES },
-  'DELETE /store/asset/by-name/clear': { ...shared('asset', 5), servedIn: STORES },
-  'GET /store/asset/by-uri/value': { ...shared('asset', 2), servedIn: STORES },
-  'PUT /store/asset/by-uri/value': { ...shared('asset', 5), servedIn: STORES },
-  'DELETE /store/asset/by-uri/value': { ...shared('asset', 5), servedIn: STORES },
-  'DELETE /store/asset/by-uri/clear': { ...shared('asset', 5), servedIn: STORES },
+  'GET /store/asset/by-name/value': alsoTrigger({ ...shared('asset', 2), servedIn: STORES }),
+  'PUT /store/asset/by-name/value': alsoTrigger({ ...shared('asset', 5), servedIn: STORES }),
+  'DELETE /store/asset/by-name/value': alsoTrigger({ ...shared('asset', 5), servedIn: STORES }),
+  'DELETE /store/asset/by-name/clear': alsoTrigger({ ...shared('asset', 5), servedIn: STORES }),
+  'GET /store/asset/by-uri/value': alsoTrigger({ ...shared('asset', 2), servedIn: STORES }),
+  'PUT /store/asset/by-uri/value': alsoTrigger({ ...shared('asset', 5), servedIn: STORES }),
+  'DELETE /store/asset/by-uri/value': alsoTrigger({ ...shared('asset', 5), servedIn: STORES }),
+  'DELETE /store/asset/by-uri/clear': alsoTrigger({ ...shared('asset', 5), servedIn: STORES }),
 
-  'GET /xcoms/:dag_id/:run_id/:task_id/*': shared('xcom', 2),
-  'HEAD /xcoms/:dag_id/:run_id/:task_id/*': shared('xcom', 2),
-  'POST /xcoms/:dag_id/:run_id/:task_id/*': {
+  'GET /xcoms/:dag_id/:run_id/:task_id/*': alsoTrigger(shared('xcom', 2)),
+  'HEAD /xcoms/:dag_id/:run_id/:task_id/*': alsoTrigger(shared('xcom', 2)),
+  'POST /xcoms/:dag_id/:run_id/:task_id/*': alsoTrigger({
     ...shared('xcom', 5),
     body: { type: 'json', maxBytes: 16 * MIB, maxKeys: 1_000_000 },
-  },
-  'DELETE /xcoms/:dag_id/:run_id/:task_id/*': shared('xcom', 5),
+  }),
+  'DELETE /xcoms/:dag_id/:run_id/:task_id/*': alsoTrigger(shared('xcom', 5)),
 
-  'GET /variables/keys': { ...shared('variable', 20), servedIn: { since: '2026-06-30' } },
-  'GET /variables/*': shared('variable', 1),
-  'PUT /variables/*': shared('variable', 5),
-  'DELETE /variables/*': shared('variable', 5),
-  'GET /connections/:conn_id': shared('connection', 1),
+  'GET /variables/keys': alsoTrigger({ ...shared('variable', 20), servedIn: { since: '2026-06-30' } }),
+  'GET /variables/*': alsoTrigger(shared('variable', 1)),
+  'PUT /variables/*': alsoTrigger(shared('variable', 5)),
+  'DELETE /variables/*': alsoTrigger(shared('variable', 5)),
+  'GET /connections/:conn_id': alsoTrigger(shared('connection', 1)),
 
   [SUPERVISOR_ROUTES.register]: { tokens: 'ticket', self: 'none', rights: 'none', cost: 0 },
   [SUPERVISOR_ROUTES.heartbeat]: { tokens: ['worker', 'parse', 'trigger'], self: 'path', rights: 'role', cost: 0 },
@@ -144,7 +146,21 @@ export const EXECUTION_POLICY: Readonly<Record<string, ExecutionPolicyRow>> = {
   [SUPERVISOR_ROUTES.claim]: { tokens: ['worker'], self: 'none', rights: 'role', cost: 0 },
   [SUPERVISOR_ROUTES.exit]: { tokens: ['worker'], self: 'none', rights: 'claim', cost: 0 },
   [SUPERVISOR_ROUTES.module]: own(5),
-  [SUPERVISOR_ROUTES.appendLog]: { ...own(2), body: { type: 'bytes', maxBytes: 4 * MIB } },
+  [SUPERVISOR_ROUTES.appendLog]: alsoTrigger({ ...own(2), body: { type: 'bytes', maxBytes: 4 * MIB } }),
+  [SUPERVISOR_ROUTES.triggerSync]: {
+    tokens: ['trigger'],
+    self: 'none',
+    rights: 'role',
+    cost: 1,
+    body: { type: 'json', maxBytes: 2 * MIB, maxKeys: 200_000 },
+  },
+  [SUPERVISOR_ROUTES.triggerOutcome]: {
+    tokens: ['trigger'],
+    self: 'none',
+    rights: 'claim',
+    cost: 1,
+    body: { type: 'json', maxBytes: 16 * MIB, maxKeys: 1_000_000 },
+  },
   [SUPERVISOR_ROUTES.bundles]: { tokens: ['parse'], self: 'none', rights: 'role', cost: 10 },
   // Named by the top level of a Python Dag file: by the team of the bundle, and never where needs must be declared.
   [SUPERVISOR_ROUTES.bundleVariable]: { tokens: ['parse'], self: 'none', rights: 'role', cost: 5 },

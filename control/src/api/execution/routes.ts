@@ -32,6 +32,7 @@ import { run } from './handlers/run.ts';
 import { state } from './handlers/state.ts';
 import * as stores from './handlers/state-stores.ts';
 import * as supervisors from './handlers/supervisors.ts';
+import * as triggers from './handlers/triggers.ts';
 import { variableKeys } from './handlers/variable-keys.ts';
 import * as xcoms from './handlers/xcoms.ts';
 
@@ -119,6 +120,8 @@ export const EXECUTION_ROUTES: Readonly<Record<string, Route>> = {
   [SUPERVISOR_ROUTES.exit]: withToken(supervisors.exit),
   [SUPERVISOR_ROUTES.module]: withToken(dagModule),
   [SUPERVISOR_ROUTES.appendLog]: withToken(appendLog),
+  [SUPERVISOR_ROUTES.triggerSync]: withToken(triggers.sync),
+  [SUPERVISOR_ROUTES.triggerOutcome]: withToken(triggers.outcome),
   [SUPERVISOR_ROUTES.bundles]: withToken(bundles),
   [SUPERVISOR_ROUTES.parseReport]: withToken(report),
   [SUPERVISOR_ROUTES.bundleListing]: withToken(listing),

@@ -68,7 +68,9 @@ const STATE_SHAPES = {
   deferred: z.strictObject({
     state: member('deferred'),
     classpath: wire.text(),
-    trigger_kwargs: z.union([z.string(), z.record(z.string(), z.unknown())]).optional(),
+    trigger_kwargs: z
+      .union([wire.text().refine((text) => !text.includes('\0')), z.record(z.string(), z.unknown())])
+      .optional(),
     trigger_timeout: duration,
     queue: wire.text().nullish(),
     next_method: wire.text(),
@@ -102,6 +104,7 @@ export type StateReport = { [K in keyof Shapes]: { readonly shape: K; readonly b
 
 export type SuccessReport = Shapes['success'];
 export type AwaitInputReport = Shapes['awaiting_input'];
+export type DeferredReport = Shapes['deferred'];
 
 /**
  * Fits a body to the first of the seven shapes. The `success` state literal has no list of one, so its own refusal says

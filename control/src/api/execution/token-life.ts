@@ -24,7 +24,8 @@ export function newJti(): string {
 }
 
 export function callerKey(call: Call): CallerKey {
-  return { id: call.identity.claims.sub, jti: call.identity.claims.jti, nowIso: call.nowIso };
+  const { claims, kind, subject } = call.identity;
+  return { id: subject, jti: claims.jti, nowIso: call.nowIso, triggerer: kind === 'trigger' ? claims.sub : null };
 }
 
 type Lifetime = { readonly iat: number; readonly exp: number };

@@ -22,6 +22,7 @@ import { ALL_ADMINS_HEADER } from '../../auth-managers/all-admins.ts';
 import { offsetInstant, wireInstant } from '../http/instant.ts';
 import { check, parseQuery } from '../http/validation.ts';
 import { many, wire } from '../http/wire.ts';
+import { jobAnswer } from './job-answer.ts';
 import { instantRange, optionalOne, pageOf, pageQuery, patterns, rangeOf, sortKeys } from './list-query.ts';
 import type { RestContext, RestRoute } from './route.ts';
 
@@ -72,7 +73,7 @@ async function health(context: RestContext): Promise<unknown> {
     context.reply.header('airlock-signing', 'unhealthy');
     scheduler.status = 'unhealthy';
   }
-  const triggerer = part('TriggererJob', config.scheduler.scheduler_health_check_threshold, null);
+  const triggerer = part('TriggererJob', config.triggerer.triggerer_health_check_threshold, null);
   const processor = part('DagProcessorJob', config.dag_processor.health_check_threshold, null);
   return {
     metadatabase: { status: metadatabase },
@@ -111,19 +112,7 @@ async function jobs(context: RestContext): Promise<unknown> {
   // The reference filters the page after it was cut, and any value of the parameter keeps only the living.
   const shown = query.is_alive === undefined ? rows : rows.filter(isAlive);
   return {
-    jobs: shown.map((row) => ({
-      id: row.id,
-      dag_id: null,
-      state: row.state,
-      job_type: row.job_type,
-      start_date: wireInstant(row.start_date),
-      end_date: wireInstant(row.end_date),
-      latest_heartbeat: wireInstant(row.latest_heartbeat),
-      executor_class: null,
-      hostname: row.hostname,
-      unixname: row.unixname,
-      dag_display_name: null,
-    })),
+    jobs: shown.map(jobAnswer),
     total_entries: total,
   };
 }

@@ -9,6 +9,7 @@ import { printPython } from '../../domain/python-text.ts';
 import { untag } from '../../domain/values.ts';
 import { wireInstant } from '../http/instant.ts';
 import { versionAnswer } from './dag-answer.ts';
+import { jobAnswer } from './job-answer.ts';
 import { modelsOf } from './models.ts';
 
 type Looked = { versions: ReadonlyMap<string, DagVersionRow>; models: ReadonlyMap<string, DagModel> };
@@ -62,9 +63,21 @@ export async function taskAnswers(db: Db, rows: readonly TaskInstanceRow[]): Pro
     note: row.note,
     rendered_map_index: row.rendered_map_index ?? (row.map_index >= 0 ? String(row.map_index) : null),
     rendered_fields: row.rendered_fields ?? {},
-    trigger: null,
-    triggerer_job: null,
+    trigger: row.trigger && triggerAnswer(row.trigger),
+    triggerer_job: row.trigger?.job ? jobAnswer(row.trigger.job) : null,
   }));
+}
+
+/** Its arguments are the task's own, and shown to nobody. */
+function triggerAnswer(trigger: NonNullable<TaskInstanceRow['trigger']>): object {
+  return {
+    id: trigger.id,
+    classpath: trigger.classpath,
+    kwargs: '{}',
+    created_date: wireInstant(trigger.created_at),
+    queue: trigger.queue,
+    triggerer_id: trigger.job?.id ?? null,
+  };
 }
 
 export async function tryAnswers(db: Db, rows: readonly TryRow[]): Promise<Array<Record<string, unknown>>> {

@@ -6,9 +6,11 @@ import { isAppError } from '@airlock/contract/errors';
 import type { Database } from '@airlock/store';
 import {
   lockConnectionsSealedOtherwise,
+  lockTriggersSealedOtherwise,
   lockVariablesSealedOtherwise,
   type SealPage,
   sealConnections,
+  sealTriggers,
   sealVariables,
 } from '@airlock/store/queries/secret/at-rest';
 import type { SecretBox } from './index.ts';
@@ -98,8 +100,19 @@ export async function sealAgain(work: SealAgain): Promise<Sealed> {
       return { lastId: rows.at(-1)!.id, rows: rows.length, sealed: opened.length };
     }),
   );
-  return {
-    sealed: variables.sealed + connections.sealed,
-    unreadable: variables.unreadable + connections.unreadable,
-  };
+  const triggers = await passOver(work, keyId, (page) =>
+    db.transaction(async (tx) => {
+      const rows = await lockTriggersSealedOtherwise(tx, page);
+      if (rows.length === 0) return null;
+      const opened = rows.flatMap(({ id, name, kwargs, is_encrypted }) => {
+        const text = again(work, kwargs, secretOwner.trigger(name), is_encrypted);
+        return text === null ? [] : [{ id, kwargs: text }];
+      });
+      await sealTriggers(tx, opened);
+      return { lastId: rows.at(-1)!.id, rows: rows.length, sealed: opened.length };
+    }),
+  );
+  const all = [variables, connections, triggers];
+  const sum = (key: keyof Sealed) => all.reduce((total, each) => total + each[key], 0);
+  return { sealed: sum('sealed'), unreadable: sum('unreadable') };
 }

@@ -9,6 +9,8 @@ export const secretOwner = {
   variable: (key: string) => `variable/${key}`,
   password: (connId: string) => `connection/${connId}/password`,
   extra: (connId: string) => `connection/${connId}/extra`,
+  /** Of the try that waits for it. */
+  trigger: (tiId: string) => `trigger/${tiId}`,
 };
 
 /** The row with `val` in the clear. @throws KEY_UNAVAILABLE */

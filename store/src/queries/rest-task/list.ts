@@ -51,12 +51,35 @@ export type TaskInstanceRow = {
   readonly rendered_map_index: string | null;
   readonly rendered_fields: Record<string, unknown> | null;
   readonly dag_version_id: string | null;
+  /** What it waits for, while it is deferred. */
+  readonly trigger: {
+    readonly id: number;
+    readonly classpath: string;
+    readonly created_at: string;
+    readonly queue: string | null;
+    /** Of the triggerer that runs it. */
+    readonly job: TriggererJob | null;
+  } | null;
+};
+
+export type TriggererJob = {
+  readonly id: number;
+  readonly state: string;
+  readonly job_type: string;
+  readonly start_date: string;
+  readonly end_date: string | null;
+  readonly latest_heartbeat: string;
+  readonly hostname: string;
+  readonly unixname: string;
 };
 
 const SELECT = sql`t.id, t.dag_id, d.display_name AS dag_display_name, t.run_id, t.task_id, t.map_index, r.logical_date,
   r.run_after, t.start_date, t.end_date, t.duration, t.state, t.try_number, t.max_tries, t.task_display_name, t.hostname,
   t.unixname, t.pool, t.pool_slots, t.queue, t.priority_weight, t.operator, t.queued_at, t.scheduled_at, t.pid, t.executor,
-  t.executor_config, t.note, t.rendered_map_index, t.rendered_fields, t.dag_version_id`;
+  t.executor_config, t.note, t.rendered_map_index, t.rendered_fields, t.dag_version_id,
+  CASE WHEN t.state = 'deferred' THEN (SELECT json_build_object('id', g.id, 'classpath', g.classpath,
+    'created_at', g.created_at, 'queue', g.queue, 'job', (SELECT to_json(j) FROM job j WHERE j.instance_id = g.supervisor_id))
+    FROM trigger g WHERE g.id = t.trigger_id AND g.ti_id = t.id) END AS trigger`;
 const FROM = sql`task_instance t JOIN dag_run r ON r.id = t.dag_run_id JOIN dag d ON d.dag_id = t.dag_id`;
 
 const text = (expr: Sql): Column => ({ expr, type: 'text' });

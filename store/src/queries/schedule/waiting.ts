@@ -11,6 +11,11 @@ export type WaitingFacts = OwnLimits & {
   readonly retry_at: string | null;
   readonly reschedule_at: string | null;
   readonly trigger_timeout: string | null;
+  /** Class of the trigger that it waits for, and the host whose living triggerer runs it. */
+  readonly trigger_class: string | null;
+  readonly triggered_by: string | null;
+  /** Triggerers that live. */
+  readonly triggerers: number;
   /** The worker that holds it; null = none. */
   readonly held_by: string | null;
   /** Workers that live, and those of them that serve its queue. */
@@ -69,7 +74,9 @@ export async function listWaiting(
         WHERE ended_at IS NULL AND last_seen_at >= ${o.aliveSinceIso}::timestamptz AND 'worker' = ANY(roles)
       )
       SELECT t.task_id, t.map_index, t.state, t.try_number, t.queue, ${OWN_LIMITS},
-        t.retry_at, t.reschedule_at, t.trigger_timeout, s.hostname AS held_by,
+        t.retry_at, t.reschedule_at, t.trigger_timeout, s.hostname AS held_by, g.classpath AS trigger_class,
+        r.hostname AS triggered_by, (SELECT count(*) FROM supervisor x WHERE x.ended_at IS NULL
+          AND x.last_seen_at >= ${o.aliveSinceIso}::timestamptz AND 'trigger' = ANY(x.roles))::integer AS triggerers,
         (SELECT count(*) FROM workers)::integer AS workers,
         (SELECT count(*) FROM workers w WHERE w.has_claimed AND (w.queues IS NULL OR t.queue = ANY(w.queues)))::integer
           AS workers_of_queue,
@@ -77,6 +84,8 @@ export async function listWaiting(
       FROM waiting t
       LEFT JOIN ${OWN_POOL}
       LEFT JOIN supervisor s ON s.id = t.supervisor_id AND s.ended_at IS NULL
+      LEFT JOIN trigger g ON t.state = 'deferred' AND g.id = t.trigger_id AND g.ti_id = t.id
+      LEFT JOIN supervisor r ON r.id = g.supervisor_id AND r.ended_at IS NULL AND r.last_seen_at >= ${o.aliveSinceIso}::timestamptz
       ORDER BY t.task_id, t.map_index`,
     'waiting_list',
   );

@@ -1,4 +1,4 @@
-/** Sealed texts of variables and connections, by the key that sealed them. @see control/src/api/secrets/index.ts for their form */
+/** Sealed texts of variables, connections and triggers, by the key that sealed them. @see control/src/api/secrets/index.ts for their form */
 import { type Db, type Sql, sql } from '../../database.ts';
 
 export type SealedWith = {
@@ -23,6 +23,7 @@ export async function countSealedTexts(db: Db): Promise<SealedWith[]> {
           WHERE password IS NOT NULL AND state IN ('pending', 'queued', 'running')
         UNION ALL SELECT ${keyOf(sql`extra`)} FROM connection_test
           WHERE extra IS NOT NULL AND state IN ('pending', 'queued', 'running')
+        UNION ALL SELECT ${keyOf(sql`kwargs`)} FROM trigger
       ) s GROUP BY key ORDER BY key`,
   );
 }
@@ -51,6 +52,29 @@ export async function lockConnectionsSealedOtherwise(
     sql`SELECT id, conn_id AS name, password, extra, is_encrypted FROM connection
       WHERE id > ${afterId} AND ((password IS NOT NULL AND ${keyOf(sql`password`)} <> ${keyId})
         OR (extra IS NOT NULL AND ${keyOf(sql`extra`)} <> ${keyId})) ORDER BY id LIMIT ${limit} FOR UPDATE SKIP LOCKED`,
+  );
+}
+
+/** Triggers whose arguments this key has not sealed, by the try that waits. Locks the rows, likewise. */
+export async function lockTriggersSealedOtherwise(
+  db: Db,
+  { keyId, afterId, limit }: SealPage,
+): Promise<OtherwiseSealed<{ readonly kwargs: string }>[]> {
+  return db.query(
+    sql`SELECT id, ti_id AS name, kwargs, is_encrypted FROM trigger
+      WHERE id > ${afterId} AND ${keyOf(sql`kwargs`)} <> ${keyId} ORDER BY id LIMIT ${limit} FOR UPDATE SKIP LOCKED`,
+  );
+}
+
+/** Puts sealed texts into triggers whose rows the caller holds. */
+export async function sealTriggers(
+  db: Db,
+  rows: ReadonlyArray<{ readonly id: number; readonly kwargs: string }>,
+): Promise<void> {
+  await db.query(
+    sql`UPDATE trigger g SET kwargs = n.kwargs, is_encrypted = true
+      FROM unnest(${rows.map(({ id }) => id)}::bigint[], ${rows.map(({ kwargs }) => kwargs)}::text[]) AS n (id, kwargs)
+      WHERE g.id = n.id`,
   );
 }
 

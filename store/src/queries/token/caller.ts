@@ -11,6 +11,8 @@ export type CallerKey = {
   /** `jti` of the verified token. */
   readonly jti: string;
   readonly nowIso: string;
+  /** The triggerer that asks for a try whose trigger it runs; absent = the try's own token asks. */
+  readonly triggerer?: string | null;
 };
 
 export type CallerRow = {
@@ -36,14 +38,20 @@ export type CallerRow = {
   readonly live: boolean;
 };
 
-/** The token that is shown: its `jti` as a value, or as SQL where a statement serves many. */
-type Presented = { readonly jti: string | Sql; readonly nowIso: string };
+/** Who is shown: the token's `jti` and triggerer as values, or as SQL where a statement serves many. */
+type Presented = { readonly jti: string | Sql; readonly nowIso: string; readonly triggerer?: string | Sql | null };
 
-/** True where the row is that of a running try and `jti` one of its live tokens. */
-export function liveCondition({ jti, nowIso }: Presented): Sql {
-  return sql`COALESCE(t.state = 'running' AND t.deadline_at > ${nowIso}::timestamptz AND (
-    t.execution_jti = ${jti} OR t.execution_jti_next = ${jti}
-    OR (t.execution_jti_prev = ${jti} AND t.execution_overlap_until > ${nowIso}::timestamptz)), false)`;
+/**
+ * True where the row is that of a running try and `jti` one of its live tokens; or that of a deferred one whose trigger this
+ * triggerer runs, which may use for it what the try may use itself.
+ */
+export function liveCondition({ jti, nowIso, triggerer = null }: Presented): Sql {
+  return sql`COALESCE(CASE WHEN ${triggerer}::uuid IS NULL THEN
+    t.state = 'running' AND t.deadline_at > ${nowIso}::timestamptz AND (
+      t.execution_jti = ${jti} OR t.execution_jti_next = ${jti}
+      OR (t.execution_jti_prev = ${jti} AND t.execution_overlap_until > ${nowIso}::timestamptz))
+    ELSE t.state = 'deferred' AND EXISTS (SELECT 1 FROM trigger g JOIN supervisor v ON v.id = g.supervisor_id
+      WHERE g.id = t.trigger_id AND g.ti_id = t.id AND v.id = ${triggerer}::uuid AND v.ended_at IS NULL) END, false)`;
 }
 
 /** Columns of `CallerRow` from `task_instance t`. */
@@ -63,7 +71,7 @@ export function callerColumns(key: Presented): Sql {
 export function tokenUse(use: { jti: Sql; successorJti: Sql; now: Sql; overlapUntil: Sql }): Sql {
   const { jti, successorJti, now, overlapUntil } = use;
   return sql`
-    execution_confirmed = t.execution_confirmed OR t.execution_jti = ${jti} OR t.execution_jti_next = ${jti},
+    execution_confirmed = COALESCE(t.execution_confirmed OR t.execution_jti = ${jti} OR t.execution_jti_next = ${jti}, false),
     execution_jti_prev = CASE WHEN t.execution_jti_next = ${jti} THEN t.execution_jti ELSE t.execution_jti_prev END,
     execution_overlap_until = CASE WHEN t.execution_jti_next = ${jti} THEN ${overlapUntil} ELSE t.execution_overlap_until END,
     execution_jti = CASE WHEN t.execution_jti_next = ${jti} THEN ${jti} ELSE t.execution_jti END,

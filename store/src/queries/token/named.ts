@@ -8,7 +8,12 @@ import { type CallerKey, type CallerRow, callerColumns } from './caller.ts';
 import { mayReadNamed, mayWriteVariables, type RightsContext } from './rights.ts';
 
 /** One read: who asks for what. */
-export type NamedRead = { readonly id: string; readonly jti: string; readonly name: string };
+export type NamedRead = {
+  readonly id: string;
+  readonly jti: string;
+  readonly name: string;
+  readonly triggerer?: string | null | undefined;
+};
 type Seen<T> = With<T | null> | null;
 
 /** Several reads as rows `q`, each beside its caller's row; a caller without a live row gives nulls. */
@@ -19,9 +24,10 @@ function callersOf(
   rights: RightsContext,
 ): Sql {
   return sql`k AS (
-      SELECT q.n, q.name, ${callerColumns({ jti: sql`q.jti`, nowIso })}
+      SELECT q.n, q.name, ${callerColumns({ jti: sql`q.jti`, nowIso, triggerer: sql`q.triggerer` })}
       FROM unnest(${reads.map((read) => read.id)}::uuid[], ${reads.map((read) => read.jti)}::text[],
-        ${reads.map((read) => read.name)}::text[]) WITH ORDINALITY AS q (id, jti, name, n)
+        ${reads.map((read) => read.name)}::text[], ${reads.map((read) => read.triggerer ?? null)}::uuid[])
+        WITH ORDINALITY AS q (id, jti, name, triggerer, n)
       LEFT JOIN task_instance t ON t.id = q.id
     ), c AS MATERIALIZED (SELECT c.*, c.live AND ${mayReadNamed(rights, kind, sql`c.name`)} AS allowed FROM k c)`;
 }

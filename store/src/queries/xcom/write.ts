@@ -81,3 +81,26 @@ const audited = (
   place: Place,
 ): Sql => sql`json_build_object('dag_id', ${place.dagId}::text, 'run_id', ${place.runId}::text,
   'task_id', ${place.taskId}::text, 'map_index', ${place.mapIndex}::integer, 'key', ${place.key}::text)::text`;
+
+/** Stores several values of one task instance, as the server itself says. Needs its row locked. Locks: the xcom rows. */
+export async function putXComsOf(
+  tx: Db,
+  of: {
+    readonly dag_run_id: number;
+    readonly dag_id: string;
+    readonly run_id: string;
+    readonly task_id: string;
+    readonly map_index: number;
+  },
+  values: Readonly<Record<string, unknown>>,
+  nowIso: string,
+): Promise<void> {
+  if (Object.keys(values).length === 0) return;
+  await tx.query(
+    sql`INSERT INTO xcom (dag_run_id, task_id, map_index, key, dag_id, run_id, value, at)
+      SELECT ${of.dag_run_id}::bigint, ${of.task_id}, ${of.map_index}::integer, v.key, ${of.dag_id}, ${of.run_id}, v.value,
+        ${nowIso}::timestamptz FROM json_each(${JSON.stringify(values)}::json) v
+      ON CONFLICT (dag_run_id, task_id, map_index, key) DO UPDATE SET value = excluded.value, at = excluded.at`,
+    'xcom_put_all',
+  );
+}

@@ -20,11 +20,10 @@ function variableKey(call: Call): string {
   return key;
 }
 
-const readOf = (call: Call, name: string) => ({
-  id: call.identity.claims.sub,
-  jti: call.identity.claims.jti,
-  name,
-});
+const readOf = (call: Call, name: string) => {
+  const { id, jti, triggerer } = callerKey(call);
+  return { id, jti, name, triggerer };
+};
 
 export const getVariable: Handler = async (context, call) => {
   const key = variableKey(call);

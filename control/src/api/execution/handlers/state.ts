@@ -11,6 +11,7 @@ import { invalidState, notFound, TRY_NOT_FOUND } from '../errors.ts';
 import { parseStateReport, type StateReport } from '../schemas.ts';
 import { callerKey, notLive } from '../token-life.ts';
 import { awaitInput } from './await-input.ts';
+import { defer } from './defer.ts';
 import { succeed } from './success.ts';
 
 /** The reference cuts reasons there. */
@@ -22,21 +23,16 @@ type Outcome = { readonly finished: boolean; readonly row: CallerRow | null };
 
 export const state: Handler = async (context, call) => {
   const report = parseStateReport(call.request.body);
-  refuseUnserved(report);
+  refuseBare(report);
   const { finished, row } = await apply(context, call, report);
   return finished ? ACCEPTED : await explain(context, call, report.body.state, row);
 };
 
-/** Reports that this release does not take. A bare state is sent by no worker; the reference fails the try for it. */
-function refuseUnserved(report: StateReport): void {
-  const { shape, body } = report;
-  if (shape === 'deferred' || shape === '_other_') {
-    const message =
-      shape === '_other_'
-        ? `The state '${body.state}' can't be reported by itself`
-        : `Reporting '${body.state}' is not supported by this server yet; the task instance stays running`;
-    throw new AppError('VALIDATION', { public: message, detail: { reason: 'unsupported_state', message } });
-  }
+/** A bare state is sent by no worker; the reference fails the try for it. */
+function refuseBare({ shape, body }: StateReport): void {
+  if (shape !== '_other_') return;
+  const message = `The state '${body.state}' can't be reported by itself`;
+  throw new AppError('VALIDATION', { public: message, detail: { reason: 'unsupported_state', message } });
 }
 
 async function apply(context: ExecutionContext, call: Call, report: StateReport): Promise<Outcome> {
@@ -62,6 +58,7 @@ async function apply(context: ExecutionContext, call: Call, report: StateReport)
     const row = await succeed(context, call, body);
     return { finished: row?.finished ?? false, row };
   }
+  if (shape === 'deferred') return await defer(context, call, body);
   if (shape === 'awaiting_input') return await awaitInput(context, call, body);
   if (shape !== '_terminal_') return { finished: false, row: null };
   const row = await finishTask(context.db, {

@@ -1,0 +1,124 @@
+/** How triggerers are given what to run, and say what it came to. @see scheduling semantics 7.5 */
+
+import { isAppError } from '@airlock/contract/errors';
+import { z } from '@airlock/contract/schema';
+import {
+  type TriggerOutcome,
+  type TriggerWorkload,
+  triggerOutcome,
+  triggerSync,
+} from '@airlock/contract/supervisor-api';
+import { type ClaimedTrigger, claimTriggers, findLostTriggers } from '@airlock/store/queries/trigger/sync';
+import { waitForEvents } from '../../../executors/wait.ts';
+import { endTrigger } from '../../../runs/index.ts';
+import { nowIso, wireInstant } from '../../http/instant.ts';
+import { check, parseBody } from '../../http/validation.ts';
+import { wire } from '../../http/wire.ts';
+import { secretOwner } from '../../secrets/stored.ts';
+import type { Call, ExecutionContext } from '../context.ts';
+import { forSupervisor } from './supervisors.ts';
+
+export const sync = forSupervisor(async (context, call) => {
+  const body = parseBody(triggerSync, call.request);
+  const { config, db, clock, events } = context.deps;
+  const supervisorId = call.identity.claims.sub;
+  const gone = new AbortController();
+  const onClose = () => gone.abort();
+  call.request.raw.socket.once('close', onClose);
+  try {
+    const signal = AbortSignal.any([gone.signal, context.closing]);
+    const untilMs = call.nowMs + body.wait_seconds * 1000;
+    const found = await waitForEvents({ events, clock, kinds: ['trigger'], untilMs, signal }, async () => {
+      const now = clock.nowMs();
+      const cancel = await findLostTriggers(db, { supervisorId, holds: body.holds });
+      const claimed =
+        body.slots === 0
+          ? []
+          : await claimTriggers(db, {
+              supervisorId,
+              holds: body.holds,
+              limit: body.slots,
+              queues: body.queues,
+              seenBeforeIso: nowIso(now - config.triggerer.triggerer_health_check_threshold * 1000),
+              nowIso: nowIso(now),
+            });
+      return cancel.length + claimed.length === 0 ? null : { cancel, run: await workloadsOf(context, call, claimed) };
+    });
+    return { status: 200, body: found ?? { cancel: [], run: [] } };
+  } finally {
+    call.request.raw.socket.off('close', onClose);
+  }
+});
+
+/** Of what was claimed, all whose arguments can be read. The task of any other goes on to fail, and holds nobody up. */
+async function workloadsOf(
+  context: ExecutionContext,
+  call: Call,
+  claimed: readonly ClaimedTrigger[],
+): Promise<TriggerWorkload[]> {
+  const workloads: TriggerWorkload[] = [];
+  for (const row of claimed) {
+    try {
+      workloads.push(workloadOf(context, row));
+    } catch (error) {
+      if (!isAppError(error, 'KEY_UNAVAILABLE')) throw error;
+      const traceback = ['No configured key opens the arguments of the trigger: see [core] fernet_key.'];
+      await end(context, call, row.id, { kind: 'failure', traceback });
+    }
+  }
+  return workloads;
+}
+
+function workloadOf(context: ExecutionContext, row: ClaimedTrigger): TriggerWorkload {
+  return {
+    id: row.id,
+    classpath: row.classpath,
+    kwargs: row.is_encrypted ? context.box.open(row.kwargs, secretOwner.trigger(row.ti_id)) : row.kwargs,
+    runtime: row.runtime === 'typescript' ? 'typescript' : 'python',
+    team: row.team,
+    bundle_name: row.bundle_name,
+    bundle_path: row.bundle_path,
+    timeout_after: wireInstant(row.trigger_timeout),
+    log_offset: row.log_offset,
+    ti: {
+      id: row.ti_id,
+      task_id: row.task_id,
+      dag_id: row.dag_id,
+      run_id: row.run_id,
+      try_number: row.try_number,
+      dag_version_id: row.dag_version_id,
+      map_index: row.map_index,
+      hostname: null,
+      context_carrier: null,
+      queue: row.queue,
+      pool_slots: row.pool_slots,
+      priority_weight: row.priority_weight,
+    },
+  };
+}
+
+const path = z.object({ trigger_id: wire.int({ ge: 1 }) });
+
+export const outcome = forSupervisor(async (context, call) => {
+  const { trigger_id: triggerId } = check(path, { trigger_id: call.params.trigger_id }, ['path']);
+  const body = parseBody(triggerOutcome, call.request);
+  const accepted = await end(context, call, triggerId, body);
+  return { status: 200, body: { accepted } };
+});
+
+async function end(
+  context: ExecutionContext,
+  call: Call,
+  triggerId: number,
+  outcome: TriggerOutcome,
+): Promise<boolean> {
+  return await context.db.transaction((tx) =>
+    endTrigger(tx, {
+      triggerId,
+      supervisorId: call.identity.claims.sub,
+      outcome,
+      nowIso: call.nowIso,
+      maxRetryDelaySeconds: context.deps.config.core.max_task_retry_delay,
+    }),
+  );
+}

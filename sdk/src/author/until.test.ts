@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { runDag } from '../testing/index.ts';
+import { dag } from './dag.ts';
+import { isTrigger, until } from './until.ts';
+
+const NOW = Date.parse('2026-01-01T00:00:00Z');
+const made = (value: unknown) => {
+  assert.ok(isTrigger(value));
+  return { name: value.name, ...value.arguments(NOW) };
+};
+
+test('a delay counts from the start of the wait, an instant from nowhere', () => {
+  assert.deepEqual(made(until.delay('1h30m')), { name: 'airlock.until', at: '2026-01-01T01:30:00.000Z' });
+  assert.deepEqual(made(until.at('2026-07-01T12:00:00+02:00')), {
+    name: 'airlock.until',
+    at: '2026-07-01T10:00:00.000Z',
+  });
+  assert.deepEqual(made(until.at(new Date(NOW))), { name: 'airlock.until', at: '2026-01-01T00:00:00.000Z' });
+});
+
+test('an address has defaults', () => {
+  assert.deepEqual(made(until.http('https://partner.example/a', { every: '5s', contains: 'ok' })), {
+    name: 'airlock.http',
+    url: 'https://partner.example/a',
+    every: 5,
+    method: 'GET',
+    headers: {},
+    status: 200,
+    contains: 'ok',
+  });
+});
+
+for (const [what, make] of Object.entries({
+  'a negative delay': () => until.delay(-1),
+  'no duration': () => until.delay('soon'),
+  'an instant without an offset, which means another time on each machine': () => until.at('2026-07-01T12:00:00'),
+  'no instant': () => until.at('noonZ'),
+  'no address': () => until.http('partner.example'),
+  'a file': () => until.http('file:///etc/passwd'),
+  'a look each millisecond': () => until.http('https://partner.example', { every: '1ms' }),
+}))
+  test(`refused: ${what}`, () => assert.throws(make, { name: 'DagError' }));
+
+test('refused: a wait for what is no trigger', () => {
+  const wrong = dag('d', {}, (d) => {
+    d.wait('w', { until: '2h' as never })();
+  });
+  assert.throws(() => wrong.graph(), { name: 'DagError', message: /no trigger/ });
+});
+
+test('what a task waits for is its result; a time is skipped in a test, other events are given', async () => {
+  const waits = dag('d', { params: { hours: 2 } }, (d) => {
+    const noon = d.wait('noon', { until: ({ params }) => until.delay(`${params.hours}h`) });
+    const page = d.wait('page', { until: until.http('https://partner.example'), timeout: '1h' });
+    const read = d.task('read', { run: ({ page: given }: { page: { status: number; body: string } }) => given.body });
+    read({ page: page() }).after(noon());
+  });
+  const run = await runDag(waits, { replace: { page: () => ({ status: 200, body: 'ready' }) } });
+  assert.equal(run.state, 'success');
+  assert.equal(run.task('read').value, 'ready');
+  assert.equal(run.skippedSeconds, 7200);
+  const alone = await runDag(waits, {});
+  assert.equal(alone.state, 'failed');
+  assert.match(alone.task('page').error?.message ?? '', /give its event by replace/);
+});
+
+test('a wait that takes too long fails without a retry', async () => {
+  const late = dag('d', {}, (d) => {
+    d.wait('w', { until: until.delay('2h'), timeout: '1h', retries: 3 })();
+  });
+  const run = await runDag(late, {});
+  assert.deepEqual([run.state, run.task('w').tries, run.task('w').error?.name], ['failed', 1, 'WaitTimeout']);
+  assert.equal(run.skippedSeconds, 3600);
+});

@@ -1,0 +1,347 @@
+/**
+ * The trigger role with its real children, in front of a server that is a few lines here: what is run, said, asked and given
+ * up; that teams are kept apart; and that the death of one child is nobody else's. @see promise L13
+ */
+import assert from 'node:assert/strict';
+import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { systemClock } from '@airlock/contract/clock';
+import { TRIGGER_TRY_HEADER, type TriggerOutcome, type TriggerWorkload } from '@airlock/contract/supervisor-api';
+import { detectTier } from '@airlock/proc/sandbox/index';
+import { pino } from 'pino';
+import { airflowVenv, ensureVenv, findPython, withoutPython } from '../../tests/kit/airflow-venv.ts';
+import { descendantsOf, kill9, type Process } from '../../tests/kit/processes.ts';
+import { waitFor } from '../../tests/kit/wait.ts';
+import { childEntries } from '../src/child-entries.ts';
+import type { CallOptions, ExecutionAnswer, ExecutionClient } from '../src/client/index.ts';
+import { startTriggerRole } from '../src/trigger/index.ts';
+import { testConfig } from './kit/worker.ts';
+
+const folder = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url)).replace(/\/$/, '');
+const TOKEN = 'the-trigger-token-canary';
+
+type Asked = { readonly method: string; readonly path: string; readonly tiId: string | undefined };
+
+/** Gives out what is added, as the server does, and remembers what is said. */
+function createServer() {
+  const known = new Map<number, TriggerWorkload>();
+  const cancelled = new Set<number>();
+  const outcomes = new Map<number, TriggerOutcome[]>();
+  const logs = new Map<string, string>();
+  const asked: Asked[] = [];
+  let failing = 0;
+  const reply = (status: number, value: unknown): ExecutionAnswer => ({
+    status,
+    headers: { 'content-type': 'application/json' },
+    attempts: 1,
+    body: Buffer.from(JSON.stringify(value)),
+    json: <T>() => value as T,
+    text: () => JSON.stringify(value),
+  });
+  const sync = async (body: { holds: number[]; slots: number; wait_seconds: number }, signal?: AbortSignal) => {
+    for (let n = 0; n < 20 && !signal?.aborted; n++) {
+      const run = [...known.values()].filter(({ id }) => !body.holds.includes(id)).slice(0, body.slots);
+      const cancel = body.holds.filter((id) => cancelled.has(id)).map((id) => ({ id, ended: true }));
+      if (run.length + cancel.length > 0) return reply(200, { run, cancel });
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    return reply(200, { run: [], cancel: [] });
+  };
+  const call = async (o: CallOptions): Promise<ExecutionAnswer> => {
+    assert.equal(o.token.current, TOKEN);
+    if (o.path === '/triggers/sync') return await sync(o.json as never, o.signal);
+    const outcome = /^\/triggers\/(\d+)\/outcome$/.exec(o.path);
+    if (outcome) {
+      const id = Number(outcome[1]);
+      if (failing > 0) {
+        failing--;
+        throw new Error('the server is away');
+      }
+      known.delete(id);
+      outcomes.set(id, [...(outcomes.get(id) ?? []), o.json as TriggerOutcome]);
+      return reply(200, { accepted: true });
+    }
+    const tiId = o.headers?.[TRIGGER_TRY_HEADER];
+    const log = /^\/task-instances\/([^/]+)\/logs\?offset=(\d+)$/.exec(o.path);
+    if (log) {
+      assert.equal(log[1], tiId);
+      logs.set(tiId!, (logs.get(tiId!) ?? '') + String(o.body));
+      return reply(200, { size: 1 });
+    }
+    asked.push({ method: o.method, path: o.path, tiId });
+    return o.path === '/variables/plain'
+      ? reply(200, { key: 'plain', value: `of ${tiId}` })
+      : reply(403, { detail: 'no' });
+  };
+  const client: ExecutionClient = {
+    call,
+    register: () => assert.fail('it has joined'),
+    close: async () => undefined,
+  } as unknown as ExecutionClient;
+  return {
+    client,
+    asked,
+    cancelled,
+    known,
+    log: (id: number) => logs.get(tiOf(id)) ?? '',
+    fail: (times: number) => {
+      failing = times;
+    },
+    outcome: (id: number, timeoutMs = 30_000) =>
+      waitFor(`trigger ${id} has come to something`, () => outcomes.get(id)?.[0], { timeoutMs }),
+    outcomes: (id: number) => outcomes.get(id) ?? [],
+  };
+}
+
+const tiOf = (id: number) => `01890000-0000-7000-8000-${String(id).padStart(12, '0')}`;
+function workload(id: number, classpath: string, kwargs: object, over: Partial<TriggerWorkload> = {}): TriggerWorkload {
+  return {
+    id,
+    classpath,
+    kwargs: JSON.stringify(kwargs),
+    runtime: 'typescript',
+    team: null,
+    bundle_name: 'dags-folder',
+    bundle_path: null,
+    timeout_after: null,
+    log_offset: 0,
+    ti: {
+      id: tiOf(id),
+      task_id: 't',
+      dag_id: 'd',
+      run_id: 'r',
+      try_number: 1,
+      dag_version_id: tiOf(0),
+      map_index: -1,
+      hostname: null,
+      context_carrier: null,
+      queue: 'default',
+      pool_slots: 1,
+      priority_weight: 1,
+    },
+    ...over,
+  };
+}
+
+async function startRole(env: Record<string, string> = {}) {
+  const server = createServer();
+  const log = pino({ level: process.env.TEST_LOG ?? 'silent' });
+  const role = startTriggerRole({
+    client: server.client,
+    supervisorId: tiOf(0),
+    token: { current: TOKEN },
+    config: testConfig(env),
+    clock: systemClock,
+    log,
+    tier: detectTier(),
+    hostname: 'h',
+    unixname: 'u',
+    packages: [folder('sdk'), folder('contract')],
+    workBase: tmpdir(),
+    hidden: [],
+    executionUrl: 'http://127.0.0.1:1/execution',
+    environment: { PATH: process.env.PATH },
+    entries: await childEntries(log),
+  });
+  return {
+    server,
+    add: (...all: TriggerWorkload[]) => {
+      for (const each of all) server.known.set(each.id, each);
+    },
+    async [Symbol.asyncDispose]() {
+      await role.stop();
+    },
+  };
+}
+const inMs = (ms: number) => ({ at: new Date(Date.now() + ms).toISOString() });
+const children = (mark: string): Process[] =>
+  descendantsOf(process.pid).filter(({ command }) => command.includes(mark));
+
+describe('triggers of TypeScript tasks', () => {
+  test('an outcome is told until the server has heard it, once, after the log', async () => {
+    await using role = await startRole();
+    role.server.fail(2);
+    role.add(workload(1, 'airlock.until', inMs(300)));
+    const first = await role.server.outcome(1).catch(() => null);
+    // An outcome that could not be told at all is found again by the next request for work: it is held no more.
+    assert.equal(first?.kind, 'event');
+    assert.equal(role.server.outcomes(1).length, 1);
+  });
+
+  test('one that is cancelled says nothing any more', async () => {
+    await using role = await startRole();
+    role.add(workload(1, 'airlock.until', inMs(1500)), workload(2, 'airlock.until', inMs(2500)));
+    await waitFor('they run', () => children('triggers.mjs').length > 0);
+    role.server.known.delete(1);
+    role.server.cancelled.add(1);
+    assert.equal((await role.server.outcome(2)).kind, 'event');
+    assert.deepEqual(role.server.outcomes(1), []);
+  });
+
+  test('when their process is killed they begin anew and lose nothing; killed again and again they fail', async () => {
+    await using role = await startRole();
+    role.add(workload(1, 'airlock.until', inMs(3000)));
+    const [first] = await waitFor('it runs', () =>
+      children('triggers.mjs').length > 0 ? children('triggers.mjs') : null,
+    );
+    for (const { pid } of children('triggers.mjs')) kill9(pid);
+    await waitFor('another runs', () => children('triggers.mjs').some(({ pid }) => pid !== first!.pid));
+    assert.equal((await role.server.outcome(1)).kind, 'event');
+    assert.equal(role.server.outcomes(1).length, 1);
+    assert.match(role.server.log(1), /has died; the trigger begins anew/);
+
+    role.add(workload(2, 'airlock.until', inMs(600_000)));
+    const killer = setInterval(() => {
+      for (const { pid } of children('triggers.mjs')) kill9(pid);
+    }, 50);
+    try {
+      const { kind } = await role.server.outcome(2);
+      assert.equal(kind, 'failure');
+    } finally {
+      clearInterval(killer);
+    }
+  });
+});
+
+const TRIGGERS = `
+import asyncio, glob, os, sys, time
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+SECRET = "canary-of-@TEAM@-" + "x" * 20
+
+class Named(BaseTrigger):
+    def __init__(self, **kwargs):
+        super().__init__()
+        self.kwargs = kwargs
+    def serialize(self):
+        return (f"own.{type(self).__name__}", self.kwargs)
+
+class Asks(Named):
+    async def run(self):
+        from airflow.sdk import Variable
+        yield TriggerEvent(Variable.get("plain"))
+
+class Ticks(Named):
+    """The longest time between two turns of the loop that should be 50 ms apart."""
+    async def run(self):
+        last, worst = time.monotonic(), 0
+        for n in range(self.kwargs["turns"]):
+            await asyncio.sleep(0.05)
+            now = time.monotonic()
+            worst, last = max(worst, now - last - 0.05), now
+        yield TriggerEvent({"worst": worst, "pid": os.getpid(), "secret": SECRET})
+
+class Crashes(Named):
+    async def run(self):
+        await asyncio.sleep(0.2)
+        os.kill(os.getpid(), 9)
+        yield
+
+class Blocks(Named):
+    async def run(self):
+        time.sleep(3600)
+        yield
+
+class Thief(Named):
+    """Reads what it can of another team's: files, processes, memory; and asks in the name of its trigger."""
+    async def run(self):
+        mark, hits, looked = self.kwargs["mark"].encode(), [], 0
+        paths = [self.kwargs["folder"] + "/own.py", *glob.glob(self.kwargs["folder"] + "/**", recursive=True)]
+        for pid in [p for p in os.listdir("/proc") if p.isdigit() and p != str(os.getpid())]:
+            paths += [f"/proc/{pid}/environ", f"/proc/{pid}/cmdline", f"/proc/{pid}/mem", f"/proc/{pid}/root{self.kwargs['folder']}/own.py"]
+        for path in paths:
+            looked += 1
+            try:
+                if path.endswith("/mem"):
+                    with open(path.replace("/mem", "/maps")) as maps, open(path, "rb") as mem:
+                        for line in maps:
+                            a, b = (int(x, 16) for x in line.split()[0].split("-"))
+                            mem.seek(a)
+                            if mark in mem.read(min(b - a, 16 << 20)):
+                                hits.append(path)
+                else:
+                    with open(path, "rb") as file:
+                        if mark in file.read():
+                            hits.append(path)
+            except (OSError, ValueError, OverflowError):
+                pass
+        import airlock_triggers as own
+        host = sys.modules["__main__"]
+        token = host.CURRENT.set(self.kwargs["victim"])
+        forged = asyncio.create_task(asyncio.to_thread(host.CALLS.call, "GET", "/variables/plain", {}, None))
+        host.send({"type": "trigger_outcome", "trigger_id": self.kwargs["victim"], "outcome": {"kind": "event", "payload": "forged"}})
+        host.CURRENT.reset(token)
+        done, _ = await asyncio.wait({forged}, timeout=2)
+        yield TriggerEvent({"hits": hits, "looked": looked, "answered": len(done)})
+`;
+
+function bundle(team: string): string {
+  const root = mkdtempSync(join(tmpdir(), `airlock-${team}-`));
+  chmodSync(root, 0o755);
+  mkdirSync(join(root, 'more'));
+  writeFileSync(join(root, 'own.py'), TRIGGERS.replace('@TEAM@', team));
+  return root;
+}
+
+describe('triggers of Python tasks', { skip: withoutPython }, () => {
+  const roots = { a: bundle('a'), b: bundle('b') };
+  const of = (team: 'a' | 'b', id: number, name: string, kwargs: object) =>
+    workload(id, `own.${name}`, kwargs, {
+      runtime: 'python',
+      team,
+      bundle_name: `bundle-${team}`,
+      bundle_path: roots[team],
+    });
+  const python = () => {
+    ensureVenv(findPython()!);
+    return startRole({
+      AIRLOCK__PYTHON__INTERPRETER: airflowVenv,
+      AIRLOCK__TRIGGERER__RUNNER_HEALTH_CHECK_THRESHOLD: '3',
+    });
+  };
+  const START = 120_000;
+
+  test('each asks for its own task, side by side in one process', async () => {
+    await using role = await python();
+    role.add(of('a', 1, 'Asks', {}), of('a', 2, 'Asks', {}));
+    for (const id of [1, 2])
+      assert.deepEqual(await role.server.outcome(id, START), { kind: 'event', payload: `of ${tiOf(id)}` });
+    assert.equal(children('airlock_triggers').length > 0, true);
+  });
+
+  test("L13: a team's trigger reads 0 of another team's canaries, and speaks for none of its triggers", async (t) => {
+    await using role = await python();
+    role.add(of('b', 1, 'Ticks', { turns: 200 }));
+    await waitFor('the victim runs', () => role.server.log(1) !== '' || children('airlock_triggers').length > 0, {
+      timeoutMs: START,
+    });
+    role.add(of('a', 2, 'Thief', { mark: 'canary-of-b-xxxx', folder: roots.b, victim: 1 }));
+    const stolen = await role.server.outcome(2, START);
+    assert.ok(stolen.kind === 'event', JSON.stringify(stolen));
+    const { hits, looked, answered } = stolen.payload as { hits: string[]; looked: number; answered: number };
+    t.diagnostic(`L13: ${hits.length} canaries in ${looked} places`);
+    assert.deepEqual([hits, answered], [[], 0]);
+    assert.ok(looked > 4, 'it did look');
+    assert.ok(role.server.asked.every(({ tiId }) => tiId !== tiOf(1)));
+    const victim = await role.server.outcome(1, START);
+    assert.ok(victim.kind === 'event');
+    const { secret } = victim.payload as { secret: string };
+    assert.match(secret, /^canary-of-b-xxxx/, 'the control: it is there to be found');
+  });
+
+  test("L13: a crash of one team's process, or one that hangs, delays another's triggers by no second", async (t) => {
+    await using role = await python();
+    role.add(of('b', 1, 'Ticks', { turns: 400 }));
+    role.add(of('a', 2, 'Crashes', {}));
+    assert.equal((await role.server.outcome(2, START)).kind, 'failure', 'it has crashed three times');
+    role.add(of('a', 3, 'Blocks', {}));
+    const ticks = await role.server.outcome(1, START);
+    assert.ok(ticks.kind === 'event');
+    const { worst } = ticks.payload as { worst: number };
+    t.diagnostic(`L13: the longest delay beside crashes was ${Math.round(worst * 1000)} ms`);
+    assert.ok(worst <= 1, `${worst} s`);
+    assert.equal((await role.server.outcome(3, START)).kind, 'failure', 'a loop that is stuck is ended');
+  });
+});
