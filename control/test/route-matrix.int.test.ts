@@ -314,6 +314,7 @@ describe('the matrix of routes and identities', () => {
           task_instance_id: own,
           supervisor_id: host.id,
           connection_test_id: testId,
+          bundle_name: 'bundle-a',
           dag_id: tries.other.run.dagId,
           run_id: tries.other.run.runId,
           task_id: 'extract',
