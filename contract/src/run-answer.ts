@@ -19,7 +19,7 @@ export const runAnswer = z.object({
   xcom_keys_to_clear: z.array(z.string()).default([]),
   /** Only where a stretch goes on after a wait: by which method, and with what. */
   next_method: z.string().nullish(),
-  next_kwargs: z.unknown(),
+  next_kwargs: z.unknown().optional(),
   /** Only on a resumed stretch: the first start of the try. */
   start_date: z.string().nullable().optional(),
 });
