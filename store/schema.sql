@@ -594,7 +594,7 @@ CREATE TABLE job (
   end_date timestamp with time zone,
   latest_heartbeat timestamp with time zone NOT NULL,
   CONSTRAINT job_pkey PRIMARY KEY (id),
-  CONSTRAINT job_instance_id_key UNIQUE (instance_id),
+  CONSTRAINT job_instance_id_job_type_key UNIQUE (instance_id, job_type),
   CONSTRAINT job_job_type_check CHECK ((job_type = ANY (ARRAY['SchedulerJob'::text, 'TriggererJob'::text, 'DagProcessorJob'::text])))
 );
 CREATE INDEX job_by_type ON job USING btree (job_type, latest_heartbeat DESC);

@@ -17,10 +17,10 @@ import type { Config } from '@airlock/contract/config/index';
 import { databaseAddress } from '@airlock/contract/database-address';
 import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
-import { loadConfig } from '@airlock/proc/config-load';
+import { loadConfig, secretsAsked } from '@airlock/proc/config-load';
 import { describe, endProcess, FATAL_STATUS, handedOver, PARENT_GONE, receiveHandover } from '@airlock/proc/handover';
 import { readTls } from '@airlock/proc/tls-files';
-import { environmentSecrets } from '@airlock/secret-backends';
+import { environmentSecrets, optionSecrets } from '@airlock/secret-backends';
 import { type Database, openDatabase } from '@airlock/store';
 import { type Logger, pino } from 'pino';
 import { ensureFirstAdmin } from './api/auth/accounts.ts';
@@ -169,8 +169,10 @@ export async function startControl(values: ControlValues, options: ControlOption
 }
 
 /** Values of a process that an operator started by hand. @throws CONFIG_INVALID */
-function valuesFromFile(roles: ControlValues['roles']): ControlValues {
-  const { config, home, warnings } = loadConfig(process.env, 'control');
+async function valuesFromFile(roles: ControlValues['roles']): Promise<ControlValues> {
+  const { names, ...backend } = secretsAsked(process.env);
+  const secrets = await optionSecrets(names, backend);
+  const { config, home, warnings } = loadConfig(process.env, 'control', (name) => secrets.get(name) ?? null);
   for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
   if (config.database.sql_alchemy_conn === null) {
     throw new AppError('CONFIG_INVALID', {
@@ -225,7 +227,7 @@ export async function runControl(roles: ControlValues['roles']): Promise<void> {
     return;
   }
   try {
-    const control = await startControl(valuesFromFile(roles), { signerTimeoutMs: 1_000 });
+    const control = await startControl(await valuesFromFile(roles), { signerTimeoutMs: 1_000 });
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void stopInTime(control, signal));
     if (control.info.url !== '') process.stdout.write(`Airlock API server: ${control.info.url}\n`);
     else process.stdout.write('Airlock scheduler: running\n');

@@ -17,7 +17,7 @@ let kit: RestKit;
 const db = () => kit.database.db;
 const CALLS = callsBy(db);
 before(async () => {
-  kit = await restKit({ config: { AIRLOCK__API__EXPOSE_CONFIG: 'True' } });
+  kit = await restKit({ config: { AIRLOCK__API__EXPOSE_CONFIG: 'True', AIRLOCK__CORE__TEST_CONNECTION: 'Enabled' } });
   await withBundle(db());
   await makeTeams(db());
 });

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { type Config, configOf, SECTIONS } from '@airlock/contract/config/index';
 import { refuseStrayValues } from '@airlock/contract/config/must-not-have';
 import type { ProcessKind } from '@airlock/contract/config/options';
-import { type ConfigSources, type ResolvedOption, resolveAll } from '@airlock/contract/config/resolve';
+import { type ConfigSources, namesOfSecrets, type ResolvedOption, resolveAll } from '@airlock/contract/config/resolve';
 import { checkTransport } from '@airlock/contract/config/transport';
 import { unknownOptions } from '@airlock/contract/config/unknown';
 import { AppError } from '@airlock/contract/errors';
@@ -32,11 +32,8 @@ export function homeFolder(env: Environment): string {
   return process.getuid?.() === 0 ? '/var/lib/airlock' : join(env.HOME || homedir(), 'airlock');
 }
 
-/**
- * What a process of `kind` reads that no parent hands its values to.
- * @throws CONFIG_INVALID a broken file, a wrong value, a command that failed, or a sensitive value that this kind must not have
- */
-export function loadConfig(env: Environment, kind: ProcessKind): LoadedConfig {
+/** Environment and file, not yet judged. @throws CONFIG_INVALID a file that can't be read or parsed */
+function readSources(env: Environment): { sources: ConfigSources; file: string; home: string } {
   const home = homeFolder(env);
   const file = env.AIRLOCK_CONFIG ? resolve(env.AIRLOCK_CONFIG) : join(home, 'airlock.cfg');
   let text = '';
@@ -60,6 +57,36 @@ export function loadConfig(env: Environment, kind: ProcessKind): LoadedConfig {
       expand(value, { ...env, AIRLOCK_HOME: home, AIRFLOW_HOME: env.AIRFLOW_HOME ?? home }, env.HOME || homedir()),
     command: runCommand,
   };
+  return { sources, file, home };
+}
+
+/** What has to be known of the configuration before its secrets can be asked for. */
+export type SecretsAsked = {
+  /** Names that options ask for by `_SECRET`. */
+  readonly names: readonly string[];
+  readonly backend: string | null;
+  readonly backend_kwargs: string | null;
+  readonly multiTeam: boolean;
+};
+
+/** Options that are set by `_SECRET`, and the back end to ask. @throws CONFIG_INVALID a broken file, or a wrong `[secrets]` */
+export function secretsAsked(env: Environment): SecretsAsked {
+  const { sources } = readSources(env);
+  const names = namesOfSecrets(SECTIONS, sources);
+  if (names.length === 0) return { names, backend: null, backend_kwargs: null, multiTeam: false };
+  const few = { secrets: SECTIONS.secrets, core: { multi_team: SECTIONS.core.multi_team } };
+  const { secrets, core } = configOf(resolveAll(few, sources));
+  return { names, backend: secrets.backend, backend_kwargs: secrets.backend_kwargs, multiTeam: core.multi_team };
+}
+
+/**
+ * What a process of `kind` reads that no parent hands its values to.
+ * @param secret what the secrets back end has under a name, for processes that may ask it; `unasked`: for those that only show
+ * @throws CONFIG_INVALID a broken file, a wrong value, a command that failed, or a sensitive value that this kind must not have
+ */
+export function loadConfig(env: Environment, kind: ProcessKind, secret?: ConfigSources['secret']): LoadedConfig {
+  const { sources: read, file, home } = readSources(env);
+  const sources: ConfigSources = { ...read, secret };
   refuseStrayValues(kind, SECTIONS, sources);
   const options = resolveAll(SECTIONS, sources);
   const config = configOf(options);

@@ -1,4 +1,5 @@
 /** Stores of secrets outside of Airlock. */
+import { AppError } from '@airlock/contract/errors';
 import type { ConnectionFields } from './connection-text.ts';
 import { openVault } from './vault.ts';
 import { type VaultSettings, vaultSettings } from './vault-settings.ts';
@@ -41,4 +42,33 @@ export function openSecretBackend(options: BackendOptions): SecretBackend | null
   if (options.backend === null) return null;
   const settings: VaultSettings = vaultSettings(options.backend_kwargs);
   return openVault(settings, options);
+}
+
+/**
+ * What the back end has under the names by which options ask for it (`_SECRET`). Asked once, at a start.
+ * @returns name → text; names that it does not have are missing
+ * @throws CONFIG_INVALID nothing is configured to ask · SECRETS_REFUSED, SECRETS_UNAVAILABLE
+ */
+export async function optionSecrets(
+  names: readonly string[],
+  options: Omit<BackendOptions, 'cacheMs' | 'nowMs'>,
+): Promise<ReadonlyMap<string, string>> {
+  const found = new Map<string, string>();
+  if (names.length === 0) return found;
+  const backend = openSecretBackend({ ...options, cacheMs: 0, nowMs: Date.now });
+  if (backend === null) {
+    throw new AppError('CONFIG_INVALID', {
+      public: 'An option is set by _SECRET, and [secrets] backend names nobody to ask.',
+      remedy: 'Set [secrets] backend and backend_kwargs, or the option itself or its _CMD.',
+    });
+  }
+  try {
+    for (const name of names) {
+      const text = await backend.config(name);
+      if (text !== null) found.set(name, text);
+    }
+  } finally {
+    backend.close();
+  }
+  return found;
 }

@@ -2,12 +2,12 @@
 import { dirname } from 'node:path';
 import type { Config } from '@airlock/contract/config/index';
 import { AppError } from '@airlock/contract/errors';
-import { type Environment, loadConfig } from '@airlock/proc/config-load';
+import { type Environment, loadConfig, secretsAsked } from '@airlock/proc/config-load';
 import { describe, FATAL_STATUS } from '@airlock/proc/handover';
 import type { Service } from '@airlock/proc/service';
 import { becomeSubreaper, killStrays } from '@airlock/proc/strays';
 import { readTls } from '@airlock/proc/tls-files';
-import { environmentSecrets } from '@airlock/secret-backends';
+import { environmentSecrets, optionSecrets } from '@airlock/secret-backends';
 import { writeConfigFile } from './config-file.ts';
 import { embeddedDatabase, externalDatabase } from './database.ts';
 import { ENTRIES, type Entries, EXAMPLES_DIR } from './entries.ts';
@@ -40,7 +40,9 @@ export async function runStandalone(options: StandaloneOptions): Promise<number>
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort(signal));
   try {
-    const { config, home, file, warnings } = loadConfig(options.env, 'standalone');
+    const { names, ...backend } = secretsAsked(options.env);
+    const secrets = await optionSecrets(names, backend);
+    const { config, home, file, warnings } = loadConfig(options.env, 'standalone', (name) => secrets.get(name) ?? null);
     const layout = layoutOf(home, config);
     makeLayout(layout);
     const lock = await takeHome(layout.lock, home, PATIENCE_MS);

@@ -41,7 +41,7 @@ export type TestSupervisor = {
  * the queues that are claimed here: `AIRLOCK__WORKERS__QUEUES`.
  */
 export async function joinAsSupervisor(airlock: Standalone, db: Database): Promise<TestSupervisor> {
-  const roles: SupervisorRole[] = ['worker', 'parse'];
+  const roles: SupervisorRole[] = ['worker', 'parse', 'trigger'];
   const ticket = randomBytes(32).toString('base64url');
   await addJoinTicket(db, { text: ticket, roles, expiresAtIso: new Date(Date.now() + 60_000).toISOString() });
   const key = createProofKey();

@@ -110,6 +110,8 @@ describe('hostile requests', () => {
       section: 'core',
       option: 'parallelism',
       connection_test_id: workload.ti.id,
+      callback_id: workload.ti.id,
+      trigger_id: '1',
     };
     routes = [...restRoutes(values), ...executionRoutes(values)];
   });
@@ -161,7 +163,8 @@ describe('hostile requests', () => {
   }
   function tokenFor(row: ExecutionPolicyRow): string {
     if (typeof row.tokens === 'string' || row.tokens.includes('execution')) return held.token;
-    return row.tokens.includes('worker') ? supervisor.tokens.worker! : supervisor.tokens.parse!;
+    const kind = (['worker', 'parse', 'trigger'] as const).find((each) => row.tokens.includes(each));
+    return kind === undefined ? held.token : supervisor.tokens[kind]!;
   }
 
   const control = () => partsBelow(airlock.pid, 'control')[0]!.pid;

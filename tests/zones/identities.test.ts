@@ -14,7 +14,8 @@ const root = join(import.meta.dirname, '../..');
 const PLACES: Readonly<Record<string, { readonly what: string; readonly after: RegExp }>> = {
   'control/src/api/execution/authenticate.ts': {
     what: 'makes an identity',
-    after: /const claims = await verifier\.verify\(kind, token, [^)]*\)\);[\s\S]*return \{ kind, claims, token/,
+    after:
+      /const claims = await verifier\.verify\(kind, token, [^)]*\)\);[\s\S]*const subject = asksForTry\(kind, row\) \? tryNamed\(request\) : claims\.sub;[\s\S]*return \{\s*kind,\s*claims,\s*subject,\s*token,/,
   },
   'control/src/api/auth/identity.ts': {
     what: 'makes a user',
@@ -33,7 +34,8 @@ const PLACES: Readonly<Record<string, { readonly what: string; readonly after: R
   // Nobody at all, for routes whose row says that no credential is looked at.
   'control/src/api/rest/route.ts': {
     what: 'makes a user',
-    after: /NOBODY: User = \{ name: ''[\s\S]*let user = NOBODY;\s*if \(!\('public' in row\)\)/,
+    after:
+      /NOBODY: User = \{ name: ''[\s\S]*let user = NOBODY;\s*let payer: Payer \| null = null;\s*if \(!\('public' in row\)\)/,
   },
 };
 

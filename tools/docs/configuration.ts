@@ -21,7 +21,8 @@ that is set wins:
 4. \`airlock.cfg\`; for options marked *secret* also \`key_cmd\` there
 5. the default
 
-\`_SECRET\` names a secrets backend; none is configured in this release, so such a variable is refused with a message.
+After \`_CMD\` comes \`AIRLOCK__SECTION__KEY_SECRET\` (in the file \`key_secret\`): a name under which \`[secrets] backend\` has the value. \`airlock standalone\`, \`airlock api-server\` and \`airlock scheduler\` ask for it once, at their start; other processes refuse it. [secrets.md](secrets.md)
+
 \`$NAME\`, \`\${NAME}\` and a leading \`~\` in a value are replaced, but not in what a command prints.
 \`AIRLOCK_HOME\` names the data folder (default \`~/airlock\`; \`/var/lib/airlock\` as root), \`AIRLOCK_CONFIG\` another file,
 \`AIRLOCK_ADMIN_PASSWORD\` the first password of user \`admin\`. What is in force, and where it comes from: \`airlock config list\`.

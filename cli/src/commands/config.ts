@@ -27,7 +27,7 @@ function describe(option: ResolvedOption): object {
 }
 
 function load(context: Context): LoadedConfig {
-  return loadConfig({ ...context.env, AIRLOCK_HOME: context.home }, 'cli');
+  return loadConfig({ ...context.env, AIRLOCK_HOME: context.home }, 'cli', 'unasked');
 }
 
 export function configCommand(context: Context): Command {

@@ -5,7 +5,7 @@ import { adoptConfig, configFor } from './handed.ts';
 import { type Config, resolveConfig, SECTIONS } from './index.ts';
 import { strayValues } from './must-not-have.ts';
 import { PROCESS_KINDS, type ProcessKind } from './options.ts';
-import { type ConfigSources, resolveAll } from './resolve.ts';
+import { type ConfigSources, namesOfSecrets, resolveAll } from './resolve.ts';
 import { unknownOptions } from './unknown.ts';
 
 const from = (parts: Partial<ConfigSources> = {}): ConfigSources => ({
@@ -57,6 +57,43 @@ test('A _SECRET without a secrets backend is refused instead of giving an empty 
     () => resolveConfig(from({ env })),
     (error) => isAppError(error, 'CONFIG_INVALID') && /\[core\] fernet_key/.test(error.message),
   );
+});
+
+test('A _SECRET is what the back end has under its name, after _CMD and before the file; what it does not have is an error', () => {
+  const held = new Map([['path/of/url', 'postgresql://held/x']]);
+  const asked: string[] = [];
+  const secret = (name: string) => {
+    asked.push(name);
+    return held.get(name) ?? null;
+  };
+  const ini = { database: { sql_alchemy_conn: 'postgresql://file/x' } };
+  const url = (env: Record<string, string>) =>
+    resolveConfig(from({ env, ini, secret, command: () => 'postgresql://command/x' })).database.sql_alchemy_conn;
+  const name = { AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_SECRET: 'path/of/url' };
+  assert.equal(url(name), 'postgresql://held/x');
+  assert.equal(url({ ...name, AIRLOCK__DATABASE__SQL_ALCHEMY_CONN_CMD: 'c' }), 'postgresql://command/x');
+  assert.equal(url({ ...name, AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: 'postgresql://plain/x' }), 'postgresql://plain/x');
+  assert.deepEqual(asked, ['path/of/url']);
+  assert.throws(
+    () => url({ AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_SECRET: 'nowhere' }),
+    (error) => isAppError(error, 'CONFIG_INVALID') && /nothing of that name/.test(error.message),
+  );
+  // An option that is no secret asks for nothing.
+  assert.equal(resolveConfig(from({ env: { AIRFLOW__API__PORT_SECRET: 'p' }, secret })).api.port, 8080);
+  assert.deepEqual(asked, ['path/of/url', 'nowhere']);
+});
+
+test('Before anything is asked, the names are known; nothing runs for it, and what only shows needs no answer', () => {
+  const env = { AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_SECRET: 'a', AIRLOCK__CORE__FERNET_KEY_CMD: 'never runs' };
+  const command = () => assert.fail('a command has run');
+  const ini = { api_auth: { jwt_secret_secret: 'b' }, core: { fernet_key_secret: 'hidden behind the command' } };
+  assert.deepEqual(namesOfSecrets(SECTIONS, from({ env, ini, command })).sort(), ['a', 'b']);
+  const shown = resolveAll(
+    SECTIONS,
+    from({ env: { ...env, AIRLOCK__CORE__FERNET_KEY_CMD: undefined }, secret: 'unasked' }),
+  );
+  const conn = shown.find((option) => option.key === 'sql_alchemy_conn')!;
+  assert.deepEqual([conn.value, conn.source], [null, 'AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_SECRET, asked at the start']);
 });
 
 test('Every wrong value is named in one error: option, value, place and what is allowed; a secret is hidden', () => {

@@ -13,6 +13,11 @@ export type ConfigSources = {
   readonly expand: (text: string) => string;
   /** Runs a `_CMD` and gives its output without the last line break. Absent: `_CMD` is refused. */
   readonly command?: (line: string) => string;
+  /**
+   * What the secrets back end has under the name that a `_SECRET` gives; null = nothing. Absent: `_SECRET` is refused, but for
+   * `unasked`: then the option keeps its default, and its place says where the value is.
+   */
+  readonly secret?: ((name: string) => string | null) | 'unasked';
   /** How messages name an entry of the file: with its line. Default: section and key. */
   readonly place?: (section: string, key: string) => string;
 };
@@ -33,7 +38,10 @@ type Found = {
   readonly source: string;
   /** The older name, `[section] key`, under which it was found. */
   readonly formerly?: string;
-  readonly ofCommand?: boolean;
+  /** The text is the value itself, which a command or a secrets back end gave. */
+  readonly given?: 'the command' | 'the secret of';
+  /** The text is the name of a secret that nobody has asked for. */
+  readonly unasked?: boolean;
 };
 
 /** What stands in messages instead of a secret. */
@@ -105,16 +113,20 @@ function find(section: string, key: string, row: OptionRow<unknown>, sources: Co
     if (!found) return null;
     if (!sources.command) throw new Error(`can not come from a command in this process (${found.source})`);
     try {
-      return { ...found, text: sources.command(found.text), ofCommand: true };
+      return { ...found, text: sources.command(found.text), given: 'the command' };
     } catch (cause) {
       if (!(cause instanceof AppError)) throw cause;
       const text = `[${section}] ${key}: ${cause.message.replace(/\.$/, '')} (from ${found.source}).`;
       throw new AppError(cause.code, { public: text, remedy: cause.remedy, cause });
     }
   };
-  const secret = (found: Found | null): null => {
-    if (found) throw new Error(`asks a secrets backend (${found.source}), and none is configured`);
-    return null;
+  const secret = (found: Found | null): Found | null => {
+    if (!found) return null;
+    if (sources.secret === 'unasked') return { ...found, unasked: true };
+    if (!sources.secret) throw new Error(`asks a secrets backend (${found.source}), which this process can not ask`);
+    const text = sources.secret(found.text);
+    if (text === null) throw new Error(`asks a secrets backend (${found.source}), which has nothing of that name`);
+    return { ...found, text, given: 'the secret of' };
   };
   const plain = variable('');
   if (plain || !row.sensitive) return plain ?? entry('');
@@ -133,7 +145,7 @@ function shown(text: string, row: OptionRow<unknown>): string {
 
 /** `(value "x" from NAME; allowed: …)`. */
 function about(found: Found, row: OptionRow<unknown>): string {
-  const from = `${found.ofCommand ? 'the command ' : ''}${found.source}`;
+  const from = `${found.given ? `${found.given} ` : ''}${found.source}`;
   return `(value ${shown(found.text, row)} from ${from}; allowed: ${row.allowed})`;
 }
 
@@ -144,13 +156,16 @@ function resolveOne(section: string, key: string, row: OptionRow<unknown>, sourc
     const value = typeof row.default === 'string' ? sources.expand(row.default) : row.default;
     return { section, key, row, value, source: 'default', warnings: [] };
   }
+  if (found.unasked) {
+    return { section, key, row, value: row.default, source: `${found.source}, asked at the start`, warnings: [] };
+  }
   const warnings: string[] = [];
   if (found.formerly !== undefined)
     warnings.push(`${found.source}: ${found.formerly} is now called [${section}] ${key}.`);
   const warn = (message: string) => warnings.push(`[${section}] ${key} ${message} ${about(found, row)}.`);
   try {
-    // What a command prints is the value, whatever characters it holds.
-    const value = row.parse(found.ofCommand ? found.text : sources.expand(found.text), warn);
+    // What a command prints or a back end holds is the value, whatever characters it has.
+    const value = row.parse(found.given ? found.text : sources.expand(found.text), warn);
     return { section, key, row, value, source: found.source, warnings };
   } catch (error) {
     if (!(error instanceof AppError)) throw new Error(`${(error as Error).message} ${about(found, row)}`);
@@ -176,4 +191,21 @@ export function resolveAll(sections: Sections, sources: ConfigSources): Resolved
   if (wrong.length > 0)
     throw new AppError('CONFIG_INVALID', { public: `The configuration is wrong: ${wrong.join('; ')}.` });
   return resolved;
+}
+
+/** The names that the options of `sections` ask a secrets back end for, as far as they count; no command runs for it. */
+export function namesOfSecrets(sections: Sections, sources: ConfigSources): string[] {
+  const names = new Set<string>();
+  const asking: ConfigSources = {
+    ...sources,
+    command: () => '',
+    secret: (name) => {
+      names.add(name);
+      return '';
+    },
+  };
+  for (const [section, table] of Object.entries(sections)) {
+    for (const [key, row] of Object.entries(table)) find(section, key, row as OptionRow<unknown>, asking);
+  }
+  return [...names];
 }

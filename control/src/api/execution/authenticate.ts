@@ -134,7 +134,9 @@ function tryNamed(request: FastifyRequest): string {
 }
 
 function wrongKind(who: Refused & { readonly kind: TokenKind }, row: ExecutionPolicyRow): AppError {
-  const allowed = SHOWN_KINDS.filter((each) => Array.isArray(row.tokens) && row.tokens.includes(each as TokenKind));
+  const opens = SHOWN_KINDS.filter((each) => Array.isArray(row.tokens) && row.tokens.includes(each as TokenKind));
+  // Where a trigger may ask for the task that waits, the wire's own words name the task's kind alone.
+  const allowed = opens.length > 1 ? opens.filter((each) => each !== 'trigger') : opens;
   return new AppError('TOKEN_SCOPE', {
     public: `Token type '${who.kind}' not allowed for this endpoint. Allowed types: ${allowed.join(', ')}`,
     internal: { refused: who },

@@ -1,5 +1,6 @@
 /** `/local/encryption`: the keys that encrypt connections and variables at rest, for operators on this machine. */
 import { z } from '@airlock/contract/schema';
+import type { Db } from '@airlock/store';
 import { insertEventLog } from '@airlock/store/queries/event-log/insert';
 import { countSealedTexts } from '@airlock/store/queries/secret/at-rest';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
@@ -43,8 +44,15 @@ export function registerEncryptionRoutes(
     const by = await identify(request);
     const { from_airflow: fromAirflow } = parseBody(rotateBody, request);
     const { db, secrets, clock } = deps;
-    const extra = JSON.stringify({ key: secrets.keyIds[0] ?? null, from_airflow: fromAirflow });
-    await insertEventLog(db, { nowIso: nowIso(clock.nowMs()), event: 'encrypt_again', owner: by.name, extra });
+    const facts = { key: secrets.keyIds[0] ?? null, from_airflow: fromAirflow };
+    const record = (on: Db, extra: object) =>
+      insertEventLog(on, {
+        nowIso: nowIso(clock.nowMs()),
+        event: 'encrypt_again',
+        owner: by.name,
+        extra: JSON.stringify({ ...facts, ...extra }),
+      });
+    await record(db, {});
     const startedMs = performance.now();
     const done = await sealAgain({
       db,
@@ -52,6 +60,7 @@ export function registerEncryptionRoutes(
       fromAirflow,
       untilMs: startedMs + SLICE_MS,
       nowMs: () => performance.now(),
+      record: (tx, kind, rows) => record(tx, { kind, rows }),
     });
     return sendJson(reply, { ...done, keys: await keysInUse(deps) });
   });

@@ -81,10 +81,14 @@ const WRITE_POINTS = 50;
 /** Who pays for what a user asks. Operators on this machine pay nothing. */
 const payerOf = ({ name, teams, via }: User): Payer | null => (via === 'socket' ? null : { caller: name, teams });
 
-/** Rows of a page, or results of a bulk body. */
+/** No answer counts for more rows: the lines of a log are no rows of the database, and one log must not silence its reader. */
+const MAX_ROWS_CHARGED = 1000;
+
+/** Rows of a page, or results of a bulk body, as far as they are charged. */
 function rowsIn(body: unknown): number {
   if (typeof body !== 'object' || body === null) return 0;
-  return Object.values(body).reduce((sum: number, value) => sum + (Array.isArray(value) ? value.length : 0), 0);
+  const rows = Object.values(body).reduce((sum: number, value) => sum + (Array.isArray(value) ? value.length : 0), 0);
+  return Math.min(rows, MAX_ROWS_CHARGED);
 }
 
 const NOBODY: User = { name: '', role: 'viewer', teams: [], via: 'bearer' };

@@ -3,7 +3,7 @@
  * themselves, so a pass that was stopped is begun again. Reads meet the old or the new text, and both keys open theirs.
  */
 import { isAppError } from '@airlock/contract/errors';
-import type { Database } from '@airlock/store';
+import type { Database, Db } from '@airlock/store';
 import {
   lockConnectionsSealedOtherwise,
   lockTriggersSealedOtherwise,
@@ -24,6 +24,8 @@ export type SealAgain = {
   /** Nothing new is begun after that instant of `nowMs`. */
   readonly untilMs: number;
   readonly nowMs: () => number;
+  /** Writes down, in a batch's own transaction, how many rows of what kind it has sealed. */
+  readonly record: (tx: Db, kind: 'variable' | 'connection' | 'trigger', rows: number) => Promise<void>;
 };
 
 export type Sealed = {
@@ -82,6 +84,7 @@ export async function sealAgain(work: SealAgain): Promise<Sealed> {
         return text === null ? [] : [{ id, val: text }];
       });
       await sealVariables(tx, opened);
+      if (opened.length > 0) await work.record(tx, 'variable', opened.length);
       return { lastId: rows.at(-1)!.id, rows: rows.length, sealed: opened.length };
     }),
   );
@@ -97,6 +100,7 @@ export async function sealAgain(work: SealAgain): Promise<Sealed> {
         return isWhole ? [{ id: row.id, password, extra }] : [];
       });
       await sealConnections(tx, opened);
+      if (opened.length > 0) await work.record(tx, 'connection', opened.length);
       return { lastId: rows.at(-1)!.id, rows: rows.length, sealed: opened.length };
     }),
   );
@@ -109,6 +113,7 @@ export async function sealAgain(work: SealAgain): Promise<Sealed> {
         return text === null ? [] : [{ id, kwargs: text }];
       });
       await sealTriggers(tx, opened);
+      if (opened.length > 0) await work.record(tx, 'trigger', opened.length);
       return { lastId: rows.at(-1)!.id, rows: rows.length, sealed: opened.length };
     }),
   );

@@ -12,7 +12,7 @@ export async function heartbeatJob(
     sql`WITH ${RELAXED}
       INSERT INTO job (job_type, instance_id, state, hostname, unixname, start_date, latest_heartbeat)
       SELECT ${o.jobType}, ${o.instanceId}::uuid, 'running', ${o.hostname}, ${o.unixname}, ${o.nowIso}::timestamptz, ${o.nowIso}::timestamptz FROM relaxed
-      ON CONFLICT (instance_id) DO UPDATE SET latest_heartbeat = EXCLUDED.latest_heartbeat, state = 'running', end_date = NULL`,
+      ON CONFLICT (instance_id, job_type) DO UPDATE SET latest_heartbeat = EXCLUDED.latest_heartbeat, state = 'running', end_date = NULL`,
     'job_heartbeat',
   );
 }

@@ -10,7 +10,7 @@ export async function heartbeatSupervisorJob(
     sql`INSERT INTO job (job_type, instance_id, state, hostname, unixname, start_date, latest_heartbeat)
       SELECT ${o.jobType}, id, 'running', hostname, unixname, registered_at, ${o.nowIso}::timestamptz
       FROM supervisor WHERE id = ${o.supervisorId}::uuid AND ended_at IS NULL
-      ON CONFLICT (instance_id) DO UPDATE SET latest_heartbeat = EXCLUDED.latest_heartbeat, state = 'running', end_date = NULL`,
+      ON CONFLICT (instance_id, job_type) DO UPDATE SET latest_heartbeat = EXCLUDED.latest_heartbeat, state = 'running', end_date = NULL`,
     'job_supervisor_heartbeat',
   );
 }

@@ -78,7 +78,8 @@ const SELECT = sql`t.id, t.dag_id, d.display_name AS dag_display_name, t.run_id,
   t.unixname, t.pool, t.pool_slots, t.queue, t.priority_weight, t.operator, t.queued_at, t.scheduled_at, t.pid, t.executor,
   t.executor_config, t.note, t.rendered_map_index, t.rendered_fields, t.dag_version_id,
   CASE WHEN t.state = 'deferred' THEN (SELECT json_build_object('id', g.id, 'classpath', g.classpath,
-    'created_at', g.created_at, 'queue', g.queue, 'job', (SELECT to_json(j) FROM job j WHERE j.instance_id = g.supervisor_id))
+    'created_at', g.created_at, 'queue', g.queue, 'job', (SELECT to_json(j) FROM job j
+      WHERE j.instance_id = g.supervisor_id AND j.job_type = 'TriggererJob'))
     FROM trigger g WHERE g.id = t.trigger_id AND g.ti_id = t.id) END AS trigger`;
 const FROM = sql`task_instance t JOIN dag_run r ON r.id = t.dag_run_id JOIN dag d ON d.dag_id = t.dag_id`;
 
