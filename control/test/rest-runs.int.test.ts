@@ -496,3 +496,15 @@ test('logs come in pages that a token leads through, and as a stream', async () 
   assert.equal((await viewer('GET', `${logs}/-1`)).status, 422);
   assert.equal((await viewer('GET', `${logs}/1`, undefined, { accept: 'text/html' })).status, 406);
 });
+
+test('many runs that are asked for within one instant all come about; an instant that is named twice is taken', async (t) => {
+  t.after(kit.clock.hold());
+  const asked = await Promise.all(
+    Array.from({ length: 20 }, () => user('POST', '/dags/m/dagRuns', { logical_date: null })),
+  );
+  assert.deepEqual([...new Set(asked.map(({ status }) => status))], [200]);
+  assert.equal(new Set(asked.map(({ body }) => body.dag_run_id)).size, 20);
+  const named = { logical_date: null, run_after: '2026-01-01T00:00:00Z' };
+  assert.equal((await user('POST', '/dags/m/dagRuns', named)).status, 200);
+  assert.equal((await user('POST', '/dags/m/dagRuns', named)).status, 409);
+});

@@ -1,6 +1,6 @@
 import { doesNotThrow, equal, throws } from 'node:assert/strict';
 import { test } from 'node:test';
-import { checkRunId, generateRunId, RUN_ID_PATTERN } from './run-id.ts';
+import { checkRunId, generateRunId, laterByMicros, RUN_ID_PATTERN } from './run-id.ts';
 
 const rules = { pattern: RUN_ID_PATTERN, allowDoubleDots: false };
 const refused = (id: string, message: string | RegExp) =>
@@ -20,4 +20,11 @@ test('names that could leave a folder, or belong to another type, are refused wi
   refused('x'.repeat(251), /longer than 250/);
   doesNotThrow(() => checkRunId('manual__x', 'manual', rules));
   doesNotThrow(() => checkRunId('a..b', 'manual', { ...rules, allowDoubleDots: true }));
+});
+
+test('a later instant differs in its microseconds, and carries into the second', () => {
+  equal(laterByMicros('2026-11-23T21:22:03.759Z', 0), '2026-11-23T21:22:03.759Z');
+  equal(laterByMicros('2026-11-23T21:22:03.759Z', 1), '2026-11-23T21:22:03.759001Z');
+  equal(laterByMicros('2026-11-23T21:22:03Z', 7), '2026-11-23T21:22:03.000007Z');
+  equal(laterByMicros('2026-11-23T23:59:59.999999Z', 1), '2026-11-24T00:00:00.000000Z');
 });

@@ -15,6 +15,14 @@ export function pythonIso(instant: string): string {
   return `${date.toISOString().slice(0, 19)}${Number(micros) > 0 ? `.${micros}` : ''}+00:00`;
 }
 
+/** The instant so many microseconds later, with six digits after the second. */
+export function laterByMicros(instant: string, micros: number): string {
+  if (micros === 0) return instant;
+  const fraction = Number((/\.(\d+)/.exec(instant)?.[1] ?? '').padEnd(6, '0').slice(0, 6)) + micros;
+  const seconds = Math.floor(Date.parse(instant) / 1000) + Math.floor(fraction / 1_000_000);
+  return `${new Date(seconds * 1000).toISOString().slice(0, 19)}.${String(fraction % 1_000_000).padStart(6, '0')}Z`;
+}
+
 /** `<type>__<run after>`, and `__`-joined random letters where several runs may share an instant. */
 export function generateRunId(type: DagRunType, runAfter: string, suffix?: string): string {
   return `${type}__${pythonIso(runAfter)}${suffix === undefined ? '' : `_${suffix}`}`;

@@ -14,6 +14,7 @@ import {
   checkRunId,
   generatePartitionRunId,
   generateRunId,
+  laterByMicros,
   RUN_ID_PATTERN,
   type RunIdRules,
 } from '../domain/run-id.ts';
@@ -61,6 +62,9 @@ const TYPE_WORDS: Readonly<Record<DagRunType, string>> = {
   asset_materialization: 'asset materialization',
 };
 
+/** How many ids of ours are tried for a run without a logical date. */
+const MAX_IDS = 1000;
+
 /**
  * Creates a queued run of the Dag's newest version; a paused Dag accepts it and starts it later.
  * @throws NOT_FOUND no such Dag, or stale · BAD_REQUEST import errors (`detail.reason` in `internal`), run type, run id, params
@@ -88,20 +92,18 @@ export async function createDagRun(tx: Db, options: CreateRunOptions): Promise<C
   }
   const runAfter = options.runAfter ?? nowIso;
   const rules = options.runIdRules ?? { pattern: RUN_ID_PATTERN, allowDoubleDots: false };
-  const ownId = () =>
+  const ownId = (micros: number) =>
     model.timetable.partitions?.at
       ? generatePartitionRunId(runType, runAfter, partitionKey, randomBytes(4).toString('hex'))
-      : generateRunId(runType, runAfter);
-  const runId = options.runId ? options.runId : ownId();
-  if (options.runId) checkGivenRunId(runId, runType, rules);
+      : generateRunId(runType, laterByMicros(runAfter, micros));
+  if (options.runId) checkGivenRunId(options.runId, runType, rules);
   const conf = options.conf ?? {};
   checkParams(model.params, conf);
 
   const interval = intervalOf(model, options);
   const pinned = dag.bundle_version !== null && !model.disableBundleVersioning;
-  const id = await insertDagRun(tx, {
+  const facts = {
     dagId,
-    runId,
     team: dag.team,
     runType,
     triggeredBy: options.triggeredBy,
@@ -121,7 +123,15 @@ export async function createDagRun(tx: Db, options: CreateRunOptions): Promise<C
       ? instantIsoOrNull(options.partition.dateMs)
       : partitionDate(model, options.partitionKey ?? null),
     nowIso,
-  });
+  };
+  // Our clock has milliseconds: several that are asked for within one differ in their microseconds.
+  const ids = options.runId ? 1 : (options.logicalDate ?? options.runAfter ?? null) === null ? MAX_IDS : 1;
+  let runId = options.runId ? options.runId : ownId(0);
+  let id = await insertDagRun(tx, { ...facts, runId });
+  for (let micros = 1; id === null && micros < ids; micros++) {
+    runId = ownId(micros);
+    id = await insertDagRun(tx, { ...facts, runId });
+  }
   if (id === null) await conflict(tx, options, runId);
   const run = { dagRunId: id!, dagId, runId, team: dag.team, versionId: dag.current_version_id, nowIso };
   const logicalMs = options.logicalDate === null || runType === 'backfill' ? null : Date.parse(options.logicalDate);
