@@ -45,12 +45,13 @@ export type DagRow = {
 };
 
 export const DAG_COLUMNS = sql`d.dag_id, d.display_name, d.is_paused, d.is_stale, d.last_parsed_at, d.last_parse_seconds,
-  d.last_expired_at, d.bundle_name, b.version AS bundle_version, d.relative_fileloc, d.fileloc, d.description,
+  d.last_expired_at, d.bundle_name, v.bundle_version, d.relative_fileloc, d.fileloc, d.description,
   d.timetable_type, d.timetable_summary, d.timetable_description, d.timetable_periodic, d.max_active_tasks,
   d.max_active_runs, d.max_consecutive_failed_dag_runs, d.has_import_errors, d.next_logical_date, d.next_interval_start,
   d.next_interval_end, d.next_create_after, d.allowed_run_types, d.owners, d.current_version_id,
   ARRAY(SELECT t.name FROM dag_tag t WHERE t.dag_id = d.dag_id ORDER BY t.name) AS tags`;
-const FROM = sql`dag d LEFT JOIN dag_bundle b ON b.name = d.bundle_name`;
+/** The commit is the Dag's own: other files of its bundle may have been read at a newer one already. */
+const FROM = sql`dag d LEFT JOIN dag_version v ON v.id = d.current_version_id`;
 const NEWEST_RUN = sql`LEFT JOIN LATERAL (SELECT r.state, r.start_date, r.end_date FROM dag_run r
   WHERE r.dag_id = d.dag_id ORDER BY r.run_after DESC LIMIT 1) newest ON true`;
 
@@ -124,7 +125,7 @@ export function dagConditions(filters: DagFilters): Sql[] {
     ...inOpenRange(sql`newest.start_date`, filters.runStartDate ?? {}, filters.nowIso),
     ...inOpenRange(sql`newest.end_date`, filters.runEndDate ?? {}, filters.nowIso),
     ...given(filters.bundleName, (name) => sql`d.bundle_name = ${name}`),
-    ...given(filters.bundleVersion, (version) => sql`b.version = ${version}`),
+    ...given(filters.bundleVersion, (version) => sql`v.bundle_version = ${version}`),
     ...((filters.timetableTypes ?? []).length === 0
       ? []
       : [sql`d.timetable_type = ANY(${[...filters.timetableTypes!]})`]),
