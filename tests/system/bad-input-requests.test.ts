@@ -259,12 +259,15 @@ describe('hostile requests', () => {
         assert.ok([401, 413].includes((await send(route, { streamBytes: 100 * MIB }, 'streamed')).status));
       }
     };
-    // As often before, so that what the heap takes once, after all the garbage above, is no growth.
-    await pour();
-    const before = resident(pid, 'VmRSS');
-    await pour();
-    const grown = resident(pid, 'VmRSS') - before;
-    assert.ok(grown <= 32, `control has grown by ${grown.toFixed(0)} MB`);
+    // What is kept of a body is kept in every round; what the heap takes once, before it is collected, is not.
+    const grown: number[] = [];
+    for (let round = 0; round < 5; round++) {
+      const before = resident(pid, 'VmRSS');
+      await pour();
+      grown.push(resident(pid, 'VmRSS') - before);
+    }
+    assert.ok(Math.min(...grown) <= 32, `control has grown by ${grown.map((mib) => mib.toFixed(0)).join(', ')} MB`);
+    console.log(`rounds of strangers' bodies: ${grown.map((mib) => mib.toFixed(0)).join(', ')} MB`);
   });
 
   test('after all that the try still lives, and the server still works', async () => {
