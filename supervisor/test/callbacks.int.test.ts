@@ -124,11 +124,13 @@ test('a callback asks for what it may read and for nothing else: results and inp
     worker,
     `${frame("{ type: 'set_xcom', id: 900, key: 'return_value', value: 1 }")}
      ${frame("{ type: 'get_xcom', id: 901, task_id: 't', key: 'return_value', map_index: -1 }")}
-     ${frame("{ type: 'get_variable', id: 902, key: 'plain' }")}
-     await new Promise((r) => setTimeout(r, 500));`,
+     ${frame("{ type: 'get_variable', id: 902, key: 'plain' }")}`,
   );
   equal(state, 'success');
-  const asked = worker.server.calls.map((call) => call.path).filter((path) => /xcoms|variables/.test(path));
+  const askedFor = () => worker.server.calls.map((call) => call.path).filter((path) => /xcoms|variables/.test(path));
+  // Frames are taken in their order: once the last has been asked for, the others never will be.
+  await waitFor('the variable is asked for', () => askedFor().some((path) => path.includes('variables')));
+  const asked = askedFor();
   equal(asked.length, 1);
   match(
     asked[0]!,

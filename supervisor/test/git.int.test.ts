@@ -1,40 +1,14 @@
 /** Git bundles by the system's git: which commit is shown, what a repository may not do, and how the dag-processor follows one. */
 import assert from 'node:assert/strict';
-import {
-  chmodSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  realpathSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, existsSync, lstatSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ParseReport } from '@airlock/contract/supervisor-api';
 import { runGit } from '@airlock/proc/git';
 import { createGitCheckouts, type GitLimits } from '../src/git/checkouts.ts';
 import { startParsing } from '../src/parse/index.ts';
-
-const folders: string[] = [];
-after(() => {
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-});
-function newFolder(): string {
-  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'airlock-git-')));
-  chmodSync(folder, 0o755);
-  folders.push(folder);
-  return folder;
-}
-function write(root: string, name: string, text: string): void {
-  mkdirSync(dirname(join(root, name)), { recursive: true });
-  writeFileSync(join(root, name), text);
-}
+import { newFolder, write } from './kit/folders.ts';
 
 /** A repository that is written to by its author, who is not confined. */
 async function newRepository() {

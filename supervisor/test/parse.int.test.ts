@@ -1,10 +1,9 @@
 /** The dag-processor with real parse children in the host's strongest sandbox, and a server that only remembers. */
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, realpathSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { after, test } from 'node:test';
+import { join } from 'node:path';
+import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { AppError } from '@airlock/contract/errors';
@@ -13,24 +12,10 @@ import { detectTier } from '@airlock/proc/sandbox/index';
 import type { ParseApi } from '../src/parse/api.ts';
 import { startParsing } from '../src/parse/index.ts';
 import { makeParseFile, SDK_FOLDER } from '../src/parse/parse-child.ts';
+import { newFolder, write } from './kit/folders.ts';
 
 const CONTRACT = realpathSync(fileURLToPath(new URL('../../contract', import.meta.url)));
 const tier = detectTier();
-const folders: string[] = [];
-after(() => {
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-});
-
-function newFolder(): string {
-  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'airlock-dags-')));
-  chmodSync(folder, 0o755);
-  folders.push(folder);
-  return folder;
-}
-function write(root: string, name: string, text: string): void {
-  mkdirSync(dirname(join(root, name)), { recursive: true });
-  writeFileSync(join(root, name), text);
-}
 const parseFile = (timeoutMs = 20_000) =>
   makeParseFile({ tier, timeoutMs, packages: [SDK_FOLDER, CONTRACT], hidden: [] });
 const parseOne = (text: string, timeoutMs?: number) => {
