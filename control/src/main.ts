@@ -170,9 +170,8 @@ export async function startControl(values: ControlValues, options: ControlOption
 
 /** Values of a process that an operator started by hand. @throws CONFIG_INVALID */
 async function valuesFromFile(roles: ControlValues['roles']): Promise<ControlValues> {
-  const { names, ...backend } = secretsAsked(process.env);
-  const secrets = await optionSecrets(names, backend);
-  const { config, home, warnings } = loadConfig(process.env, 'control', (name) => secrets.get(name) ?? null);
+  const secret = await optionSecrets(secretsAsked(process.env));
+  const { config, home, warnings } = loadConfig(process.env, 'control', secret);
   for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
   if (config.database.sql_alchemy_conn === null) {
     throw new AppError('CONFIG_INVALID', {

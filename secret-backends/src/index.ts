@@ -45,30 +45,28 @@ export function openSecretBackend(options: BackendOptions): SecretBackend | null
 }
 
 /**
- * What the back end has under the names by which options ask for it (`_SECRET`). Asked once, at a start.
- * @returns name → text; names that it does not have are missing
+ * Asks the back end, once, for the options that are set by `_SECRET`.
+ * @returns what it has under a name; null = nothing
  * @throws CONFIG_INVALID nothing is configured to ask · SECRETS_REFUSED, SECRETS_UNAVAILABLE
  */
-export async function optionSecrets(
-  names: readonly string[],
-  options: Omit<BackendOptions, 'cacheMs' | 'nowMs'>,
-): Promise<ReadonlyMap<string, string>> {
-  const found = new Map<string, string>();
-  if (names.length === 0) return found;
-  const backend = openSecretBackend({ ...options, cacheMs: 0, nowMs: Date.now });
-  if (backend === null) {
+export async function optionSecrets({
+  names,
+  ...options
+}: { readonly names: readonly string[] } & Omit<BackendOptions, 'cacheMs' | 'nowMs'>): Promise<
+  (name: string) => string | null
+> {
+  const found = new Map<string, string | null>();
+  const backend = names.length === 0 ? null : openSecretBackend({ ...options, cacheMs: 0, nowMs: Date.now });
+  if (names.length > 0 && backend === null) {
     throw new AppError('CONFIG_INVALID', {
       public: 'An option is set by _SECRET, and [secrets] backend names nobody to ask.',
       remedy: 'Set [secrets] backend and backend_kwargs, or the option itself or its _CMD.',
     });
   }
   try {
-    for (const name of names) {
-      const text = await backend.config(name);
-      if (text !== null) found.set(name, text);
-    }
+    for (const name of names) found.set(name, (await backend?.config(name)) ?? null);
   } finally {
-    backend.close();
+    backend?.close();
   }
-  return found;
+  return (name) => found.get(name) ?? null;
 }

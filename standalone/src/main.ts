@@ -40,9 +40,8 @@ export async function runStandalone(options: StandaloneOptions): Promise<number>
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort(signal));
   try {
-    const { names, ...backend } = secretsAsked(options.env);
-    const secrets = await optionSecrets(names, backend);
-    const { config, home, file, warnings } = loadConfig(options.env, 'standalone', (name) => secrets.get(name) ?? null);
+    const secret = await optionSecrets(secretsAsked(options.env));
+    const { config, home, file, warnings } = loadConfig(options.env, 'standalone', secret);
     const layout = layoutOf(home, config);
     makeLayout(layout);
     const lock = await takeHome(layout.lock, home, PATIENCE_MS);

@@ -4,6 +4,7 @@ import type { ExecuteCallbackWorkload } from '@airlock/contract/callbacks';
 import { type ClaimedCallback, claimCallbacks, releaseCallbacks } from '@airlock/store/queries/callback/claim';
 import type { EventHub } from '../deps.ts';
 import type { ClaimOptions, PlacementDeps } from './placement.ts';
+import { makeOrRelease } from './workload-parts.ts';
 
 /** Most callbacks that one request takes. */
 const MAX_AT_ONCE = 20;
@@ -50,21 +51,17 @@ export async function callbackWorkloads(
   });
   if (rows.length === 0) return [];
   none.delete(supervisorId);
-  const release = () =>
-    releaseCallbacks(deps.db, {
-      supervisorId,
-      jtis: rows.map((row) => row.workload_jti),
-      nowIso: new Date(deps.clock.nowMs()).toISOString(),
-    });
-  try {
-    const workloads = await Promise.all(rows.map((row) => makeWorkload(deps, options.jkt, row)));
-    if (!options.signal.aborted) return workloads;
-  } catch (error) {
-    await release();
-    throw error;
-  }
-  await release();
-  return [];
+  return await makeOrRelease({
+    rows,
+    make: (row) => makeWorkload(deps, options.jkt, row),
+    release: () =>
+      releaseCallbacks(deps.db, {
+        supervisorId,
+        jtis: rows.map((row) => row.workload_jti),
+        nowIso: new Date(deps.clock.nowMs()).toISOString(),
+      }),
+    signal: options.signal,
+  });
 }
 
 async function makeWorkload(deps: PlacementDeps, jkt: string, row: ClaimedCallback): Promise<ExecuteCallbackWorkload> {

@@ -8,6 +8,7 @@ import type { ControlDeps } from '../deps.ts';
 import { logPath } from '../logs/log-path.ts';
 import { callbackWorkloads } from './callbacks.ts';
 import { waitForEvents } from './wait.ts';
+import { makeOrRelease, workloadTi } from './workload-parts.ts';
 
 export type ClaimOptions = {
   readonly supervisorId: string;
@@ -80,21 +81,17 @@ async function makeWorkloads(
   options: ClaimOptions,
   rows: readonly ClaimedRow[],
 ): Promise<ExecuteTaskWorkload[]> {
-  const release = () =>
-    releaseClaims(deps.db, {
-      supervisorId: options.supervisorId,
-      jtis: rows.map((row) => row.workload_jti),
-      nowIso: new Date(deps.clock.nowMs()).toISOString(),
-    });
-  try {
-    const workloads = await Promise.all(rows.map((row) => makeWorkload(deps, options.jkt, row)));
-    if (!options.signal.aborted) return workloads;
-  } catch (error) {
-    await release();
-    throw error;
-  }
-  await release();
-  return [];
+  return await makeOrRelease({
+    rows,
+    make: (row) => makeWorkload(deps, options.jkt, row),
+    release: () =>
+      releaseClaims(deps.db, {
+        supervisorId: options.supervisorId,
+        jtis: rows.map((row) => row.workload_jti),
+        nowIso: new Date(deps.clock.nowMs()).toISOString(),
+      }),
+    signal: options.signal,
+  });
 }
 
 /** The token is made only now: none ever lies in a queue or a table. */
@@ -110,20 +107,7 @@ async function makeWorkload(deps: PlacementDeps, jkt: string, row: ClaimedRow): 
   return {
     type: 'ExecuteTask',
     token,
-    ti: {
-      id: row.id,
-      task_id: row.task_id,
-      dag_id: row.dag_id,
-      run_id: row.run_id,
-      try_number: row.try_number,
-      dag_version_id: row.dag_version_id,
-      map_index: row.map_index,
-      hostname: null,
-      context_carrier: null,
-      queue: row.queue,
-      pool_slots: row.pool_slots,
-      priority_weight: row.priority_weight,
-    },
+    ti: workloadTi(row.id, row),
     dag_rel_path: row.relative_fileloc,
     bundle_info: { name: row.bundle_name, version: row.bundle_version },
     log_path: logPath({

@@ -125,11 +125,11 @@ export async function createDagRun(tx: Db, options: CreateRunOptions): Promise<C
     nowIso,
   };
   // Our clock has milliseconds: several that are asked for within one differ in their microseconds.
-  const ids = options.runId ? 1 : (options.logicalDate ?? options.runAfter ?? null) === null ? MAX_IDS : 1;
-  let runId = options.runId ? options.runId : ownId(0);
-  let id = await insertDagRun(tx, { ...facts, runId });
-  for (let micros = 1; id === null && micros < ids; micros++) {
-    runId = ownId(micros);
+  const isNamed = Boolean(options.runId || options.logicalDate || options.runAfter);
+  let runId = '';
+  let id: number | null = null;
+  for (let micros = 0; id === null && micros < (isNamed ? 1 : MAX_IDS); micros++) {
+    runId = options.runId || ownId(micros);
     id = await insertDagRun(tx, { ...facts, runId });
   }
   if (id === null) await conflict(tx, options, runId);

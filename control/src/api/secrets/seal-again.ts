@@ -16,6 +16,8 @@ import {
 import type { SecretBox } from './index.ts';
 import { secretOwner } from './stored.ts';
 
+type Kind = 'variable' | 'connection' | 'trigger';
+
 export type SealAgain = {
   readonly db: Database;
   readonly secrets: SecretBox;
@@ -25,7 +27,7 @@ export type SealAgain = {
   readonly untilMs: number;
   readonly nowMs: () => number;
   /** Writes down, in a batch's own transaction, how many rows of what kind it has sealed. */
-  readonly record: (tx: Db, kind: 'variable' | 'connection' | 'trigger', rows: number) => Promise<void>;
+  readonly record: (tx: Db, kind: Kind, rows: number) => Promise<void>;
 };
 
 export type Sealed = {
@@ -53,70 +55,75 @@ function again(work: SealAgain, text: string, owner: string, isEncrypted: boolea
   }
 }
 
-/** One transaction per batch. @returns the last id that it looked at; null = there was nothing left */
-type Batch = (
-  page: SealPage,
-) => Promise<{ readonly lastId: number; readonly rows: number; readonly sealed: number } | null>;
+/** The tables with sealed texts: how rows are found and locked, what they become, and how that is stored. */
+type Table<Row, New> = {
+  readonly kind: Kind;
+  readonly lock: (tx: Db, page: SealPage) => Promise<Row[]>;
+  /** Null = no key opens it; it stays as it is. */
+  readonly again: (row: Row) => New | null;
+  readonly store: (tx: Db, rows: readonly New[]) => Promise<void>;
+};
 
-async function passOver(work: SealAgain, keyId: string, batch: Batch): Promise<Sealed> {
+/** Batch after batch, a transaction each. */
+async function passOver<Row extends { readonly id: number }, New>(
+  work: SealAgain,
+  keyId: string,
+  table: Table<Row, New>,
+): Promise<Sealed> {
   let [sealed, unreadable, afterId] = [0, 0, 0];
   while (work.nowMs() < work.untilMs) {
-    const done = await batch({ keyId, afterId, limit: BATCH_ROWS });
-    if (done === null) break;
+    const page = { keyId, afterId, limit: BATCH_ROWS };
+    const done = await work.db.transaction(async (tx) => {
+      const rows = await table.lock(tx, page);
+      const opened = rows.map(table.again).filter((row) => row !== null);
+      if (opened.length > 0) {
+        await table.store(tx, opened);
+        await work.record(tx, table.kind, opened.length);
+      }
+      return { lastId: rows.at(-1)?.id, sealed: opened.length, unreadable: rows.length - opened.length };
+    });
+    if (done.lastId === undefined) break;
     afterId = done.lastId;
     sealed += done.sealed;
-    unreadable += done.rows - done.sealed;
+    unreadable += done.unreadable;
   }
   return { sealed, unreadable };
 }
 
 /** Seals everything that the first key has not sealed. A box without a key has nothing to seal with. */
 export async function sealAgain(work: SealAgain): Promise<Sealed> {
-  const { db, secrets } = work;
-  const keyId = secrets.keyIds[0];
+  const keyId = work.secrets.keyIds[0];
   if (keyId === undefined) return { sealed: 0, unreadable: 0 };
-  const variables = await passOver(work, keyId, (page) =>
-    db.transaction(async (tx) => {
-      const rows = await lockVariablesSealedOtherwise(tx, page);
-      if (rows.length === 0) return null;
-      const opened = rows.flatMap(({ id, name, val, is_encrypted }) => {
-        const text = again(work, val, secretOwner.variable(name), is_encrypted);
-        return text === null ? [] : [{ id, val: text }];
-      });
-      await sealVariables(tx, opened);
-      if (opened.length > 0) await work.record(tx, 'variable', opened.length);
-      return { lastId: rows.at(-1)!.id, rows: rows.length, sealed: opened.length };
-    }),
-  );
-  const connections = await passOver(work, keyId, (page) =>
-    db.transaction(async (tx) => {
-      const rows = await lockConnectionsSealedOtherwise(tx, page);
-      if (rows.length === 0) return null;
-      const opened = rows.flatMap((row) => {
-        const part = (text: string | null, owner: string) => text && again(work, text, owner, row.is_encrypted);
-        const password = part(row.password, secretOwner.password(row.name));
-        const extra = part(row.extra, secretOwner.extra(row.name));
-        const isWhole = (password === null) === (row.password === null) && (extra === null) === (row.extra === null);
-        return isWhole ? [{ id: row.id, password, extra }] : [];
-      });
-      await sealConnections(tx, opened);
-      if (opened.length > 0) await work.record(tx, 'connection', opened.length);
-      return { lastId: rows.at(-1)!.id, rows: rows.length, sealed: opened.length };
-    }),
-  );
-  const triggers = await passOver(work, keyId, (page) =>
-    db.transaction(async (tx) => {
-      const rows = await lockTriggersSealedOtherwise(tx, page);
-      if (rows.length === 0) return null;
-      const opened = rows.flatMap(({ id, name, kwargs, is_encrypted }) => {
-        const text = again(work, kwargs, secretOwner.trigger(name), is_encrypted);
-        return text === null ? [] : [{ id, kwargs: text }];
-      });
-      await sealTriggers(tx, opened);
-      if (opened.length > 0) await work.record(tx, 'trigger', opened.length);
-      return { lastId: rows.at(-1)!.id, rows: rows.length, sealed: opened.length };
-    }),
-  );
+  const variables = await passOver(work, keyId, {
+    kind: 'variable',
+    lock: lockVariablesSealedOtherwise,
+    again: ({ id, name, val, is_encrypted }) => {
+      const text = again(work, val, secretOwner.variable(name), is_encrypted);
+      return text === null ? null : { id, val: text };
+    },
+    store: sealVariables,
+  });
+  const connections = await passOver(work, keyId, {
+    kind: 'connection',
+    lock: lockConnectionsSealedOtherwise,
+    again: (row) => {
+      const part = (text: string | null, owner: string) => text && again(work, text, owner, row.is_encrypted);
+      const password = part(row.password, secretOwner.password(row.name));
+      const extra = part(row.extra, secretOwner.extra(row.name));
+      const isWhole = (password === null) === (row.password === null) && (extra === null) === (row.extra === null);
+      return isWhole ? { id: row.id, password, extra } : null;
+    },
+    store: sealConnections,
+  });
+  const triggers = await passOver(work, keyId, {
+    kind: 'trigger',
+    lock: lockTriggersSealedOtherwise,
+    again: ({ id, name, kwargs, is_encrypted }) => {
+      const text = again(work, kwargs, secretOwner.trigger(name), is_encrypted);
+      return text === null ? null : { id, kwargs: text };
+    },
+    store: sealTriggers,
+  });
   const all = [variables, connections, triggers];
   const sum = (key: keyof Sealed) => all.reduce((total, each) => total + each[key], 0);
   return { sealed: sum('sealed'), unreadable: sum('unreadable') };

@@ -3,6 +3,7 @@ import { type Db, type Sql, sql } from '../../database.ts';
 import type { ConnectionRow } from '../connection/get.ts';
 import { RUN_FACTS, type RunFacts } from '../dag-run/facts.ts';
 import { mayReadNamed, type RightsContext } from '../token/rights.ts';
+import { visibleConnection, visibleVariable } from '../token/visible-named.ts';
 import type { VariableRow } from '../variable/get.ts';
 import type { CallbackEvent, CallbackKind, CallbackTi } from './insert.ts';
 
@@ -98,9 +99,7 @@ export async function readCallbackVariable(
 ): Promise<CallbackRead<VariableRow> | null> {
   const rows = await db.query<CallbackRead<VariableRow>>(
     sql`WITH ${reader(key, mayReadNamed(rights, 'variables', name))}
-      SELECT c.*, CASE WHEN c.allowed THEN (SELECT to_json(v) FROM variable v
-        WHERE COALESCE(v.team, '') IN (COALESCE(c.team, ''), '') AND v.key = ${name}
-        ORDER BY v.team NULLS LAST LIMIT 1) END AS data FROM c`,
+      SELECT c.*, CASE WHEN c.allowed THEN ${visibleVariable(sql`${name}`)} END AS data FROM c`,
     'callback_variable',
   );
   return rows[0] ?? null;
@@ -115,9 +114,7 @@ export async function readCallbackConnection(
 ): Promise<CallbackRead<ConnectionRow> | null> {
   const rows = await db.query<CallbackRead<ConnectionRow>>(
     sql`WITH ${reader(key, mayReadNamed(rights, 'connections', name))}
-      SELECT c.*, CASE WHEN c.allowed THEN (SELECT to_json(v) FROM connection v
-        WHERE COALESCE(v.team, '') IN (COALESCE(c.team, ''), '') AND v.conn_id = ${name}
-        ORDER BY v.team NULLS LAST LIMIT 1) END AS data FROM c`,
+      SELECT c.*, CASE WHEN c.allowed THEN ${visibleConnection(sql`${name}`)} END AS data FROM c`,
     'callback_connection',
   );
   return rows[0] ?? null;

@@ -6,6 +6,7 @@ import type { With } from '../task-instance/reads.ts';
 import type { VariableRow } from '../variable/get.ts';
 import { type CallerKey, type CallerRow, callerColumns } from './caller.ts';
 import { mayReadNamed, mayWriteVariables, type RightsContext } from './rights.ts';
+import { visibleConnection, visibleVariable } from './visible-named.ts';
 
 /** One read: who asks for what. */
 export type NamedRead = {
@@ -49,9 +50,7 @@ export async function readVariablesFor(
   return inOrder(
     await db.query(
       sql`WITH ${callersOf(reads, 'variables', nowIso, rights)}
-        SELECT c.*, CASE WHEN c.allowed THEN (SELECT to_json(v) FROM variable v
-          WHERE COALESCE(v.team, '') IN (COALESCE(c.team, ''), '') AND v.key = c.name
-          ORDER BY v.team NULLS LAST LIMIT 1) END AS data FROM c ORDER BY c.n`,
+        SELECT c.*, CASE WHEN c.allowed THEN ${visibleVariable(sql`c.name`)} END AS data FROM c ORDER BY c.n`,
       'variables_for_tries',
     ),
   );
@@ -67,9 +66,7 @@ export async function readConnectionsFor(
   return inOrder(
     await db.query(
       sql`WITH ${callersOf(reads, 'connections', nowIso, rights)}
-        SELECT c.*, CASE WHEN c.allowed THEN (SELECT to_json(v) FROM connection v
-          WHERE COALESCE(v.team, '') IN (COALESCE(c.team, ''), '') AND v.conn_id = c.name
-          ORDER BY v.team NULLS LAST LIMIT 1) END AS data FROM c ORDER BY c.n`,
+        SELECT c.*, CASE WHEN c.allowed THEN ${visibleConnection(sql`c.name`)} END AS data FROM c ORDER BY c.n`,
       'connections_for_tries',
     ),
   );

@@ -10,6 +10,7 @@ import {
 } from '@airlock/contract/supervisor-api';
 import { type ClaimedTrigger, claimTriggers, findLostTriggers } from '@airlock/store/queries/trigger/sync';
 import { waitForEvents } from '../../../executors/wait.ts';
+import { workloadTi } from '../../../executors/workload-parts.ts';
 import { endTrigger } from '../../../runs/index.ts';
 import { nowIso, wireInstant } from '../../http/instant.ts';
 import { check, parseBody } from '../../http/validation.ts';
@@ -80,20 +81,7 @@ function workloadOf(context: ExecutionContext, row: ClaimedTrigger): TriggerWork
     bundle_path: row.bundle_path,
     timeout_after: wireInstant(row.trigger_timeout),
     log_offset: row.log_offset,
-    ti: {
-      id: row.ti_id,
-      task_id: row.task_id,
-      dag_id: row.dag_id,
-      run_id: row.run_id,
-      try_number: row.try_number,
-      dag_version_id: row.dag_version_id,
-      map_index: row.map_index,
-      hostname: null,
-      context_carrier: null,
-      queue: row.queue,
-      pool_slots: row.pool_slots,
-      priority_weight: row.priority_weight,
-    },
+    ti: workloadTi(row.ti_id, row),
   };
 }
 
