@@ -47,15 +47,27 @@ test('an announced 100 MB body is refused within a second, and nothing of it is 
   assert.ok(process.memoryUsage().rss - before < 32 * 1024 * 1024);
 });
 
-/** Sends a head and then 100 MB, however the peer takes it, and gives everything that came back until it closed. */
-function pour(port: number, head: string): Promise<string> {
+type Poured = {
+  /** Everything that came back until the peer closed. */
+  readonly seen: string;
+  /** Bytes that left this process. */
+  readonly sent: number;
+};
+
+/** Sends a head and then 100 MB, however the peer takes it. @param stubborn goes on although the peer has said its last word */
+function pour(
+  port: number,
+  head: string,
+  chunk: Buffer = Buffer.alloc(64 * 1024, 0x20),
+  stubborn = false,
+): Promise<Poured> {
   return new Promise((resolve) => {
-    const chunk = Buffer.alloc(64 * 1024, 0x20);
     let seen = '';
     let left = 1600;
-    const socket = connect(port, '127.0.0.1');
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: stubborn });
     const more = () => {
       while (left-- > 0) if (!socket.write(chunk)) return;
+      if (stubborn) socket.end();
     };
     socket.write(head);
     socket.on('drain', more);
@@ -63,7 +75,7 @@ function pour(port: number, head: string): Promise<string> {
       seen += data;
     });
     socket.on('error', () => undefined); // the connection is cut while we still pour
-    socket.on('close', () => resolve(seen));
+    socket.on('close', () => resolve({ seen, sent: socket.bytesWritten - socket.writableLength }));
     more();
   });
 }
@@ -72,15 +84,30 @@ test('a client that pours all of its 100 MB still reads the answer, and the serv
   await using it = await server();
   const before = process.memoryUsage().rss;
   const head = 'POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 104857600\r\n\r\n';
-  assert.match(await pour(it.port, head), /^HTTP\/1\.1 413 /);
+  assert.match((await pour(it.port, head)).seen, /^HTTP\/1\.1 413 /);
   assert.ok(process.memoryUsage().rss - before < 32 * 1024 * 1024);
+});
+
+test('a refused sender that does not stop is not read for ever: what it can send is bounded, and it reads why', async () => {
+  await using it = await server();
+  const type = 'POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n';
+  const piece = Buffer.concat([Buffer.from('10000\r\n'), Buffer.alloc(0x10000, 0x20), Buffer.from('\r\n')]);
+  for (const [head, chunk] of [
+    [`${type}Content-Length: 104857600\r\n\r\n`, undefined],
+    [`${type}Transfer-Encoding: chunked\r\n\r\n`, piece],
+  ] as const) {
+    const { seen, sent } = await pour(it.port, head, chunk, true);
+    assert.match(seen, /^HTTP\/1\.1 413 /);
+    // 8 MiB are read into nothing, and the kernel has buffers on both sides.
+    assert.ok(sent < 48 * 1024 * 1024, `${sent} bytes were taken`);
+  }
 });
 
 test('100 MB after a request without a body are no request: their sender reads why, and the server keeps none', async () => {
   await using it = await server();
   const before = process.memoryUsage().rss;
   for (let i = 0; i < 10; i++) {
-    assert.match(await pour(it.port, 'GET /fail HTTP/1.1\r\nHost: x\r\n\r\n'), /HTTP\/1\.1 400 Bad Request\r\n/);
+    assert.match((await pour(it.port, 'GET /fail HTTP/1.1\r\nHost: x\r\n\r\n')).seen, /HTTP\/1\.1 400 Bad Request\r\n/);
   }
   assert.ok(process.memoryUsage().rss - before < 32 * 1024 * 1024);
 });

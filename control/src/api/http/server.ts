@@ -37,6 +37,8 @@ export const REQUEST_TIMEOUT_MS = 30_000;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** How long a refused sender may still send before its connection is cut: lets it read the answer. */
 const LINGER_MS = 1_000;
+/** How much of that is read into nothing. Beyond it the sender meets full buffers, and can still read the answer. */
+const LINGER_BYTES = 8 * 1024 * 1024;
 
 export type HttpServerOptions = {
   /** Addresses and networks whose forwarding headers are believed. None by default: everybody may write such headers. */
@@ -49,6 +51,23 @@ export type HttpServerOptions = {
 
 type Answer = { readonly status: number; readonly reason: string; readonly body: string; readonly code: string };
 
+/** Cuts a connection that is not over in a moment. */
+function cutSoon(socket: Socket): void {
+  const cut = setTimeout(() => socket.destroy(), LINGER_MS);
+  cut.unref();
+  socket.once('close', () => clearTimeout(cut));
+}
+
+/** Reads what a refused sender still sends into nothing, as far as `LINGER_BYTES`. */
+function discard(raw: IncomingMessage): void {
+  const { socket } = raw;
+  const readBefore = socket.bytesRead;
+  raw.on('data', () => {
+    if (socket.bytesRead - readBefore > LINGER_BYTES) raw.pause();
+  });
+  raw.resume();
+}
+
 /** Writes a whole answer on a bare socket, half-closes it and lets the peer finish for a moment. */
 function answerAndLinger(socket: Socket, answer: Answer): void {
   if (!socket.writable) {
@@ -59,9 +78,7 @@ function answerAndLinger(socket: Socket, answer: Answer): void {
     `HTTP/1.1 ${answer.status} ${answer.reason}\r\ncontent-type: ${JSON_TYPE}\r\n` +
       `content-length: ${Buffer.byteLength(answer.body)}\r\nairlock-error: ${answer.code}\r\nconnection: close\r\n\r\n${answer.body}`,
   );
-  const cut = setTimeout(() => socket.destroy(), LINGER_MS);
-  cut.unref();
-  socket.once('close', () => clearTimeout(cut));
+  cutSoon(socket);
 }
 
 /** Node's own parser refused: too long headers, garbage, or too slow. */
@@ -101,7 +118,7 @@ function refuseAnnouncedLength(request: FastifyRequest, reply: FastifyReply): bo
   if (announced === undefined || Number(announced) <= limit) return false;
   reply.hijack();
   const raw: IncomingMessage = request.raw;
-  raw.resume();
+  discard(raw);
   const body = JSON.stringify({ detail: 'Request body is too large' });
   answerAndLinger(raw.socket, { status: 413, reason: 'Content Too Large', body, code: 'BODY_TOO_LARGE' });
   return true;
@@ -115,10 +132,8 @@ function closeGently(raw: IncomingMessage): void {
   const { socket } = raw;
   socket.destroySoon = () => {
     socket.end();
-    raw.resume();
-    const cut = setTimeout(() => socket.destroy(), LINGER_MS);
-    cut.unref();
-    socket.once('close', () => clearTimeout(cut));
+    discard(raw);
+    cutSoon(socket);
   };
 }
 
