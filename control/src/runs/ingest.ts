@@ -127,6 +127,8 @@ const isFrom = (row: KnownDag, file: { bundleName: string; relativeFileloc: stri
 
 /** Longest import error that is kept, characters. */
 const MAX_ERROR_LENGTH = 100_000;
+/** Of the words for a schedule, characters. */
+const MAX_DESCRIPTION = 1000;
 
 /**
  * What surrounds the documents. The path is shown to workers as what to load; the hash names the code for every runner, so a
@@ -217,7 +219,7 @@ async function storeDag(
     owners: model.owners,
     timetableType: model.timetable.type,
     timetableSummary: model.timetable.summary,
-    timetableDescription: model.timetable.description,
+    timetableDescription: model.timetable.description.slice(0, MAX_DESCRIPTION),
     timetablePeriodic: model.timetable.periodic,
     isPaused: model.isPausedUponCreation ?? defaults.pausedAtCreation,
     maxActiveRuns: model.maxActiveRuns ?? defaults.maxActiveRuns,

@@ -30,6 +30,8 @@ export type CronExpression = {
   readonly hours: readonly number[];
   readonly months: ReadonlySet<number>;
   readonly matchesDay: (year: number, month: number, day: number) => boolean;
+  /** Day of month and day of week are both restricted, and either suffices. */
+  readonly eitherDay: boolean;
   /** The hour field is `*`: stepping is in real time then, and daylight saving leaves no gap. */
   readonly everyHour: boolean;
 };
@@ -84,6 +86,7 @@ export function parseCron(expression: string): CronExpression {
     hours,
     months: new Set(numbers(month, FIELDS.month, fail)),
     matchesDay,
+    eitherDay: days !== null && weekdays !== null && !countsInMonth,
     everyHour: hours.length === 24,
   };
 }

@@ -1,6 +1,7 @@
 /** Timetables by cron expression. @see scheduling semantics 2.4, 2.5, 2.7, 2.9 */
 import { strftime, strptime } from '../python-dates.ts';
 import { type CronSchedule, cronSchedule } from './cron-schedule.ts';
+import { cronInWords } from './describe.ts';
 import { add, type Duration } from './duration.ts';
 import { lastEnd, type NextRun, type Restriction, runOver, type Timetable, unlessAfter } from './types.ts';
 
@@ -49,7 +50,9 @@ export function cronTrigger(type: string, options: CronOptions): Timetable {
   return {
     type,
     summary: options.expressions.join(', '),
-    description: `At ${options.expressions.map((e) => JSON.stringify(e)).join(' and ')} (${options.timezone})`,
+    get description() {
+      return options.expressions.map(cronInWords).join(', ');
+    },
     periodic: true,
     partitioned: false,
     next: (last, restriction, nowMs) => {
@@ -73,7 +76,9 @@ export function cronDataInterval(type: string, expression: string, timezone: str
   return {
     type,
     summary: expression,
-    description: `Between the ticks of ${JSON.stringify(expression)} (${timezone})`,
+    get description() {
+      return cronInWords(expression);
+    },
     periodic: true,
     partitioned: false,
     next: (last, { earliestMs, latestMs, catchup }, nowMs) => {
@@ -117,7 +122,9 @@ export function cronPartition(
   return {
     type,
     summary: options.expression,
-    description: `Partitions at ${JSON.stringify(options.expression)} (${options.timezone})`,
+    get description() {
+      return cronInWords(options.expression);
+    },
     periodic: true,
     partitioned: true,
     takesPartitions: true,

@@ -60,12 +60,10 @@ const BUILDERS: Readonly<Record<string, (type: string, fields: Fields) => Timeta
     cronDataInterval(type, text(fields, 'expression'), timezone(fields)),
   'interval.DeltaDataIntervalTimetable': (type, fields) => deltaDataInterval(type, delta(fields)),
   'events.EventsTimetable': (type, fields) =>
-    events(
-      type,
-      texts(fields, 'event_dates').map(instant),
-      fields.restrict_to_events === true,
-      typeof fields.description === 'string' ? fields.description : '',
-    ),
+    events(type, texts(fields, 'event_dates').map(instant), fields.restrict_to_events === true, {
+      summary: shownText(fields._summary),
+      description: shownText(fields.description),
+    }),
   'assets.AssetOrTimeSchedule': (type, fields) => {
     const inner = fields.timetable as TimetableDocument | undefined;
     if (typeof inner !== 'object' || inner === null) throw bad('timetable');
@@ -119,6 +117,9 @@ function text(fields: Fields, name: string): string {
   if (typeof value !== 'string' || value.length > MAX_TEXT) throw bad(name);
   return value;
 }
+
+/** What is shown to people only. */
+const shownText = (value: unknown): string => (typeof value === 'string' ? value.slice(0, MAX_TEXT) : '');
 
 function texts(fields: Fields, name: string): readonly string[] {
   const value = fields[name];

@@ -1,16 +1,10 @@
 /** Timetables by duration, by list, once, always, never. @see scheduling semantics 2.6, 2.7, 2.8 */
+import { durationText } from './describe.ts';
 import { add, type Duration } from './duration.ts';
 import { lastEnd, pointInterval, runOver, type Timetable, unlessAfter } from './types.ts';
 
 /** Months since the year 1 are 24,000. */
 const MAX_STEPS = 100_000;
-
-function durationText(duration: Duration): string {
-  if ('seconds' in duration) return `${duration.seconds} s`;
-  return Object.entries(duration.calendar)
-    .map(([unit, n]) => `${n} ${unit}`)
-    .join(', ');
-}
 
 /** A tick every `delta` after the last run; no alignment. */
 export function deltaTrigger(type: string, delta: Duration, interval: Duration): Timetable {
@@ -108,7 +102,7 @@ export function continuous(type: string): Timetable {
   return {
     type,
     summary: '@continuous',
-    description: 'As frequently as possible, but only one run at a time',
+    description: 'As frequently as possible, but only one run at a time.',
     periodic: true,
     partitioned: false,
     next: (last, { earliestMs, latestMs }, nowMs) => {
@@ -125,13 +119,13 @@ export function events(
   type: string,
   dates: readonly number[],
   restrictToEvents: boolean,
-  description: string,
+  names: { readonly summary: string; readonly description: string },
 ): Timetable {
   const sorted = dates.toSorted((a, b) => a - b);
   return {
     type,
-    summary: `${sorted.length} events`,
-    description,
+    summary: names.summary || `${sorted.length} events`,
+    description: names.description,
     periodic: true,
     partitioned: false,
     next: (last, { earliestMs, latestMs, catchup }, nowMs) => {
