@@ -607,6 +607,7 @@ CREATE TABLE join_ticket (
   expires_at timestamp with time zone NOT NULL,
   used_at timestamp with time zone,
   used_by uuid,
+  bundles text[],
   CONSTRAINT join_ticket_pkey PRIMARY KEY (digest)
 );
 -- granted: airlock_control: delete, insert, select, update
@@ -692,6 +693,7 @@ CREATE TABLE supervisor (
   ended_at timestamp with time zone,
   queues text[],
   has_claimed boolean NOT NULL DEFAULT false,
+  bundles text[],
   CONSTRAINT supervisor_pkey PRIMARY KEY (id),
   CONSTRAINT supervisor_jkt_key UNIQUE (jkt)
 );

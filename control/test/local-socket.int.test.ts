@@ -252,6 +252,8 @@ test('supervisors and tickets are listed, made and taken back, each step recorde
     { roles: ['worker'], ttl_seconds: 59 },
     { roles: ['worker'], ttl_seconds: 86_401 },
     { roles: ['worker'], more: 1 },
+    { roles: ['worker'], bundles: ['dags-folder'] },
+    { roles: ['parse'], bundles: [] },
   ])
     assert.equal((await call('POST', '/local/join-tickets', body)).status, 422, JSON.stringify(body));
   const { body } = await kit.as.admin('GET', '/eventLogs?event_pattern=join_ticket&limit=100');

@@ -22,7 +22,7 @@ const load = (file: string, ...dags: string[]) =>
     dags.map((id) => dagDocument(id, [{ id: 'a' }, { id: 'b', after: ['a'] }], { tags: ['t'] })),
     NOW,
   );
-const knownFiles = async () => (await listBundles(db()))[0]!.files;
+const knownFiles = async () => (await listBundles(db(), null))[0]!.files;
 const tokenOf = async (dag: string) => (await viewer('GET', `/dags/${dag}`)).body.file_token as string;
 
 before(async () => {

@@ -10,10 +10,18 @@ type Supervisor = {
   readonly hostname: string;
   readonly pid: number;
   readonly roles: readonly string[];
+  readonly bundles: readonly string[] | null;
   readonly sandbox_tier: string;
   readonly state: string;
   readonly last_seen_at: string;
   readonly holds: number;
+};
+type TicketOptions = {
+  readonly role?: string[];
+  readonly bundle?: string[];
+  readonly allBundles?: boolean;
+  readonly expires: number;
+  readonly json?: boolean;
 };
 type Ticket = { readonly id: string; readonly roles: readonly string[]; readonly expires_at: string };
 
@@ -46,12 +54,13 @@ export function workersCommand(context: Context): CommandType {
       const { tickets } = await client.json<{ tickets: readonly Ticket[] }>('GET', '/local/join-tickets');
       if (options.json) return context.output.json({ supervisors, tickets });
       context.output.table(
-        ['SUPERVISOR', 'HOST', 'PID', 'ROLES', 'SANDBOX', 'STATE', 'HOLDS', 'LAST SEEN'],
+        ['SUPERVISOR', 'HOST', 'PID', 'ROLES', 'BUNDLES', 'SANDBOX', 'STATE', 'HOLDS', 'LAST SEEN'],
         supervisors.map((each) => [
           each.id,
           each.hostname,
           String(each.pid),
           each.roles.join(' '),
+          each.roles.includes('parse') ? (each.bundles?.join(' ') ?? 'all') : '',
           each.sandbox_tier,
           each.state,
           String(each.holds),
@@ -76,10 +85,19 @@ export function workersCommand(context: Context): CommandType {
           return [...(before ?? []), value];
         }),
     )
+    .option(
+      '--bundle <name>',
+      'what a Dag processor may parse (repeatable); it reads what the teams of these may read',
+      (value: string, before: string[] | undefined) => [...(before ?? []), value],
+    )
+    .option('--all-bundles', 'it may parse every bundle; has to be said where [core] multi_team is on')
     .option('--expires <time>', 'how long it may wait to be used, 1 minute to 24 hours', parseDuration, 3600)
     .option('--json', 'as JSON')
-    .action(async (options: { role?: string[]; expires: number; json?: boolean }) => {
-      const body = { roles: options.role ?? ['worker'], ttl_seconds: options.expires };
+    .action(async (options: TicketOptions) => {
+      if (options.bundle && options.allBundles)
+        throw new CliError(EXIT_CODES.usage, '--bundle and --all-bundles contradict each other');
+      const bundles = options.bundle ?? (options.allBundles ? null : undefined);
+      const body = { roles: options.role ?? ['worker'], ttl_seconds: options.expires, bundles };
       const made = await context
         .client()
         .json<{ ticket: string; id: string; expires_at: string }>('POST', '/local/join-tickets', body);

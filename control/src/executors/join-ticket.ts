@@ -10,6 +10,8 @@ export type Admission = {
   readonly roles: readonly string[];
   /** Where the supervisor will live. Whoever says so knows that every earlier one of that place is dead. */
   readonly place?: string | undefined;
+  /** What its Dag processor may parse; absent = every bundle. */
+  readonly bundles?: readonly string[];
 };
 
 /**
@@ -23,6 +25,7 @@ export async function admitTicket(db: Database, ticket: Admission, nowMs: number
     text: ticket.ticket,
     roles: ticket.roles,
     place: place ?? null,
+    bundles: ticket.bundles ?? null,
     expiresAtIso: new Date(nowMs + TICKET_LIFETIME_MS).toISOString(),
   });
   if (place === undefined) return;

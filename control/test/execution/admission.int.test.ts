@@ -36,6 +36,39 @@ test('a ticket of an operator admits one supervisor in its roles, and is recorde
   assert.ok(!row!.extra.includes(ticket));
 });
 
+test('a ticket for bundles admits a Dag processor of these alone; a bundle that is not in use gets none', async () => {
+  await using server = await startExecutionApi();
+  await server.seedRun();
+  const bundles = ['dags-folder'];
+  const wanted = { roles: ['parse'], ttlSeconds: 600 } as const;
+  for (const name of ['no-such', ''])
+    await assert.rejects(issueTicket(server.deps, 'local:tester', { ...wanted, bundles: [name] }), {
+      code: 'NOT_FOUND',
+    });
+  assert.equal((await events(server, 'create_join_ticket')).length, 0);
+  const { ticket } = await issueTicket(server.deps, 'local:tester', { ...wanted, bundles });
+  assert.equal(await join(server, ticket, ['parse']), 201);
+  const told = [...(await events(server, 'create_join_ticket')), ...(await events(server, 'supervisor_registered'))];
+  assert.deepEqual(
+    told.map(({ extra }) => JSON.parse(extra).bundles),
+    [bundles, bundles],
+  );
+  assert.deepEqual(await server.db.query(sql`SELECT bundles FROM supervisor`), [{ bundles }]);
+});
+
+test('where there are teams, a ticket for a Dag processor says which bundles it may parse, or that all', async () => {
+  await using server = await startExecutionApi({ AIRLOCK__CORE__MULTI_TEAM: 'True' });
+  const issueFor = (roles: ReadonlyArray<'worker' | 'parse'>, bundles?: string[] | null) =>
+    issueTicket(server.deps, 'local:tester', { roles, ttlSeconds: 600, bundles });
+  for (const roles of [['parse'], ['worker', 'parse']] as const)
+    await assert.rejects(issueFor(roles), { code: 'VALIDATION', remedy: /--bundle.*--all-bundles/ });
+  await assert.rejects(issueFor(['worker'], ['dags-folder']), { code: 'VALIDATION' }, 'nobody would parse');
+  assert.equal((await server.db.query(sql`SELECT FROM join_ticket`)).length, 0);
+  await issueFor(['parse'], null);
+  await issueFor(['worker']);
+  assert.equal((await server.db.query(sql`SELECT FROM join_ticket WHERE bundles IS NULL`)).length, 2);
+});
+
 test('64 supervisors with one ticket at once: one is admitted', async () => {
   await using server = await startExecutionApi();
   const { ticket } = await issue(server);

@@ -124,10 +124,10 @@ export function createScene(options: {
     return { id, taskId, mapIndex: task.mapIndex ?? -1, run };
   };
 
-  const joinWorker = async (roles: SupervisorRole[] = ['worker']) => {
+  const joinWorker = async (roles: SupervisorRole[] = ['worker'], over: { readonly bundles?: string[] } = {}) => {
     const key = newKey();
     const ticket = randomBytes(32).toString('base64url');
-    await admitTicket(db, { ticket, roles }, nowMs());
+    await admitTicket(db, { ticket, roles, ...over }, nowMs());
     const answer = await call('POST', '/supervisors', {
       key,
       json: {

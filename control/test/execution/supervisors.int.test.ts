@@ -324,7 +324,7 @@ test('bundles and their reports are for the parse role', async () => {
   const reported = await put(parser, 'parse', '/bundles/dags-folder/file', report);
   assert.deepEqual([reported.status, reported.json()], [200, { dags: [], import_error: 'SyntaxError' }]);
   assert.equal((await put(parser, 'parse', '/bundles/dags-folder/listing', { files: ['broken.ts'] })).status, 204);
-  assert.equal((await put(parser, 'parse', '/bundles/nobody/file', report)).status, 404);
+  assert.equal((await put(parser, 'parse', '/bundles/nobody/file', report)).status, 403);
   assert.equal((await put(parser, 'parse', '/bundles/dags-folder/file', { ...report, extra: 1 })).status, 422);
   assert.equal((await put(worker, 'worker', '/bundles/dags-folder/file', report)).status, 403);
   assert.deepEqual(
@@ -389,6 +389,83 @@ test('a parse reads what the team of its bundle sees, in writing, and nothing wh
     assert.deepEqual((await rows())[0], { event: 'parse_read_variable', extra: '{"bundle":"reds","name":"own"}' });
     assert.equal((await rows()).length, 8, 'each read that was let through, found or not');
   }
+});
+
+test('a Dag processor that was admitted for some bundles knows no other, and reads by the teams of its own', async (t) => {
+  // Whoever takes over the host of one team's Dag processor must learn and change nothing of another team.
+  await using server = await startExecutionApi({ AIRLOCK__EXECUTION_API__RIGHTS_MODE: 'airflow' });
+  const { db } = server;
+  await db.query(sql`INSERT INTO team (name) VALUES ('red'), ('blue')`);
+  for (const [name, team, active] of [
+    ['reds', 'red', true],
+    ['blues', 'blue', true],
+    ['anyones', null, true],
+    ['gone', 'red', false],
+  ] as const)
+    await db.query(sql`INSERT INTO dag_bundle (name, kind, path, team, active)
+      VALUES (${name}, 'local', ${`/${name}`}, ${team}, ${active})`);
+  await db.query(sql`INSERT INTO variable (team, key, val, is_encrypted)
+    VALUES (NULL, 'shared', 's', false), ('red', 'own', 'r', false), ('blue', 'own', 'canary', false)`);
+  await db.query(sql`INSERT INTO connection (team, conn_id, conn_type, host, password, is_encrypted)
+    VALUES ('red', 'db', 'http', 'h', 'p', false), ('blue', 'db', 'http', 'h', 'canary', false)`);
+  const bound = await server.joinWorker(['parse'], { bundles: ['reds', 'gone'] });
+  const all = await server.joinWorker(['parse']);
+  const send = async (who: typeof bound, method: string, path: string, json?: object) => {
+    const answer = await server.call(method, path, { key: who.key, token: who.tokens.parse!, ...(json && { json }) });
+    return { status: answer.status, body: answer.status === 204 ? null : answer.json<Record<string, unknown>>() };
+  };
+  const names = async (who: typeof bound) =>
+    ((await send(who, 'GET', '/bundles')).body!.bundles as Array<{ name: string }>).map(({ name }) => name);
+  assert.deepEqual(await names(bound), ['reds'], 'neither names nor paths of the others');
+  assert.deepEqual(await names(all), ['anyones', 'blues', 'reds']);
+  const report = {
+    relative_fileloc: 'a.ts',
+    inputs_digest: 'd',
+    dags: [],
+    module: null,
+    source: 'x',
+    import_error: 'SyntaxError',
+    warnings: [],
+    parse_seconds: 0.1,
+  };
+  const attempts = (bundle: string) =>
+    [
+      ['GET', `/bundles/${bundle}/variables/own`],
+      ['GET', `/bundles/${bundle}/variables/shared`],
+      ['GET', `/bundles/${bundle}/variables/missing`],
+      ['GET', `/bundles/${bundle}/connections/db`],
+      ['GET', `/bundles/${bundle}/connections/missing`],
+      ['PUT', `/bundles/${bundle}/file`, report],
+      ['PUT', `/bundles/${bundle}/listing`, { files: ['a.ts'] }],
+    ] as const;
+  const kept = async () => [
+    await db.query(sql`SELECT count(*) FROM event_log WHERE event LIKE 'parse_read%'`),
+    await db.query(sql`SELECT bundle_name, relative_fileloc FROM dag_file`),
+    await db.query(sql`SELECT bundle_name, filename FROM import_error`),
+  ];
+  const before = await kept();
+  let refused = 0;
+  for (const bundle of ['blues', 'anyones', 'gone', 'no-such']) {
+    for (const [method, path, json] of attempts(bundle)) {
+      const answer = await send(bound, method, path, json);
+      assert.equal(answer.status, 403, path);
+      const detail = { reason: 'access_denied', message: `Task does not have access to bundle ${bundle}` };
+      assert.deepEqual(answer.body, { detail }, 'the same for what is there and what is not');
+      refused++;
+    }
+  }
+  assert.deepEqual(await kept(), before, 'nothing is read, reported or written down as a read');
+  // The controls differ in the bundle alone, or in the admission alone.
+  const statuses = async (who: typeof bound, bundle: string) => {
+    const seen = [];
+    for (const [method, path, json] of attempts(bundle)) seen.push((await send(who, method, path, json)).status);
+    return seen;
+  };
+  assert.deepEqual(await statuses(bound, 'reds'), [200, 200, 404, 200, 404, 200, 204]);
+  assert.deepEqual(await statuses(all, 'blues'), [200, 200, 404, 200, 404, 200, 204]);
+  assert.equal((await send(bound, 'GET', '/bundles/reds/variables/own')).body!.value, 'r');
+  assert.equal((await send(all, 'GET', '/bundles/blues/variables/own')).body!.value, 'canary');
+  t.diagnostic(`${refused} reads and reports of other bundles: 0 answered`);
 });
 
 test('what a Python has is told by a Dag processor of itself, and shown as it was told last', async () => {

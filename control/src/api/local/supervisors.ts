@@ -15,7 +15,9 @@ import { parseBody } from '../http/validation.ts';
 const ticketBody = z.strictObject({
   roles: z.array(z.enum(SUPERVISOR_ROLES)).min(1).max(SUPERVISOR_ROLES.length),
   ttl_seconds: z.int().min(TICKET_SECONDS.min).max(TICKET_SECONDS.max).default(TICKET_SECONDS.default),
+  bundles: z.array(z.string().min(1).max(250)).min(1).max(100).nullish(),
 });
+
 /** How long one that has ended is still listed. */
 const SHOWN_AFTER_MS = 86_400_000;
 
@@ -56,7 +58,7 @@ export function registerSupervisorRoutes(
   app.post('/local/join-tickets', async (request, reply) => {
     const by = await identify(request);
     const body = parseBody(ticketBody, request);
-    const wanted = { roles: [...new Set(body.roles)], ttlSeconds: body.ttl_seconds };
+    const wanted = { roles: [...new Set(body.roles)], ttlSeconds: body.ttl_seconds, bundles: body.bundles };
     return sendJson(reply, await issueTicket(deps, by.name, wanted), 201);
   });
   app.delete('/local/join-tickets/:id', async (request, reply) => {

@@ -10,12 +10,12 @@ export type BundleRow = {
   readonly files: Record<string, string>;
 };
 
-/** The active bundles with what is known of their files. Locks nothing. */
-export async function listBundles(db: Db): Promise<BundleRow[]> {
+/** The active bundles among `names` (null = all) with what is known of their files. Locks nothing. */
+export async function listBundles(db: Db, names: readonly string[] | null): Promise<BundleRow[]> {
   return await db.query<BundleRow>(
     sql`SELECT b.name, b.kind, b.path, b.git, COALESCE((SELECT json_object_agg(f.relative_fileloc, f.inputs_digest)
         FROM dag_file f WHERE f.bundle_name = b.name), '{}') AS files
-      FROM dag_bundle b WHERE b.active ORDER BY b.name`,
+      FROM dag_bundle b WHERE b.active AND (${names}::text[] IS NULL OR b.name = ANY (${names}::text[])) ORDER BY b.name`,
     'bundle_list',
   );
 }

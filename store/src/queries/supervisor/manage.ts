@@ -7,6 +7,8 @@ export type SupervisorListRow = {
   readonly unixname: string;
   readonly pid: number;
   readonly roles: string[];
+  /** What its Dag processor may parse; null = every bundle. */
+  readonly bundles: string[] | null;
   readonly sandbox_tier: string;
   readonly version: string;
   readonly registered_at: string;
@@ -19,7 +21,7 @@ export type SupervisorListRow = {
 /** Supervisors that have not ended, and those that ended or were last seen since `sinceIso`; the newest first. */
 export async function listSupervisors(db: Db, sinceIso: string): Promise<SupervisorListRow[]> {
   return db.query<SupervisorListRow>(
-    sql`SELECT s.id, s.hostname, s.unixname, s.pid, s.roles, s.sandbox_tier, s.version, s.registered_at, s.last_seen_at,
+    sql`SELECT s.id, s.hostname, s.unixname, s.pid, s.roles, s.bundles, s.sandbox_tier, s.version, s.registered_at, s.last_seen_at,
         s.ended_at, (SELECT count(*) FROM task_instance t WHERE t.supervisor_id = s.id)::int AS holds
       FROM supervisor s
       WHERE s.ended_at IS NULL OR s.ended_at > ${sinceIso}::timestamptz OR s.last_seen_at > ${sinceIso}::timestamptz
@@ -39,6 +41,7 @@ export type TicketRow = {
   /** The first digits of its digest: names it, and does not open anything. */
   readonly id: string;
   readonly roles: string[];
+  readonly bundles: string[] | null;
   readonly expires_at: string;
 };
 
@@ -48,7 +51,7 @@ export const TICKET_ID_DIGITS = 12;
 /** Tickets that somebody could use now. */
 export async function listTickets(db: Db, nowIso: string): Promise<TicketRow[]> {
   return db.query<TicketRow>(
-    sql`SELECT left(digest, ${TICKET_ID_DIGITS}) AS id, roles, expires_at FROM join_ticket
+    sql`SELECT left(digest, ${TICKET_ID_DIGITS}) AS id, roles, bundles, expires_at FROM join_ticket
       WHERE used_at IS NULL AND expires_at > ${nowIso}::timestamptz ORDER BY expires_at LIMIT 1000`,
   );
 }

@@ -26,12 +26,15 @@ export async function addJoinTicket(
     readonly roles: readonly string[];
     /** Names where at most one supervisor lives at a time; null = anywhere. */
     readonly place?: string | null;
+    /** What its Dag processor may parse; null = every bundle. */
+    readonly bundles?: readonly string[] | null;
     readonly expiresAtIso: string;
   },
 ): Promise<void> {
   await db.query(
-    sql`INSERT INTO join_ticket (digest, roles, place, expires_at)
-      VALUES (${ticketDigest(ticket.text)}, ${ticket.roles}, ${ticket.place ?? null}, ${ticket.expiresAtIso}::timestamptz)
+    sql`INSERT INTO join_ticket (digest, roles, place, bundles, expires_at)
+      VALUES (${ticketDigest(ticket.text)}, ${ticket.roles}, ${ticket.place ?? null}, ${ticket.bundles ?? null}::text[],
+        ${ticket.expiresAtIso}::timestamptz)
       ON CONFLICT (digest) DO NOTHING`,
   );
 }
@@ -62,17 +65,19 @@ export async function registerSupervisor(
         UPDATE join_ticket SET used_at = ${use.nowIso}::timestamptz, used_by = ${s.id}::uuid
         WHERE digest = ${digest} AND used_at IS NULL AND expires_at > ${use.nowIso}::timestamptz
           AND ${s.roles}::text[] <@ roles
-        RETURNING digest, place
+        RETURNING digest, place, bundles
       ), entered AS (
         INSERT INTO supervisor (id, jkt, public_jwk, hostname, unixname, pid, roles, sandbox_tier, version, place,
-          registered_at, last_seen_at)
+          bundles, registered_at, last_seen_at)
         SELECT ${s.id}::uuid, ${s.jkt}, ${s.publicJwkJson}::json, ${s.hostname}, ${s.unixname}, ${s.pid}::integer,
-          ${s.roles}::text[], ${s.sandboxTier}, ${s.version}, used.place, ${use.nowIso}::timestamptz, ${use.nowIso}::timestamptz FROM used
-        RETURNING id
+          ${s.roles}::text[], ${s.sandboxTier}, ${s.version}, used.place, used.bundles, ${use.nowIso}::timestamptz, ${use.nowIso}::timestamptz
+        FROM used
+        RETURNING id, bundles
       ), audit AS (
         INSERT INTO event_log (at, event, owner, extra)
         SELECT ${use.nowIso}::timestamptz, 'supervisor_registered', ${s.hostname},
-          json_build_object('supervisor', e.id, 'roles', ${s.roles}::text[], 'sandbox', ${s.sandboxTier}::text)::text FROM entered e
+          json_build_object('supervisor', e.id, 'roles', ${s.roles}::text[], 'sandbox', ${s.sandboxTier}::text,
+            'bundles', e.bundles)::text FROM entered e
       )
       SELECT id FROM entered
       UNION ALL
@@ -84,12 +89,18 @@ export async function registerSupervisor(
   return rows[0]?.id ?? null;
 }
 
-export type SupervisorRow = { readonly id: string; readonly jkt: string; readonly roles: string[] };
+export type SupervisorRow = {
+  readonly id: string;
+  readonly jkt: string;
+  readonly roles: string[];
+  /** What its Dag processor may parse; null = every bundle. */
+  readonly bundles: string[] | null;
+};
 
 /** The registered supervisor, unless it has ended. Locks nothing. */
 export async function findSupervisor(db: Db, id: string): Promise<SupervisorRow | null> {
   const rows = await db.query<SupervisorRow>(
-    sql`SELECT id, jkt, roles FROM supervisor WHERE id = ${id} AND ended_at IS NULL`,
+    sql`SELECT id, jkt, roles, bundles FROM supervisor WHERE id = ${id} AND ended_at IS NULL`,
     'supervisor_find',
   );
   return rows[0] ?? null;
@@ -99,7 +110,7 @@ export async function findSupervisor(db: Db, id: string): Promise<SupervisorRow 
 export async function touchSupervisor(db: Db, which: { id: string; nowIso: string }): Promise<SupervisorRow | null> {
   const rows = await db.query<SupervisorRow>(
     sql`UPDATE supervisor SET last_seen_at = ${which.nowIso}::timestamptz WHERE id = ${which.id} AND ended_at IS NULL
-      RETURNING id, jkt, roles`,
+      RETURNING id, jkt, roles, bundles`,
     'supervisor_touch',
   );
   return rows[0] ?? null;

@@ -1,21 +1,42 @@
 /** What a dag-processor asks and tells; the documents are checked where they are taken in. */
 import { bundleListing, parseReport } from '@airlock/contract/supervisor-api';
+import { type BundleRow, findBundle } from '@airlock/store/queries/dag/ingest';
 import { listBundles } from '@airlock/store/queries/supervisor/bundles';
+import type { SupervisorRow } from '@airlock/store/queries/supervisor/register';
 import { applyBundleListing, ingestParseReport } from '../../../runs/index.ts';
 import { parseBody } from '../../http/validation.ts';
+import type { Call, ExecutionContext } from '../context.ts';
+import { notEntitled } from '../errors.ts';
 import { forSupervisor } from './supervisors.ts';
 
-export const bundles = forSupervisor(async (context) => ({
+/**
+ * The bundle in the path, if this supervisor may parse it. One that it may not parse, one that is not in use and one that does
+ * not exist are refused alike. @throws NOT_ENTITLED
+ */
+export async function parsedBundle(
+  context: ExecutionContext,
+  call: Call,
+  supervisor: SupervisorRow,
+): Promise<BundleRow> {
+  const name = call.params.bundle_name ?? '';
+  const mayParse = supervisor.bundles === null || supervisor.bundles.includes(name);
+  const bundle = mayParse ? await findBundle(context.db, name) : null;
+  if (bundle === null) throw notEntitled(`bundle ${name}`);
+  return bundle;
+}
+
+export const bundles = forSupervisor(async (context, _call, supervisor) => ({
   status: 200,
-  body: { bundles: await listBundles(context.db) },
+  body: { bundles: await listBundles(context.db, supervisor.bundles) },
 }));
 
-export const report = forSupervisor(async (context, call) => {
+export const report = forSupervisor(async (context, call, supervisor) => {
+  const bundle = await parsedBundle(context, call, supervisor);
   const body = parseBody(parseReport, call.request);
   const { core } = context.deps.config;
   const answer = await context.db.transaction((tx) =>
     ingestParseReport(tx, {
-      bundleName: call.params.bundle_name ?? '',
+      bundleName: bundle.name,
       report: body,
       nowIso: call.nowIso,
       defaults: {
@@ -29,10 +50,9 @@ export const report = forSupervisor(async (context, call) => {
   return { status: 200, body: answer };
 });
 
-export const listing = forSupervisor(async (context, call) => {
+export const listing = forSupervisor(async (context, call, supervisor) => {
+  const bundle = await parsedBundle(context, call, supervisor);
   const { files } = parseBody(bundleListing, call.request);
-  await context.db.transaction((tx) =>
-    applyBundleListing(tx, { bundleName: call.params.bundle_name ?? '', files, nowIso: call.nowIso }),
-  );
+  await context.db.transaction((tx) => applyBundleListing(tx, { bundleName: bundle.name, files, nowIso: call.nowIso }));
   return { status: 204 };
 });

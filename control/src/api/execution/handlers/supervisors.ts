@@ -10,7 +10,12 @@ import {
   supervisorHeartbeat,
 } from '@airlock/contract/supervisor-api';
 import { heartbeatSupervisorJob } from '@airlock/store/queries/job/supervisor-heartbeat';
-import { findSupervisor, registerSupervisor, touchSupervisor } from '@airlock/store/queries/supervisor/register';
+import {
+  findSupervisor,
+  registerSupervisor,
+  type SupervisorRow,
+  touchSupervisor,
+} from '@airlock/store/queries/supervisor/register';
 import { lockHeldTry } from '@airlock/store/queries/task-instance/held';
 import type { ProvenKey } from '@airlock/token-verify';
 import type { FastifyRequest } from 'fastify';
@@ -69,12 +74,12 @@ export async function register(context: ExecutionContext, request: FastifyReques
 }
 
 /** The registered supervisor behind a token: not ended, with this key and this role. @throws TOKEN_INVALID */
-async function requireRegistered(context: ExecutionContext, call: Call, touch = false): Promise<void> {
+async function requireRegistered(context: ExecutionContext, call: Call, touch = false): Promise<SupervisorRow> {
   const { kind, claims, jkt } = call.identity;
   const row = touch
     ? await touchSupervisor(context.db, { id: claims.sub, nowIso: call.nowIso })
     : await findSupervisor(context.db, claims.sub);
-  if (row && row.jkt === jkt && row.roles.includes(kind)) return;
+  if (row && row.jkt === jkt && row.roles.includes(kind)) return row;
   throw new AppError('TOKEN_INVALID', { public: 'Invalid auth token', internal: { why: 'no such supervisor' } });
 }
 
@@ -87,12 +92,12 @@ async function renewed(context: ExecutionContext, call: Call): Promise<string | 
 
 /** Wraps a handler for a registered supervisor, whose token is renewed when the handler has accepted. */
 export function forSupervisor(
-  handle: (context: ExecutionContext, call: Call) => Promise<Omit<Answer, 'refreshed'>>,
+  handle: (context: ExecutionContext, call: Call, supervisor: SupervisorRow) => Promise<Omit<Answer, 'refreshed'>>,
   touch = false,
 ): Handler {
   return async (context, call) => {
-    await requireRegistered(context, call, touch);
-    const answer = await handle(context, call);
+    const supervisor = await requireRegistered(context, call, touch);
+    const answer = await handle(context, call, supervisor);
     return { ...answer, refreshed: await renewed(context, call) };
   };
 }
