@@ -940,4 +940,4 @@ CREATE TABLE xcom (
   CONSTRAINT xcom_key_check CHECK (((key <> ''::text) AND (length(key) <= 512)))
 );
 -- granted: airlock_control: delete, insert, select, update
--- besides tables: function event_log_team(); trigger event_log_team
+-- besides tables: function event_log_added(); function event_log_team(); trigger event_log_added; trigger event_log_team

@@ -38,7 +38,10 @@ export const registerAnswer = z.strictObject({
  * A supervisor silent for `[scheduler] scheduler_health_check_threshold` counts as dead, and its running tries are reaped.
  */
 export const supervisorHeartbeat = z.strictObject({
+  /** The role of the token. */
   role: z.enum(SUPERVISOR_ROLES),
+  /** Further roles of the same supervisor that are alive: one request each 5 s is enough for all. */
+  also: z.array(z.enum(SUPERVISOR_ROLES)).max(SUPERVISOR_ROLES.length).default([]),
   /** Try ids that this worker holds now; a try that the server gave to it and that is missing here has died with a process. */
   holds: z.array(uuid).max(10_000).default([]),
 });

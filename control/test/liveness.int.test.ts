@@ -162,7 +162,7 @@ test('a try that its supervisor no longer lists is ended; one just handed out, a
   const host = await addSupervisor(world);
   await claim(world, ti, host);
   const reap = (holds: string[]) =>
-    world.db.transaction((tx) => reapMissingTries(tx, { supervisorId: host, holds, nowIso: world.clock.iso() }));
+    reapMissingTries(world.db, { supervisorId: host, holds, nowIso: world.clock.iso() });
   deepEqual(await reap([]), []);
   world.clock.advance(11);
   deepEqual(await reap([ti.id]), []);

@@ -16,7 +16,9 @@ export type StoreEvent =
   /** Tries wait for new triggers: hand them out. */
   | { readonly kind: 'trigger' }
   /** A Dag was parsed, paused, unpaused or deleted; or a pool or slot count changed: look at what is due. */
-  | { readonly kind: 'schedule' };
+  | { readonly kind: 'schedule' }
+  /** The audit log has new rows: link them. Sent by a trigger of the table. */
+  | { readonly kind: 'audit' };
 
 /** Sends `event` when the surrounding transaction commits. Equal events of one transaction arrive once. */
 export async function notify(db: Db, event: StoreEvent): Promise<void> {
@@ -28,10 +30,17 @@ export function encodeEvent(event: StoreEvent): string {
   return event.kind === 'run' ? `run ${event.dagRunId}` : event.kind;
 }
 
+const PLAIN = ['queue', 'callback', 'trigger', 'schedule', 'audit'] as const satisfies ReadonlyArray<
+  StoreEvent['kind']
+>;
+
+function isPlain(payload: string): payload is (typeof PLAIN)[number] {
+  return (PLAIN as readonly string[]).includes(payload);
+}
+
 /** @returns null for a payload of a newer release. */
 export function decodeEvent(payload: string): StoreEvent | null {
-  if (payload === 'queue' || payload === 'callback' || payload === 'trigger' || payload === 'schedule')
-    return { kind: payload };
+  if (isPlain(payload)) return { kind: payload };
   const run = /^run (\d+)$/.exec(payload);
   return run ? { kind: 'run', dagRunId: Number(run[1]) } : null;
 }

@@ -1,16 +1,18 @@
-/** Requests that wait at the server for something to do: woken by events of the store, and by a slow clock besides. */
+/**
+ * Requests that wait at the server for something to do: woken by events of the store, and at their end. Events are lost only
+ * with their connection, and then everybody looks again.
+ */
 import type { Clock } from '@airlock/contract/clock';
 import type { StoreEvent } from '@airlock/store';
 import type { EventHub } from '../deps.ts';
-
-/** Longest wait without looking: a notification may be lost. */
-const POLL_MS = 5_000;
 
 export type WaitOptions = {
   readonly events: EventHub;
   readonly clock: Clock;
   /** What wakes it. */
   readonly kinds: ReadonlyArray<StoreEvent['kind']>;
+  /** Longest wait without looking, for what no event tells; without it only events wake. */
+  readonly lookEveryMs?: number;
   /** Epoch ms until which it waits when there is nothing. */
   readonly untilMs: number;
   /** The caller is gone, or the server closes. */
@@ -19,7 +21,7 @@ export type WaitOptions = {
 
 /** Looks until there is something. @returns null when the time is over, or the caller gone, before `look` gave anything */
 export async function waitForEvents<T>(options: WaitOptions, look: () => Promise<T | null>): Promise<T | null> {
-  const { clock, signal, untilMs } = options;
+  const { clock, signal, untilMs, lookEveryMs = Number.POSITIVE_INFINITY } = options;
   const notices = noticesOf(options);
   try {
     while (!signal.aborted) {
@@ -29,7 +31,7 @@ export async function waitForEvents<T>(options: WaitOptions, look: () => Promise
       if (found !== null) return found;
       const leftMs = untilMs - clock.nowMs();
       if (leftMs <= 0) return null;
-      await oneOf(heard, Math.min(leftMs, POLL_MS), signal);
+      await oneOf(heard, Math.min(leftMs, lookEveryMs), signal);
     }
     return null;
   } finally {

@@ -1,5 +1,5 @@
 /** What follows when the process of a try is known to be gone. @see scheduling semantics 4.9, 8 */
-import { type Db, notify } from '@airlock/store';
+import { type Database, type Db, notify } from '@airlock/store';
 import { endRestartOf, findMissingTries, unclaimTries } from '@airlock/store/queries/task-instance/reap';
 import { instantIso } from '../domain/instants.ts';
 import { failTry } from './fail-try.ts';
@@ -11,15 +11,18 @@ const HANDOUT_GRACE_MS = 10_000;
  * Ends the tries that a supervisor should hold and does not: they have died with a process of it. Claimed ones that never
  * started go back to the queue. @param holds ids that it says it holds now
  */
-export function reapMissingTries(
-  tx: Db,
+export async function reapMissingTries(
+  db: Database,
   options: { readonly supervisorId: string; readonly holds: readonly string[]; readonly nowIso: string },
 ): Promise<readonly string[]> {
-  return reap(tx, {
+  const reaping = {
     ...options,
     givenBeforeIso: instantIso(Date.parse(options.nowIso) - HANDOUT_GRACE_MS),
     reason: 'Its supervisor no longer has this try.',
-  });
+  };
+  // Nearly always it has them all, and then no transaction is opened.
+  if ((await findMissingTries(db, reaping)).length === 0) return [];
+  return await db.transaction((tx) => reap(tx, reaping));
 }
 
 /** Ends or takes back everything that a supervisor held which is known to be dead. */

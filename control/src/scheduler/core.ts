@@ -9,7 +9,7 @@ import { completeBackfills } from '@airlock/store/queries/backfill/change';
 import { findNextDue, findRunningRuns, findRunningRunsOf } from '@airlock/store/queries/schedule/due';
 import { tryLockSweep } from '@airlock/store/queries/schedule/lock';
 import { refreshPoolWarnings } from '@airlock/store/queries/schedule/pool-warnings';
-import { findOverdueRuns } from '@airlock/store/queries/schedule/sweep';
+import { findOverdueRuns, isAnythingInFlight } from '@airlock/store/queries/schedule/sweep';
 import { sweepTriggers } from '@airlock/store/queries/trigger/resume';
 import { instantIso, instantMs } from '../domain/instants.ts';
 import { tellMissedDeadlines } from '../runs/deadlines.ts';
@@ -205,8 +205,9 @@ export function createSchedulerCore(options: CoreOptions): SchedulerCore {
       if (due.create_now && options.createsRuns) agenda.wantCreate();
     },
     settle,
-    sweep: (sweep) =>
-      db.transaction(async (tx) => {
+    sweep: async (sweep) => {
+      if (!(await isAnythingInFlight(db))) return true;
+      return await db.transaction(async (tx) => {
         if (!(await tryLockSweep(tx))) return false;
         const result = await sweepTries(tx, { ...sweep, nowMs: clock.nowMs() });
         const missed = await tellMissedDeadlines(tx, instantIso(clock.nowMs()));
@@ -224,6 +225,7 @@ export function createSchedulerCore(options: CoreOptions): SchedulerCore {
         for (const { id } of result.claimsTakenBack) log.warn({ ti_id: id }, 'a claim was taken back');
         for (const { id } of result.returned) log.warn({ ti_id: id }, 'a try waited too long and queues again');
         return true;
-      }),
+      });
+    },
   };
 }

@@ -109,6 +109,43 @@ test('heartbeats: own id and own role only; tokens are renewed in their last fif
   assert.equal((await send(worker.id, 'worker')).status, 403);
 });
 
+test('one heartbeat speaks for all roles of its supervisor, and for no other; only the worker says what is held', async () => {
+  await using server = await startExecutionApi();
+  const all = await server.joinWorker(['worker', 'parse', 'trigger']);
+  const only = await server.joinWorker(['worker', 'parse']);
+  const send = (who: typeof all, role: 'worker' | 'parse', also: unknown) =>
+    server.call('PUT', `/supervisors/${who.id}/heartbeat`, {
+      key: who.key,
+      token: who.tokens[role]!,
+      json: { role, also, holds: [] },
+    });
+  const jobs = async (id: string) =>
+    (
+      await server.db.query<{ job_type: string }>(
+        sql`SELECT job_type FROM job WHERE instance_id = ${id} AND latest_heartbeat = ${new Date(server.nowMs()).toISOString()}::timestamptz ORDER BY 1`,
+      )
+    ).map((row) => row.job_type);
+  server.advance(5);
+  assert.equal((await send(only, 'worker', ['trigger'])).status, 403);
+  assert.equal((await send(only, 'parse', ['parse', 'trigger'])).status, 403);
+  assert.equal((await send(only, 'worker', ['scheduler'])).status, 422);
+  assert.equal((await send(only, 'worker', 'parse')).status, 422);
+  assert.deepEqual([await jobs(only.id), await jobs(all.id)], [[], []]);
+  assert.equal((await send(all, 'worker', ['parse', 'trigger'])).status, 204);
+  assert.deepEqual(await jobs(all.id), ['DagProcessorJob', 'TriggererJob']);
+  assert.deepEqual(await jobs(only.id), []);
+
+  const ti = await server.startTry();
+  await server.db.query(sql`UPDATE task_instance SET supervisor_id = ${only.id}::uuid WHERE id = ${ti.id}`);
+  const state = async () =>
+    (await server.one<{ state: string }>(sql`SELECT state FROM task_instance WHERE id = ${ti.id}`)).state;
+  server.advance(60);
+  assert.equal((await send(only, 'parse', ['worker'])).status, 204);
+  assert.equal(await state(), 'running');
+  assert.equal((await send(only, 'worker', [])).status, 204);
+  assert.equal(await state(), 'failed');
+});
+
 test('a try that its worker no longer names is ended, one just handed out is not', async () => {
   await using server = await startExecutionApi();
   const ti = await server.startTry();

@@ -7,9 +7,10 @@ import {
   type ExitReport,
   exitReport,
   registerRequest,
+  type SupervisorRole,
   supervisorHeartbeat,
 } from '@airlock/contract/supervisor-api';
-import { heartbeatSupervisorJob } from '@airlock/store/queries/job/supervisor-heartbeat';
+import { heartbeatSupervisorJobs } from '@airlock/store/queries/job/supervisor-heartbeat';
 import {
   findSupervisor,
   registerSupervisor,
@@ -34,6 +35,16 @@ const REPEATABLE_MS = 60_000;
 /** What a role is among the jobs that health shows; workers are no jobs. */
 const JOB_OF_ROLE = { worker: null, parse: 'DagProcessorJob', trigger: 'TriggererJob' } as const;
 
+async function tellJobs(
+  context: ExecutionContext,
+  supervisorId: string,
+  roles: readonly SupervisorRole[],
+  now: string,
+) {
+  const jobTypes = roles.flatMap((role) => JOB_OF_ROLE[role] ?? []);
+  if (jobTypes.length > 0) await heartbeatSupervisorJobs(context.db, { jobTypes, supervisorId, nowIso: now });
+}
+
 /** POST /supervisors: no token yet, so the key in the body must be the one that made the proof. */
 export async function register(context: ExecutionContext, request: FastifyRequest, key: ProvenKey): Promise<Answer> {
   const body = check(registerRequest, request.body, ['body']);
@@ -57,10 +68,7 @@ export async function register(context: ExecutionContext, request: FastifyReques
     { ticket: body.ticket, nowIso: nowIso(nowMs), repeatableSinceIso: nowIso(nowMs - REPEATABLE_MS) },
   );
   if (id === null) throw refused;
-  for (const role of roles) {
-    const jobType = JOB_OF_ROLE[role];
-    if (jobType) await heartbeatSupervisorJob(context.db, { jobType, supervisorId: id, nowIso: nowIso(nowMs) });
-  }
+  await tellJobs(context, id, roles, nowIso(nowMs));
   const tokens: Record<string, string> = {};
   for (const role of roles) {
     tokens[role] = await context.deps.minter.mint(role, {
@@ -102,22 +110,18 @@ export function forSupervisor(
   };
 }
 
-export const heartbeat = forSupervisor(async (context, call) => {
-  const { role, holds } = parseBody(supervisorHeartbeat, call.request);
-  if (role !== call.identity.kind) {
+export const heartbeat = forSupervisor(async (context, call, supervisor) => {
+  const { role, also, holds } = parseBody(supervisorHeartbeat, call.request);
+  const foreign = role === call.identity.kind ? also.find((other) => !supervisor.roles.includes(other)) : role;
+  if (foreign !== undefined) {
     throw new AppError('TOKEN_SCOPE', {
-      public: `Token type '${call.identity.kind}' not allowed for the role ${role}`,
+      public: `Token type '${call.identity.kind}' not allowed for the role ${foreign}`,
     });
   }
-  if (role === 'worker') {
-    await context.db.transaction((tx) =>
-      reapMissingTries(tx, { supervisorId: call.identity.claims.sub, holds, nowIso: call.nowIso }),
-    );
-  }
-  const jobType = JOB_OF_ROLE[role];
-  if (jobType) {
-    await heartbeatSupervisorJob(context.db, { jobType, supervisorId: call.identity.claims.sub, nowIso: call.nowIso });
-  }
+  // What a supervisor holds only its worker may say, whichever roles speak along.
+  if (role === 'worker')
+    await reapMissingTries(context.db, { supervisorId: supervisor.id, holds, nowIso: call.nowIso });
+  await tellJobs(context, supervisor.id, [...new Set([role, ...also])], call.nowIso);
   return { status: 204 };
 }, true);
 

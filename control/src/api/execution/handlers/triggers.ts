@@ -19,6 +19,9 @@ import { secretOwner } from '../../secrets/stored.ts';
 import type { Call, ExecutionContext } from '../context.ts';
 import { forSupervisor } from './supervisors.ts';
 
+/** A triggerer that falls silent sends no event. */
+const LOOK_MS = 5_000;
+
 export const sync = forSupervisor(async (context, call) => {
   const body = parseBody(triggerSync, call.request);
   const { config, db, clock, events } = context.deps;
@@ -29,22 +32,25 @@ export const sync = forSupervisor(async (context, call) => {
   try {
     const signal = AbortSignal.any([gone.signal, context.closing]);
     const untilMs = call.nowMs + body.wait_seconds * 1000;
-    const found = await waitForEvents({ events, clock, kinds: ['trigger'], untilMs, signal }, async () => {
-      const now = clock.nowMs();
-      const cancel = await findLostTriggers(db, { supervisorId, holds: body.holds });
-      const claimed =
-        body.slots === 0
-          ? []
-          : await claimTriggers(db, {
-              supervisorId,
-              holds: body.holds,
-              limit: body.slots,
-              queues: body.queues,
-              seenBeforeIso: nowIso(now - config.triggerer.triggerer_health_check_threshold * 1000),
-              nowIso: nowIso(now),
-            });
-      return cancel.length + claimed.length === 0 ? null : { cancel, run: await workloadsOf(context, call, claimed) };
-    });
+    const found = await waitForEvents(
+      { events, clock, kinds: ['trigger'], lookEveryMs: LOOK_MS, untilMs, signal },
+      async () => {
+        const now = clock.nowMs();
+        const cancel = await findLostTriggers(db, { supervisorId, holds: body.holds });
+        const claimed =
+          body.slots === 0
+            ? []
+            : await claimTriggers(db, {
+                supervisorId,
+                holds: body.holds,
+                limit: body.slots,
+                queues: body.queues,
+                seenBeforeIso: nowIso(now - config.triggerer.triggerer_health_check_threshold * 1000),
+                nowIso: nowIso(now),
+              });
+        return cancel.length + claimed.length === 0 ? null : { cancel, run: await workloadsOf(context, call, claimed) };
+      },
+    );
     return { status: 200, body: found ?? { cancel: [], run: [] } };
   } finally {
     call.request.raw.socket.off('close', onClose);
