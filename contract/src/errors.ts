@@ -36,6 +36,11 @@ export const ERRORS = {
   METHOD_NOT_ALLOWED: { rest: 405, execution: 405, remedy: 'Use a method that the Allow header names.' },
   NOT_ACCEPTABLE: { rest: 406, execution: 406, remedy: 'Send an Accept header that names a served type.' },
   BAD_REQUEST: { rest: 400, execution: 400, remedy: 'Correct the request.' },
+  SEARCH_TOO_LONG: {
+    rest: 400,
+    execution: 400,
+    remedy: 'Use a shorter pattern with fewer wildcards, or narrow the list by Dag, state or time.',
+  },
   INVALID_CREDENTIALS: { rest: 401, execution: 401, remedy: 'Check user name and password.' },
   CONFLICT: { rest: 409, execution: 409, remedy: 'Read the current state, then decide again.' },
   TI_STATE_CONFLICT: { rest: 409, execution: 409, remedy: 'Stop this attempt.' },

@@ -95,6 +95,14 @@ export const API_OPTIONS = {
     advice:
       'Largest request body, decided before it is read. XComs, parse reports and log chunks have limits of their own.',
   }),
+  search_timeout: int(10, {
+    readers: ['control'],
+    unit: 's',
+    min: 1,
+    max: 300,
+    advice:
+      'How long PostgreSQL may look for what a pattern or another free text filters; then it stops, and the answer is 400. Two searches run at a time in one API server.',
+  }),
   caller_points_per_second: int(50_000, {
     readers: ['control'],
     unit: 'points per second',

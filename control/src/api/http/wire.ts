@@ -86,6 +86,10 @@ const textShown = ({ min, max, pattern }: TextBounds): JsonSchema => ({
   ...(pattern === undefined ? {} : { pattern: pattern.source }),
 });
 
+/** Of one term that a list is searched by. */
+const MAX_TERM_CHARACTERS = 2000;
+const MAX_TERM_PARTS = 32;
+
 const TRUE = new Set(['true', '1', 'yes', 'on', 't', 'y']);
 const FALSE = new Set(['false', '0', 'no', 'off', 'f', 'n']);
 
@@ -162,6 +166,28 @@ export const wire = {
           ctx: { pattern: shown },
         });
       }
+      return value;
+    }),
+  /** What a list is searched by: a text, with a bound on the alternatives (`|`) and the runs (`%`) that each row is held against. */
+  searchTerm: () =>
+    field<string>(textShown({ max: MAX_TERM_CHARACTERS }), (value, refuse) => {
+      if (typeof value !== 'string') return refuse({ type: 'string_type', msg: 'Input should be a valid string' });
+      if (value.length > MAX_TERM_CHARACTERS)
+        refuse({
+          type: 'string_too_long',
+          msg: `String should have at most ${MAX_TERM_CHARACTERS} characters`,
+          ctx: { max_length: MAX_TERM_CHARACTERS },
+        });
+      for (const [what, mark] of [
+        ['alternatives', '|'],
+        ['wildcards', '%'],
+      ] as const)
+        if (value.split(mark).length > MAX_TERM_PARTS)
+          refuse({
+            type: 'pattern_too_complex',
+            msg: `Pattern should have at most ${MAX_TERM_PARTS} ${what}`,
+            ctx: { [`max_${what}`]: MAX_TERM_PARTS },
+          });
       return value;
     }),
   /** One of some words. */

@@ -54,8 +54,8 @@ export function rangeOf<T extends string | number>(query: Record<string, unknown
 /** `NAME_pattern` and `NAME_prefix_pattern`. */
 export function patterns<const N extends string>(name: N) {
   return {
-    [`${name}_pattern`]: optionalOne(wire.text({ max: 2000 })),
-    [`${name}_prefix_pattern`]: optionalOne(wire.text({ max: 2000 })),
+    [`${name}_pattern`]: optionalOne(wire.searchTerm()),
+    [`${name}_prefix_pattern`]: optionalOne(wire.searchTerm()),
   } as Record<`${N}_pattern` | `${N}_prefix_pattern`, z.ZodOptional<z.ZodType<string>>>;
 }
 

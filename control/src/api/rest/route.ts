@@ -21,6 +21,7 @@ import { type AuditOptions, type AuditTarget, auditExtra } from './audit.ts';
 import { authorize } from './authorize.ts';
 import { createMasker, type Masker } from './mask.ts';
 import type { PolicyRow } from './policy.ts';
+import { createSearchGate, isSearch, POINTS_PER_SEARCH_MS, type SearchGate, searchDatabase } from './search.ts';
 
 export type RestDeps = ControlDeps & {
   readonly authenticator: Authenticator;
@@ -29,6 +30,7 @@ export type RestDeps = ControlDeps & {
   /** For reading, and for removing what a deleted run leaves; the Execution API has the one that appends. */
   readonly logs: Pick<LogStore, 'open' | 'removeRun'>;
   readonly sharedReads: SharedReads;
+  readonly searches: SearchGate;
   readonly budgets: Budgets;
 };
 
@@ -133,6 +135,7 @@ export function makeDeps(deps: ControlDeps, authenticator: Authenticator): RestD
     masker: createMasker(names, hide),
     logs: createLogStore({ root, maxBytes }),
     sharedReads: createSharedReads(),
+    searches: createSearchGate(),
     budgets: createBudgets(deps.config.api),
   };
 }
@@ -152,6 +155,24 @@ async function renewCookie(deps: RestDeps, request: FastifyRequest, reply: Fasti
     if (!(error instanceof AppError)) throw error;
     request.log.warn({ err: error }, 'a session was not renewed');
   }
+}
+
+/** What the handler answers. A search waits for its turn, is stopped when it takes too long, and is paid for by the time that it took. */
+async function handled(route: RestRoute, context: RestContext, payer: Payer | null): Promise<unknown> {
+  const { deps, request, user } = context;
+  if (!isSearch(request)) return route.handle(context);
+  return deps.searches.run(user.name, async () => {
+    // Who has gone while he waited is answered by nobody; his turn is another's.
+    if (request.raw.socket.destroyed) throw new AppError('REQUEST_TIMEOUT', { public: 'The caller has gone' });
+    const db = searchDatabase(deps.db, deps.config.api.search_timeout);
+    const beganMs = performance.now();
+    try {
+      return await route.handle({ ...context, deps: { ...deps, db } });
+    } finally {
+      const points = (performance.now() - beganMs) * POINTS_PER_SEARCH_MS;
+      deps.budgets.charge(payer, points, deps.clock.nowMs());
+    }
+  });
 }
 
 /**
@@ -229,7 +250,7 @@ export function mountRoutes(
             return work(tx);
           }),
       };
-      const body = await route.handle(context).catch(async (error: unknown) => {
+      const body = await handled(route, context, payer).catch(async (error: unknown) => {
         // What the row could not know: a thing that the body names, or that was found on the way.
         if (error instanceof AppError && error.code === 'FORBIDDEN') {
           deps.budgets.charge(payer, refusalPoints(points), deps.clock.nowMs());

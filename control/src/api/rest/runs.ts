@@ -43,7 +43,7 @@ const listQuery = z.object({
   ...patterns('triggering_user_name'),
   ...patterns('dag_id'),
   ...patterns('partition_key'),
-  consuming_asset_pattern: optionalOne(wire.text({ max: 2000 })),
+  consuming_asset_pattern: optionalOne(wire.searchTerm()),
   partition_date_gte: optionalOne(wire.day()),
   partition_date_lte: optionalOne(wire.day()),
 });
