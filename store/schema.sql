@@ -782,6 +782,7 @@ CREATE TABLE task_instance (
 ) WITH (fillfactor=70);
 CREATE INDEX ti_active ON task_instance USING btree (pool) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text, 'restarting'::text, 'deferred'::text, 'awaiting_input'::text]));
 CREATE INDEX ti_by_name ON task_instance USING btree (dag_id, run_id, task_id, map_index);
+CREATE INDEX ti_by_start ON task_instance USING btree (start_date, id);
 CREATE INDEX ti_by_supervisor ON task_instance USING btree (supervisor_id) WHERE (supervisor_id IS NOT NULL);
 CREATE INDEX ti_by_trigger ON task_instance USING btree (trigger_id) WHERE (trigger_id IS NOT NULL);
 CREATE INDEX ti_by_version ON task_instance USING btree (dag_version_id);

@@ -36,8 +36,8 @@ before(async () => {
       SELECT ${dagId}, 'r' || n, 'success', 'manual', 'test', ${AT}::timestamptz + n * interval '1 minute', ${AT}
       FROM generate_series(1, ${RUNS}) n`);
     await owner.query(sql`INSERT INTO task_instance (id, dag_run_id, dag_id, run_id, task_id, dag_version_id, state, task_display_name,
-        pool, queue, updated_at)
-      SELECT gen_random_uuid(), r.id, r.dag_id, r.run_id, 't' || i, v.id, 'success', 't' || i, 'p', 'q', ${AT}
+        pool, queue, updated_at, start_date)
+      SELECT gen_random_uuid(), r.id, r.dag_id, r.run_id, 't' || i, v.id, 'success', 't' || i, 'p', 'q', ${AT}, r.run_after
       FROM dag_run r, generate_series(1, ${TASKS}) i, dag_version v WHERE r.dag_id = ${dagId} AND v.dag_id = ${dagId}`);
   }
   await owner.query(sql`VACUUM ANALYZE`);
@@ -74,6 +74,21 @@ for (const [what, dagIds, index] of [
   test(`task instances of ${what} in their usual order come from an index`, async () => {
     const plan = await planOf((db) => listTaskInstances(db, { ...anything, dagIds }, { ...page, order: usual }));
     deepEqual(indexes(plan).includes(index), true, kinds(plan));
+    deepEqual(kinds(plan).includes('Sort'), false, kinds(plan));
+  });
+}
+
+for (const [what, dagIds] of [
+  ['a Dag', ['one']],
+  ['all Dags', null],
+] as const) {
+  test(`task instances of ${what}, those that started last first, come from an index`, async () => {
+    const order = [
+      { column: TASK_INSTANCE_ORDER.start_date!, descending: true },
+      { column: TASK_INSTANCE_ORDER.id!, descending: true },
+    ];
+    const plan = await planOf((db) => listTaskInstances(db, { ...anything, dagIds }, { ...page, order }));
+    deepEqual(indexes(plan).includes('ti_by_start'), true, kinds(plan));
     deepEqual(kinds(plan).includes('Sort'), false, kinds(plan));
   });
 }
