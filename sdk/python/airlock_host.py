@@ -19,6 +19,8 @@ import time
 import traceback
 
 CHANNEL = 3
+# Of a module in an archive, unpacked. Others are bounded by whoever reads them.
+MAX_MODULE = 4 * 1024 * 1024
 # A template's orders, each with the descriptors of the fork.
 CONTROL = 5
 MAX_FRAME = 64 * 1024 * 1024
@@ -124,6 +126,40 @@ class ParseReads:
         return comms.ErrorResponse(error=known.get(error["status"], ErrorType.GENERIC_ERROR), detail={"message": error["message"]})
 
 
+def in_archive(file):
+    """The file on disk, and the module of it that is meant where that is a zip archive, else None."""
+    from airflow.utils.file import correct_maybe_zipped
+
+    archive = os.fspath(correct_maybe_zipped(file))
+    return archive, None if archive == file else os.path.relpath(file, archive)
+
+
+def tell_source(archive, module):
+    """Says the text of a module before any of it runs, as the import will find it, or returns why there is none."""
+    import zipimport
+    import zlib
+
+    try:
+        content = zipimport.zipimporter(archive).get_data(os.path.join(archive, module))
+    except (ImportError, OSError, EOFError, MemoryError, zlib.error) as error:
+        return f"The module can not be unpacked: {type(error).__name__} {error}"
+    if len(content) > MAX_MODULE:
+        return f"The module has more than {MAX_MODULE // 1024 // 1024} MiB."
+    send({"type": "source", "text": content.decode(errors="replace")})
+    return None
+
+
+def import_only(module):
+    """Each module of an archive is a Dag file of its own; Airflow takes all that may hold a Dag in one go."""
+    for name in ("airflow.dag_processing.importers.python_importer", "airflow.dag_processing.dagbag", "airflow.models.dagbag"):
+        place = sys.modules.get(name)
+        holds = getattr(place, "might_contain_dag", None)
+        if holds is not None:
+            place.might_contain_dag = lambda path, safe_mode, archive=None, holds=holds: (
+                archive is None or path == module
+            ) and holds(path, safe_mode, archive)
+
+
 def parse(order):
     # What Airflow's own parse process says about itself; some imports and secret look-ups depend on it.
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "client"
@@ -137,8 +173,15 @@ def parse(order):
 
     task_runner.SUPERVISOR_COMMS = ParseReads()
     relative = order["relative_fileloc"]
+    archive, module = in_archive(order["file"])
+    if module is not None:
+        reason = tell_source(archive, module)
+        if reason is not None:
+            hint = "Pack it stored or deflated, without a password."
+            return send_parsed(error=problem(relative, reason, "", hint))
+        import_only(module)
     request = DagFileParseRequest(
-        file=order["file"], bundle_path=Path(order["bundle_root"]), bundle_name=order["bundle_name"]
+        file=archive, bundle_path=Path(order["bundle_root"]), bundle_name=order["bundle_name"]
     )
     result = _parse_file(request, structlog.get_logger(logger_name="task"))
     errors = result.import_errors or {}
@@ -156,18 +199,13 @@ def parse(order):
     if not errors:
         send({"type": "bundled", "inputs": inputs_below(order["bundle_root"])})
     stack = "\n".join(errors.values())
-    send(
-        {
-            "type": "parsed",
-            "dags": dags,
-            "module": None,
-            "source": "",
-            "inputs": [],
-            "import_error": problem(relative, stack.strip().rsplit("\n", 1)[-1], stack) if errors else None,
-            "warnings": warnings,
-            "dag_warnings": about_dags,
-        }
-    )
+    error = problem(relative, stack.strip().rsplit("\n", 1)[-1], stack) if errors else None
+    send_parsed(dags, error, warnings, dag_warnings=about_dags)
+
+
+def send_parsed(dags=(), error=None, warnings=(), **more):
+    report = {"dags": list(dags), "module": None, "source": "", "inputs": [], "import_error": error, "warnings": list(warnings)}
+    send({"type": "parsed", **report, **more})
 
 
 def notice_exits():
@@ -223,6 +261,8 @@ def be_template():
     gc.freeze()
     send({"type": "idle", "pid": os.getpid()})
     airlock_fork.serve(CONTROL, CHANNEL)
+
+
 class Comms:
     """What user code asks its supervisor for, answered by the server through the relay, as Airflow's Dag processor does."""
 
@@ -316,7 +356,7 @@ def call_end(order, facts, log):
             context_from_server=taskinstance.TIRunContext(**context),
         )
     file = DagFileParseRequest(
-        file=order["file"],
+        file=in_archive(order["file"])[0],
         bundle_path=Path(order["bundle_root"]),
         bundle_name=order["bundle_name"],
         callback_requests=[request],
@@ -374,6 +414,10 @@ def run_callback(order):
     import structlog
     from airflow.sdk.execution_time import task_runner
 
+    archive, module = in_archive(order["file"])
+    if module is not None:
+        # What is defined there is named by its module, as nothing else of an archive has another name.
+        sys.path.insert(0, archive)
     sys.path.append(order["bundle_root"])
     task_runner.SUPERVISOR_COMMS = Comms(order)
     facts = order["order"]
@@ -413,7 +457,7 @@ def main():
         hint = "Set [python] interpreter to a Python that has apache-airflow 3."
         text = f"{sys.executable} has no usable Airflow 3: {error}"
         found = problem(order["relative_fileloc"], text, "", hint)
-        send({"type": "parsed", "dags": [], "module": None, "source": "", "inputs": [], "import_error": found, "warnings": []})
+        send_parsed(error=found)
         return
     send({"type": "idle", "pid": os.getpid()})
     order = read_frame()

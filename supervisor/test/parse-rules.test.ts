@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import type { ParseReport } from '@airlock/contract/supervisor-api';
+import { zipOf } from '../../tests/kit/zip.ts';
 import { BundleParser } from '../src/parse/bundle-parser.ts';
 import { allowedInput, digestOf, readInside } from '../src/parse/digest.ts';
 import { standIn } from '../src/parse/inputs.ts';
@@ -272,4 +273,20 @@ test('a digest depends on names and contents, not on their order', () => {
   assert.notEqual(digestOf([a, b]), digestOf([a]));
   assert.notEqual(digestOf([{ ...a, name: 'c' }]), digestOf([a]));
   assert.notEqual(digestOf([{ name: 'a', content: null }]), digestOf([a]));
+});
+
+test('a module of an archive is a file with the source that its child told, parsed again when the archive changes', async () => {
+  using f = folder();
+  const put = (text: string) => {
+    writeFileSync(join(f.root, 'a.zip'), zipOf([{ name: 'm.py', content: text }]));
+    utimesSync(join(f.root, 'a.zip'), 1, 1);
+  };
+  put('1');
+  const { settle } = parserOf(f.root, { 'a.zip/m.py': withDag({ source: 'told' }) });
+  const first = await settle();
+  assert.deepEqual([first.parsed, first.listings], [['a.zip/m.py'], [['a.zip/m.py']]]);
+  assert.deepEqual([first.reports[0]?.relative_fileloc, first.reports[0]?.source], ['a.zip/m.py', 'told']);
+  assert.deepEqual((await settle()).parsed, []);
+  put('22');
+  assert.deepEqual((await settle()).parsed, ['a.zip/m.py']);
 });

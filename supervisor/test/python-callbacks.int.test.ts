@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { airflowVenv, ensureVenv, findPython, withoutPython } from '../../tests/kit/airflow-venv.ts';
 import { waitFor } from '../../tests/kit/wait.ts';
+import { zipOf } from '../../tests/kit/zip.ts';
 import type { FakeCallback } from './kit/fake-server.ts';
 import { startTestWorker, type TestWorker } from './kit/worker.ts';
 
@@ -91,6 +92,7 @@ describe('callbacks of a Python Dag', { skip: withoutPython }, () => {
     ensureVenv(findPython()!);
     chmodSync(bundlePath, 0o755);
     writeFileSync(join(bundlePath, 'd.py'), text);
+    writeFileSync(join(bundlePath, 'packed.zip'), zipOf([{ name: 'inside.py', content: text }]));
     worker = await startTestWorker({ AIRLOCK__PYTHON__INTERPRETER: airflowVenv, AIRLOCK__PYTHON__POOL_SIZE: '0' });
     worker.server.variables.set('channel', 'ops-room');
   });
@@ -99,19 +101,19 @@ describe('callbacks of a Python Dag', { skip: withoutPython }, () => {
     rmSync(bundlePath, { recursive: true, force: true });
   });
 
-  const run = async (order: FakeCallback['order']) => {
+  const run = async (order: FakeCallback['order'], file?: string) => {
     const id = randomUUID();
-    worker.server.addCallback({ id, module: '', bundlePath, order: { dag_run: RUN, ti: TI, ...order } });
+    worker.server.addCallback({ id, module: '', bundlePath, file, order: { dag_run: RUN, ti: TI, ...order } });
     await waitFor('the report', () => worker.server.callbackReports.has(id), { timeoutMs: 120_000 });
     return worker.server.callbackReports.get(id)!;
   };
-  const missed = (path: string, kwargs: Record<string, unknown>, asynchronous: boolean) => ({
+  const missed = (path: string, kwargs: Record<string, unknown>, asynchronous: boolean, module?: string) => ({
     kind: 'deadline' as const,
     event: 'missed' as const,
     ti: null,
     reason: null,
     target: {
-      path: `unusual_prefix_0123_d.${path}`,
+      path: `${module ?? 'unusual_prefix_0123_d'}.${path}`,
       kwargs,
       asynchronous,
       deadline: { id: ID, name: 'late', position: 0, deadline_time: '2026-01-01T01:00:00Z' },
@@ -137,6 +139,14 @@ describe('callbacks of a Python Dag', { skip: withoutPython }, () => {
     const late = await run(missed('alert', { room: '#ops' }, true));
     match(late.output, /ALERT #ops late/);
     deepEqual([lost.state, late.state], ['success', 'success']);
+  });
+
+  test('those of a Dag in a zip archive, whose modules have their own names', async () => {
+    const ended = await run({}, 'packed.zip/inside.py');
+    match(ended.output, /TELL ops-room task_failure t manual/);
+    const late = await run(missed('alert', { room: '#ops' }, true, 'inside'), 'packed.zip/inside.py');
+    match(late.output, /ALERT #ops late/);
+    deepEqual([ended.state, late.state], ['success', 'success']);
   });
 
   test('what the server refuses stays refused, and no token is in its reach', async () => {

@@ -4,3 +4,5 @@
 export const MAX_CHILD_FRAME_BYTES = 16 * 1024 * 1024;
 /** Largest frame to a child, bytes. */
 export const MAX_PARENT_FRAME_BYTES = 64 * 1024 * 1024;
+/** Largest Dag module in an archive, unpacked; the child bounds its bytes by the same number. */
+export const MAX_MODULE_CHARACTERS = 4 * 1024 * 1024;

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { callbackOrder } from '../callbacks.ts';
 import { dagWarnings } from '../dag/warning.ts';
 import { inventory } from '../inventory.ts';
+import { MAX_MODULE_CHARACTERS } from './frame-limits.ts';
 import { LOG_LEVELS } from './log-levels.ts';
 import { cancelTrigger, startTrigger, startTriggers, triggerNotices } from './trigger.ts';
 
@@ -186,6 +187,8 @@ export const runnerNotice = z.discriminatedUnion('type', [
   }),
   /** Parser: the file and these others have become one module; what comes after is the author's code. */
   z.strictObject({ type: z.literal('bundled'), inputs: z.array(z.string()) }),
+  /** Of a parse in an archive, whose modules are unpacked by the child alone: the text, before any of it runs. */
+  z.strictObject({ type: z.literal('source'), text: z.string().max(MAX_MODULE_CHARACTERS) }),
   /** The one outcome of a parse. */
   z.strictObject({
     type: z.literal('parsed'),

@@ -8,6 +8,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { ParseReport } from '@airlock/contract/supervisor-api';
+import { Archives } from './archive.ts';
 import type { IgnoreSyntax } from './ignore.ts';
 import { plainImportError } from './import-error.ts';
 import { Inputs } from './inputs.ts';
@@ -69,6 +70,7 @@ export class BundleParser {
   readonly #running = new Set<Promise<void>>();
   #listed: string | null = null;
   #inputs: Inputs;
+  readonly #archives: Archives;
   #readable = true;
   #generation = 0;
   #folderStamp = '';
@@ -78,6 +80,7 @@ export class BundleParser {
   constructor(options: BundleParserOptions) {
     this.#options = options;
     this.#inputs = new Inputs(options.root);
+    this.#archives = new Archives(options.root);
   }
 
   /**
@@ -86,7 +89,7 @@ export class BundleParser {
    */
   refresh(noticed = false): void {
     if (this.#abort.signal.aborted) return;
-    const scan = scanBundle(this.#options.root, this.#options.ignoreSyntax);
+    const scan = scanBundle(this.#options.root, this.#options.ignoreSyntax, this.#archives);
     if (scan === null) {
       if (this.#readable)
         this.#options.log.warn(
@@ -216,8 +219,9 @@ export class BundleParser {
     const startedAtMs = Date.now();
     state.generation = this.#generation;
     state.startedAt = performance.now();
-    const source = start.read(path)?.toString('utf8') ?? '';
+    const read = start.source(path);
     const parsed = await options.parseFile(job, this.#abort.signal);
+    const source = read ?? parsed.source ?? '';
     if (this.#files.get(path) !== state) return;
     const seconds = Math.round(performance.now() - state.startedAt) / 1000;
     const after = new Inputs(options.root);

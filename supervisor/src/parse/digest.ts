@@ -5,7 +5,7 @@ import { resolve, sep } from 'node:path';
 
 /** Part of every digest: raise it when the same files give other documents or modules than before. */
 const FORMAT = 'airlock-parse-1';
-const MAX_INPUT_BYTES = 64 * 1024 * 1024;
+export const MAX_INPUT_BYTES = 64 * 1024 * 1024;
 
 /** True for a path in one of the folders, or one of them itself; by text, so real paths only. */
 export function isInside(path: string, folders: readonly string[]): boolean {
@@ -30,13 +30,22 @@ export function allowedInput(root: string, packageFolders: readonly string[], re
  * whoever may write in a bundle could otherwise swap the file for a link to one that only we may read.
  */
 export function readInside(path: string, folders: readonly string[]): Buffer | null {
+  return useInside(path, folders, (descriptor, bytes) => (bytes <= MAX_INPUT_BYTES ? readFileSync(descriptor) : null));
+}
+
+/** The same for whoever needs a part of the file. @param use told the open file and its size; what it throws counts as null */
+export function useInside<T>(
+  path: string,
+  folders: readonly string[],
+  use: (descriptor: number, bytes: number) => T,
+): T | null {
   let descriptor: number | null = null;
   try {
     // Without waiting for the other end of a pipe that stands in the file's place.
     descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     const stat = fstatSync(descriptor);
     const inside = isInside(readlinkSync(`/proc/self/fd/${descriptor}`), folders);
-    return inside && stat.isFile() && stat.size <= MAX_INPUT_BYTES ? readFileSync(descriptor) : null;
+    return inside && stat.isFile() ? use(descriptor, stat.size) : null;
   } catch {
     return null;
   } finally {

@@ -1,6 +1,7 @@
 /** The files that a parse depends on, as one look at the folder sees them: each is looked at once, whoever needs it. */
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { splitArchivePath } from './archive.ts';
 import { allowedInput, digestOf, isInside, readInside, stampOf } from './digest.ts';
 import { packageFolders } from './scan.ts';
 
@@ -25,11 +26,19 @@ export class Inputs {
     this.#folders = [root, ...this.#packages];
   }
 
+  /** The file that a name stands for: a module of an archive is as new as its archive, which holds what it imports. */
+  fileOf(name: string): string {
+    const inner = splitArchivePath(name);
+    const isModule =
+      inner !== null && statSync(resolve(this.#root, inner.archive), { throwIfNoEntry: false })?.isFile();
+    return isModule ? inner.archive : name;
+  }
+
   /** Changes when the file does. Nothing is read; by name, so that it is cheap: contents go by the stricter `pathOf`. */
   stamp(name: string): string {
     let stamp = this.#stamps.get(name);
     if (stamp === undefined) {
-      const path = resolve(this.#root, name);
+      const path = resolve(this.#root, this.fileOf(name));
       stamp = isInside(path, this.#folders) ? stampOf(path) : 'absent';
       this.#stamps.set(name, stamp);
     }
@@ -46,13 +55,18 @@ export class Inputs {
   }
 
   pathOf(name: string): string | null {
-    return allowedInput(this.#root, this.#packages, name);
+    return allowedInput(this.#root, this.#packages, this.fileOf(name));
   }
 
   /** Null when it is not there, or not for us to read. */
   read(name: string): Buffer | null {
     const path = this.pathOf(name);
     return path === null ? null : readInside(path, this.#folders);
+  }
+
+  /** Text of a Dag file; empty when it is gone. Null for a module of an archive, which only the child unpacks. */
+  source(name: string): string | null {
+    return this.fileOf(name) === name ? (this.read(name)?.toString('utf8') ?? '') : null;
   }
 
   digest(names: readonly string[]): string {

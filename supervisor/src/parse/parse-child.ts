@@ -49,6 +49,8 @@ export type ParsedFile = {
   readonly bundled: boolean;
   readonly inputs: readonly string[];
   readonly importError: string | null;
+  /** Of a module in an archive, when it could be unpacked: what the child read before it ran any of it. */
+  readonly source?: string | null;
   readonly warnings: readonly string[];
   /** About single Dags; absent = none. */
   readonly dagWarnings?: readonly DagWarning[];
@@ -136,6 +138,8 @@ export type ParseEnd = {
   readonly report: ParseOutcome | null;
   /** Null when the file never became a module. */
   readonly inputs: readonly string[] | null;
+  /** The first that the child said, which is before the file can say anything. */
+  readonly source: string | null;
   readonly late: boolean;
   /** What was wrong with its last message. */
   readonly broken: string | null;
@@ -169,6 +173,7 @@ export async function followParse(
   try {
     let broken: string | null = null;
     let inputs: readonly string[] | null = null;
+    let source: string | null = null;
     child.onBroken((reason) => {
       broken = reason;
     });
@@ -186,6 +191,7 @@ export async function followParse(
           timer = arm(limits.parseMs);
         }
         if (frame.type === 'bundled') inputs = frame.inputs;
+        if (frame.type === 'source') source ??= frame.text;
         if (frame.type === 'parsed') resolve(frame);
         if (frame.type === 'get_variable' || frame.type === 'get_connection') void answer(frame);
       });
@@ -202,7 +208,7 @@ export async function followParse(
     const report = await reported;
     const exit = await child.kill();
     signal.throwIfAborted();
-    return { report, inputs, late, broken, exit, stderr: stderr(), output: stdout() + stderr() };
+    return { report, inputs, source, late, broken, exit, stderr: stderr(), output: stdout() + stderr() };
   } finally {
     clearTimeout(timer);
     signal.removeEventListener('abort', stop);

@@ -1,5 +1,6 @@
 /** One parse of one Python file: a fresh sandboxed child that runs the user's Airflow, without network, token or database. */
 import { isAppError } from '@airlock/contract/errors';
+import { isArchiveName, listArchive } from '../parse/archive.ts';
 import { plainImportError } from '../parse/import-error.ts';
 import { Inputs } from '../parse/inputs.ts';
 import {
@@ -9,6 +10,7 @@ import {
   type ParsedFile,
   type ParseEnd,
   type ParseFile,
+  type ParseJob,
   type ParseReads,
 } from '../parse/parse-child.ts';
 import type { PythonPool } from './pool.ts';
@@ -34,6 +36,14 @@ const nothing: ParsedFile = {
   output: '',
 };
 
+/** An archive stands for itself only while its modules can't be listed. */
+function unusable({ root, relative }: ParseJob): ParsedFile {
+  const listing = listArchive(root, relative);
+  if (listing === null || !('refused' in listing)) return nothing;
+  const hint = 'Pack it anew, with its Dag modules at its top.';
+  return failed(plainImportError(relative, listing.refused, hint), null, '');
+}
+
 export type PythonParseOptions = {
   readonly hosts: PythonPool;
   readonly timeoutMs: number;
@@ -47,9 +57,11 @@ export type PythonParseOptions = {
 export function makePythonParse({ hosts, timeoutMs, ownUser, reads }: PythonParseOptions): ParseFile {
   return async (job, signal) => {
     signal.throwIfAborted();
-    const source = new Inputs(job.root).read(job.relative)?.toString('utf8') ?? '';
-    if (!mayHoldDag(source)) return nothing;
-    const closed = ownUser ? closedPath(job) : null;
+    const inputs = new Inputs(job.root);
+    if (isArchiveName(job.relative)) return unusable(job);
+    const source = inputs.source(job.relative);
+    if (source !== null && !mayHoldDag(source)) return nothing;
+    const closed = ownUser ? closedPath({ ...job, relative: inputs.fileOf(job.relative) }) : null;
     if (closed !== null) {
       const message = `${closed} may not be read by other users, and Dag files are parsed as one of those.`;
       return failed(plainImportError(job.relative, message, `Run: chmod -R o+rX ${job.shownRoot}`), null, '');
@@ -66,14 +78,15 @@ export function makePythonParse({ hosts, timeoutMs, ownUser, reads }: PythonPars
 }
 
 function fromEnd(file: string, end: ParseEnd, timeoutMs: number): ParsedFile {
-  const { report } = end;
-  if (report === null) return failed(explain(file, end, timeoutMs), end.inputs, end.output);
+  const { report, source } = end;
+  if (report === null) return { ...failed(explain(file, end, timeoutMs), end.inputs, end.output), source };
   const problem = report.import_error;
   return {
     dags: report.dags,
     moduleCode: null,
     bundled: end.inputs !== null,
     inputs: end.inputs ?? [],
+    source,
     // As Airflow shows it: the traceback, and nothing around it.
     importError: problem && (problem.stack || plainImportError(file, problem.message, problem.hint)),
     warnings: report.warnings,

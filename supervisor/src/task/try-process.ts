@@ -71,6 +71,7 @@ export function followProcess(
     switch (frame.type) {
       case 'idle':
       case 'bundled':
+      case 'source':
       case 'parsed':
       case 'inventory':
       case 'connection_tested':

@@ -34,8 +34,10 @@ export type FakeCallback = {
   readonly id: string;
   readonly module: string;
   readonly timeoutSeconds?: number;
-  /** Of a Python Dag: the folder of its bundle, with the file `d.py`; then there is no module. */
+  /** Of a Python Dag: the folder of its bundle; then there is no module. */
   readonly bundlePath?: string;
+  /** The file there. Default `d.py`. */
+  readonly file?: string;
   readonly order?: Partial<Omit<CallbackOrder, 'module' | 'timeout_seconds'>>;
 };
 
@@ -166,10 +168,10 @@ export async function startFakeServer(): Promise<FakeServer> {
         }),
   });
 
-  const callbackWorkload = ({ id, bundlePath }: FakeCallback) => ({
+  const callbackWorkload = ({ id, bundlePath, file = 'd.py' }: FakeCallback) => ({
     type: 'ExecuteCallback',
     token: tokenOf(`workload-${id}`),
-    dag_rel_path: bundlePath === undefined ? 'd.ts' : 'd.py',
+    dag_rel_path: bundlePath === undefined ? 'd.ts' : file,
     bundle_info: { name: 'dags-folder', version: null },
     log_path: 'x',
     callback: { id, fetch_method: 'dag_attribute', data: { path: 'on_failure_callback', kwargs: {} } },
