@@ -91,7 +91,10 @@ export function loadConfig(env: Environment, kind: ProcessKind, secret?: ConfigS
   const options = resolveAll(SECTIONS, sources);
   const config = configOf(options);
   checkTransport(config);
-  const warnings = [...options.flatMap((option) => option.warnings), ...unknownOptions(SECTIONS, sources)];
+  const warnings = [
+    ...options.flatMap((option) => option.warnings),
+    ...unknownOptions(SECTIONS, sources, config.python.env),
+  ];
   const fromFile = (option: ResolvedOption) => option.row.sensitive && option.source.startsWith(file);
   if (options.some(fromFile) && (statSync(file).mode & 0o077) !== 0)
     warnings.push(`${file} holds secrets and may be read by others; run chmod 600 ${file}.`);

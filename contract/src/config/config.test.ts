@@ -185,6 +185,13 @@ test('What nothing reads is named with the option that was probably meant', () =
   ]);
 });
 
+test('A variable that is handed on to Python is read there, and so is no unknown option', () => {
+  const env = { AIRFLOW__LOGGING__REMOTE_LOGGING: 'True', AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID: 'logs' };
+  const warned = unknownOptions(SECTIONS, { ini: {}, env }, ['AIRFLOW__LOGGING__REMOTE_LOGGING']);
+  assert.deepEqual(warned.length, 1);
+  assert.match(warned[0]!, /AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID/);
+});
+
 /** Each place in which a value may stand, for one option: variables of both prefixes, the file, commands and backends. */
 function places(section: string, key: string, value: string): Array<Pick<ConfigSources, 'env' | 'ini'>> {
   const variable = `${section}__${key}`.toUpperCase();

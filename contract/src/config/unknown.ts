@@ -33,8 +33,15 @@ function nearest(given: Name, known: readonly Name[]): Name | null {
   return best !== null && best.away <= Math.max(2, Math.floor(given.key.length / 3)) ? best.name : null;
 }
 
-/** One sentence for each entry of file and environment that nothing reads, with the option that was probably meant. */
-export function unknownOptions(sections: Sections, sources: Pick<ConfigSources, 'env' | 'ini' | 'place'>): string[] {
+/**
+ * One sentence for each entry of file and environment that nothing reads, with the option that was probably meant.
+ * @param handedOn variables that somebody else reads: those of `[python] env`
+ */
+export function unknownOptions(
+  sections: Sections,
+  sources: Pick<ConfigSources, 'env' | 'ini' | 'place'>,
+  handedOn: readonly string[] = [],
+): string[] {
   const current: Name[] = [];
   const entries = new Set<string>();
   const variables = new Set<string>();
@@ -64,7 +71,7 @@ export function unknownOptions(sections: Sections, sources: Pick<ConfigSources, 
   }
   for (const variable of Object.keys(sources.env)) {
     const parts = /^(AIRLOCK|AIRFLOW)__(.+?)__(.+)$/.exec(variable);
-    if (!parts || variables.has(variable)) continue;
+    if (!parts || variables.has(variable) || handedOn.includes(variable)) continue;
     const prefix = parts[1] as 'AIRLOCK' | 'AIRFLOW';
     const given = { section: parts[2]!.toLowerCase(), key: parts[3]!.toLowerCase() };
     found.push(
