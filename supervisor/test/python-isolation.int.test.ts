@@ -21,6 +21,7 @@ import { childEntries } from '../src/child-entries.ts';
 import { createPythonHosts } from '../src/python/host.ts';
 import { makePythonParse } from '../src/python/parse.ts';
 import type { RoleContext } from '../src/role-context.ts';
+import { Masker } from '../src/task/mask.ts';
 import { testConfig } from './kit/worker.ts';
 
 const repository = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url)).replace(/\/$/, '');
@@ -103,7 +104,7 @@ def hostile():
 hostile()
 `;
         writeFileSync(join(bundle.root, 'hostile.py'), text);
-        const parse = makePythonParse({ hosts, timeoutMs: 60_000, ownUser: true });
+        const parse = makePythonParse({ hosts, timeoutMs: 60_000, ownUser: true, newMasker: () => new Masker(5) });
         const job = { bundleName: bundle.name, root: bundle.root, shownRoot: bundle.root, relative: 'hostile.py' };
         const { dags, importError } = await parse(job, new AbortController().signal);
         equal(importError, null);

@@ -18,6 +18,7 @@ import { createPythonHosts } from '../src/python/host.ts';
 import { makePythonParse } from '../src/python/parse.ts';
 import type { PythonPool } from '../src/python/pool.ts';
 import type { RoleContext } from '../src/role-context.ts';
+import { Masker } from '../src/task/mask.ts';
 import { testConfig } from './kit/worker.ts';
 
 const folder = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url)).replace(/\/$/, '');
@@ -85,7 +86,13 @@ describe('Python Dag files', { skip: withoutPython }, () => {
     const open = new Set(ctx.config.dag_processor.network_bundles);
     const hosts = createPythonHosts(ctx, (bundle) => (open.has(bundle) ? 'host' : 'none'));
     pools.push(hosts);
-    const parseFile = makePythonParse({ hosts, timeoutMs, ownUser: tier !== 'none', reads });
+    const parseFile = makePythonParse({
+      hosts,
+      timeoutMs,
+      ownUser: tier !== 'none',
+      reads,
+      newMasker: () => new Masker(5),
+    });
     return (relative, bundle = 'b') =>
       parseFile({ bundleName: bundle, root, shownRoot: root, relative }, new AbortController().signal);
   }
@@ -112,6 +119,20 @@ if SEEN[:2] != [False, False] or "left" in SEEN[2]: raise ValueError(SEEN)
     equal((await parse(dag('first', mark))).dags.length, 1);
     const second = await parse(dag('second', look));
     deepEqual([second.importError, second.dags.length], [null, 1]);
+  });
+
+  test('what the top level of a file read as a secret shows neither in its import error nor in its output', async () => {
+    const read = (name: string) => `from airflow.sdk import Variable
+VALUE = Variable.get("${name}")
+print("got", VALUE)
+raise ValueError("refused " + VALUE)
+`;
+    const { importError, output } = await parse(dag('blabs', read('my_password')));
+    match(String(importError), /ValueError: refused \*\*\*/);
+    match(output, /got \*\*\*/);
+    doesNotMatch(`${importError}${output}`, /from the server/);
+    const open = await parse(dag('tells', read('region')));
+    match(`${open.importError}${open.output}`, /refused from the server[\s\S]*got from the server/, 'control');
   });
 
   test('a file that takes longer than [core] dagbag_import_timeout is an import error with the line that it was at', async () => {

@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: what Airlock costs and how fast it is, on this machine, now. `-- --airflow` runs the same Dags on Airflow
- * 3.3.2 in the same run, and in Python on Airlock, and adds ratios; `-- --python` measures those in Python alone; `-- --quick` repeats less; `-- --tokens` measures tokens alone, `-- --rest` lists, triggers and logs over REST alone, `-- --scheduler [CASE …]` the scheduler alone. Loopback only. Compare figures of one run only.
+ * 3.3.2 in the same run, and in Python on Airlock, and adds ratios; `-- --python` measures those in Python alone; `-- --quick` repeats less; `-- --tokens` measures tokens alone, `-- --rest` lists, triggers and logs over REST alone, `-- --masking` masking alone, `-- --scheduler [CASE …]` the scheduler alone. Loopback only. Compare figures of one run only.
  */
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -17,6 +17,7 @@ const { values, positionals } = parseArgs({
     scheduler: { type: 'boolean', default: false },
     python: { type: 'boolean', default: false },
     rest: { type: 'boolean', default: false },
+    masking: { type: 'boolean', default: false },
   },
   allowPositionals: true,
 });
@@ -59,6 +60,13 @@ console.log(`${cpus().length} × ${cpus()[0]?.model.trim()}, Node ${process.vers
 if (values.rest) {
   const { restLines } = await import('./rest.ts');
   for (const line of await restLines({ ...values, say })) console.log(line);
+  process.exit();
+}
+if (values.masking) {
+  const { maskingLines } = await import('./masking.ts');
+  const { logRunLines } = await import('./masking-run.ts');
+  for (const line of await maskingLines(values.quick)) console.log(line);
+  for (const line of await logRunLines(values.quick)) console.log(line);
   process.exit();
 }
 if (values.scheduler) {

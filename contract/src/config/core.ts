@@ -91,9 +91,9 @@ export const CORE_OPTIONS = {
     advice: 'Mask variables and connection fields whose names look like secrets.',
   }),
   sensitive_var_conn_names: text('', {
-    readers: ['control'],
+    readers: ['control', 'supervisor'],
     unit: 'names',
-    advice: 'Further names that count as secret, separated by commas.',
+    advice: 'Further names of variables and fields that count as secret, separated by commas.',
   }),
   fernet_key: optionalText({
     readers: ['control'],

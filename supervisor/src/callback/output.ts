@@ -2,12 +2,13 @@
 
 import { MAX_CALLBACK_OUTPUT } from '@airlock/contract/callbacks';
 import type { Clock } from '@airlock/contract/clock';
-import type { Masker } from '../task/mask.ts';
-import type { LineSink } from '../task/try-log.ts';
+import { type LineSink, type LogSource, logLine, plainLine } from '../task/log-line.ts';
+import type { Masked, Masker } from '../task/mask.ts';
 
 export class CallbackOutput implements LineSink {
   readonly #masker: Masker;
   readonly #clock: Clock;
+  readonly full = false;
   readonly #lines: string[] = [];
   #length = 0;
 
@@ -17,14 +18,20 @@ export class CallbackOutput implements LineSink {
   }
 
   add(
-    source: string,
+    source: LogSource,
     level: string,
     event: string,
     fields?: Readonly<Record<string, unknown>>,
     atMs = this.#clock.nowMs(),
   ): void {
-    const timestamp = new Date(atMs).toISOString();
-    const line = this.#masker.mask(JSON.stringify({ ...fields, timestamp, level, event, logger: source }));
+    this.#keep(logLine(this.#masker, source, level, event, fields, atMs));
+  }
+
+  addLine(source: 'task.stdout' | 'task.stderr', level: string, line: Masked): void {
+    this.#keep(plainLine(source, level, line, this.#clock.nowMs()));
+  }
+
+  #keep(line: string): void {
     this.#lines.push(line.slice(-MAX_CALLBACK_OUTPUT + 1));
     this.#length += line.length + 1;
     while (this.#length > 2 * MAX_CALLBACK_OUTPUT && this.#lines.length > 1)

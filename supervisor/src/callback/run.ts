@@ -19,7 +19,7 @@ import { pythonLines } from '../python/lines.ts';
 import type { PythonPool } from '../python/pool.ts';
 import { callbackPath, startRelay } from '../python/relay.ts';
 import type { RoleContext } from '../role-context.ts';
-import { Masker } from '../task/mask.ts';
+import { type Masker, newMasker } from '../task/mask.ts';
 import { judge } from '../task/outcome.ts';
 import type { RunnerPool } from '../task/pool.ts';
 import { PATIENT } from '../task/report.ts';
@@ -108,7 +108,7 @@ async function runTypeScript({ ctx, workload, order, child, token, stopped }: St
   const { module } = order;
   if (module === null)
     return { state: 'failed', message: 'The version of its Dag has no module any more.', output: '' };
-  const masker = new Masker(ctx.config.logging.min_length_masked_secret);
+  const masker = newMasker(ctx.config);
   const output = new CallbackOutput(masker, ctx.clock);
   const requests = new AbortController();
   const server = createRequestServer({
@@ -128,7 +128,7 @@ async function runTypeScript({ ctx, workload, order, child, token, stopped }: St
     work_dir: child.workDir,
   });
   try {
-    return await reportOf(task, output, order.timeout_seconds, stopped);
+    return await reportOf(task, masker, output, order.timeout_seconds, stopped);
   } finally {
     requests.abort();
   }
@@ -139,7 +139,7 @@ async function runPython(
   root: string,
 ): Promise<CallbackReport> {
   const { id } = workload.callback;
-  const masker = new Masker(ctx.config.logging.min_length_masked_secret);
+  const masker = newMasker(ctx.config);
   const output = new CallbackOutput(masker, ctx.clock);
   const task = followProcess(child, output, masker, () => undefined, pythonLines(output));
   const relay = await startRelay({
@@ -163,7 +163,7 @@ async function runPython(
       bearer: relay.bearer,
       env: { AIRFLOW__CORE__DAGS_FOLDER: root },
     });
-    return await reportOf(task, output, order.timeout_seconds, stopped);
+    return await reportOf(task, masker, output, order.timeout_seconds, stopped);
   } finally {
     await relay.close();
   }
@@ -172,6 +172,7 @@ async function runPython(
 /** Waits for the end, whatever ends it, and for what was printed. */
 async function reportOf(
   task: TryProcess,
+  masker: Masker,
   output: CallbackOutput,
   seconds: number,
   stopped: Promise<string>,
@@ -190,6 +191,7 @@ async function reportOf(
   const { message, level, fields } = judge(
     ending.kind === 'gone' ? { kind: 'stopped', reason: 'gone' } : ending,
     false,
+    masker,
   );
   output.add('airlock', level, message, fields);
   return { state: 'failed', message: message.slice(0, MESSAGE_LENGTH), output: output.text() };

@@ -11,6 +11,7 @@ import { createPythonHosts } from '../python/host.ts';
 import { startInventory } from '../python/inventory.ts';
 import { makePythonParse } from '../python/parse.ts';
 import type { Role, RoleContext } from '../role-context.ts';
+import { newMasker } from '../task/mask.ts';
 import { makeParseApi, makeParseReads, type ParseApi } from './api.ts';
 import { BundleParser } from './bundle-parser.ts';
 import type { IgnoreSyntax } from './ignore.ts';
@@ -58,6 +59,7 @@ export function startParseRole(context: RoleContext): Role {
     timeoutMs: seconds * 1000,
     ownUser: context.tier !== 'none',
     reads: makeParseReads(client, token),
+    newMasker: () => newMasker(config),
   });
   const parseFile: ParseFile = (job, signal) => (isPython(job.relative) ? parsePython : parseTypeScript)(job, signal);
   const role = startParsing({

@@ -1,6 +1,6 @@
 /** From what the Task SDK's supervisor prints, JSON objects a line, to lines of the try's log. Anything else is plain output. */
 
-import type { LineSink } from '../task/try-log.ts';
+import type { LineSink } from '../task/log-line.ts';
 import type { TaskLines } from '../task/try-process.ts';
 
 /** A traceback is one line, with every frame of it. */
@@ -45,10 +45,10 @@ export function pythonLines(log: LineSink): TaskLines {
     maxLine: MAX_LINE,
     stdout(line) {
       const read = readPythonLine(line);
-      if (read === null) log.add('task.stdout', 'info', line);
+      if (read === null) log.addLine('task.stdout', 'info', line);
       else if (!ABOUT_ITSELF.has(read.source) || !QUIET.has(read.level))
         log.add(read.source, read.level, read.event, read.fields, read.atMs);
     },
-    stderr: (line) => log.add('task.stderr', 'error', line),
+    stderr: (line) => log.addLine('task.stderr', 'error', line),
   };
 }

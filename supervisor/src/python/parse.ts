@@ -13,6 +13,7 @@ import {
   type ParseJob,
   type ParseReads,
 } from '../parse/parse-child.ts';
+import type { Masker } from '../task/mask.ts';
 import type { PythonPool } from './pool.ts';
 
 /** Bound on starting an interpreter and importing Airflow, on a busy machine. */
@@ -49,12 +50,14 @@ export type PythonParseOptions = {
   readonly timeoutMs: number;
   /** Variables and connections that the top level of a file reads; absent = none. */
   readonly reads?: ParseReads;
+  /** For what it reads and then shows, in its import error or its output. */
+  readonly newMasker: () => Masker;
   /** False where the sandbox is off, and children are ourselves. */
   readonly ownUser: boolean;
 };
 
 /** @throws AppError when no child can be started for another reason than a missing Python */
-export function makePythonParse({ hosts, timeoutMs, ownUser, reads }: PythonParseOptions): ParseFile {
+export function makePythonParse({ hosts, timeoutMs, ownUser, reads, newMasker }: PythonParseOptions): ParseFile {
   return async (job, signal) => {
     signal.throwIfAborted();
     const inputs = new Inputs(job.root);
@@ -68,12 +71,42 @@ export function makePythonParse({ hosts, timeoutMs, ownUser, reads }: PythonPars
     }
     try {
       const child = await hosts.take({ name: job.bundleName, root: job.root });
-      const end = await followParse(child, job, signal, { parseMs: timeoutMs + GRACE_MS, startMs: START_MS, reads });
-      return fromEnd(job.relative, end, timeoutMs);
+      const masker = newMasker();
+      const end = await followParse(child, job, signal, {
+        parseMs: timeoutMs + GRACE_MS,
+        startMs: START_MS,
+        ...(reads ? { reads: learning(masker, reads) } : {}),
+      });
+      return shown(masker, fromEnd(job.relative, end, timeoutMs));
     } catch (error) {
       if (!isAppError(error, 'PYTHON_UNAVAILABLE')) throw error;
       return failed(plainImportError(job.relative, error.message, error.remedy), null, '');
     }
+  };
+}
+
+/** The same reads; what they give is secret from then on. */
+function learning(masker: Masker, reads: ParseReads): ParseReads {
+  return async (job, read, signal) => {
+    const answer = await reads(job, read, signal);
+    if (typeof answer.value !== 'object' || answer.value === null) return answer;
+    if (read.type === 'get_connection') masker.addConnection(answer.value);
+    else masker.addVariable(read.key, (answer.value as { value?: unknown }).value);
+    return answer;
+  };
+}
+
+/** What people are shown of a parse. The Dags themselves are data, and stay. */
+function shown(masker: Masker, parsed: ParsedFile): ParsedFile {
+  const { importError, warnings, dagWarnings, output } = parsed;
+  return {
+    ...parsed,
+    importError: importError === null ? null : masker.mask(importError),
+    warnings: warnings.map((text) => masker.mask(text)),
+    ...(dagWarnings
+      ? { dagWarnings: dagWarnings.map((warning) => ({ ...warning, message: masker.mask(warning.message) })) }
+      : {}),
+    output: masker.mask(output),
   };
 }
 

@@ -11,7 +11,7 @@ import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type StateReport, stateReport } from '@airlock/contract/execution/state-report';
 import type { CallOptions, ExecutionAnswer, ExecutionClient, TokenHolder } from '../client/index.ts';
-import { isSensitiveName, type Masker } from '../task/mask.ts';
+import type { Masker } from '../task/mask.ts';
 import type { TaskInstance } from '../task/paths.ts';
 
 const PREFIX = '/execution/';
@@ -105,12 +105,12 @@ function parsed(body: Buffer): unknown {
 
 /** Values that must not show in the log of this try. */
 export function learnSecrets(masker: Masker, path: string, answer: ExecutionAnswer): void {
-  const [, kind, name] = /^(?:\/callbacks\/[^/]+)?\/(connections|variables)\/([^?]*)/.exec(path) ?? [];
+  const [, kind] = /^(?:\/callbacks\/[^/]+)?\/(connections|variables)\//.exec(path) ?? [];
   const value = kind === undefined ? undefined : parsed(answer.body);
   if (typeof value !== 'object' || value === null) return;
   if (kind === 'connections') masker.addConnection(value as Record<string, unknown>);
-  const { value: text } = value as { value?: unknown };
-  if (kind === 'variables' && typeof text === 'string' && isSensitiveName(name ?? '')) masker.add(text);
+  const variable = value as { key?: unknown; value?: unknown };
+  if (kind === 'variables') masker.addVariable(String(variable.key), variable.value);
 }
 
 /** A report without secrets in what people are shown of it: label and reason. Values and events are data, and stay. */

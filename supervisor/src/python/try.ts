@@ -14,7 +14,7 @@ import type { TokenHolder } from '../client/index.ts';
 import { gitCheckouts } from '../git/checkouts.ts';
 import type { RoleContext } from '../role-context.ts';
 import { startHeartbeat } from '../task/heartbeat.ts';
-import { Masker } from '../task/mask.ts';
+import { type Masker, newMasker } from '../task/mask.ts';
 import { type Ending, judge } from '../task/outcome.ts';
 import { selfPath } from '../task/paths.ts';
 import { reportState, sendReport } from '../task/report.ts';
@@ -120,7 +120,7 @@ async function carryOut(started: Started): Promise<void> {
   const { ctx, workload, child, token, place } = started;
   const { ti } = workload;
   const { config } = ctx;
-  const masker = new Masker(config.logging.min_length_masked_secret);
+  const masker = newMasker(config);
   const log: TryLog = new TryLog({
     client: ctx.client,
     token,
@@ -164,7 +164,7 @@ async function carryOut(started: Started): Promise<void> {
     await task.finish();
     await relay.close();
     if (ending.kind === 'gone') log.close();
-    else await conclude(started, log, ending, relay.report());
+    else await conclude(started, masker, log, ending, relay.report());
   } finally {
     over.abort();
     stopHeartbeat();
@@ -192,13 +192,14 @@ function order(
 
 async function conclude(
   { ctx, workload, token, run }: Started,
+  masker: Masker,
   log: TryLog,
   ending: Exclude<Ending, { kind: 'gone' }>,
   report: StateReport | null,
 ): Promise<void> {
   const { ti, airlock } = workload;
   const say = async (how: Exclude<Ending, { kind: 'gone' }>) => {
-    const verdict = judge(how, run.should_retry);
+    const verdict = judge(how, run.should_retry, masker);
     log.add('airlock', verdict.level, verdict.message, verdict.fields);
     await log.flush();
     return verdict;

@@ -9,7 +9,7 @@ import type { TestConnectionWorkload } from '@airlock/contract/supervisor-api';
 import { launchSandboxed, type SandboxSpec } from '@airlock/proc/sandbox/index';
 import type { PythonChildren } from '../python/host.ts';
 import type { RoleContext } from '../role-context.ts';
-import { Masker } from './mask.ts';
+import { newMasker } from './mask.ts';
 import type { RunningTry } from './try.ts';
 
 const SCRIPT = fileURLToPath(new URL('../../../sdk/python/airlock_test_connection.py', import.meta.url));
@@ -76,7 +76,7 @@ export function startConnectionTest(
       if (!isAppError(error, 'PYTHON_UNAVAILABLE')) throw error;
       result = failed('This worker has no Python with Airflow to test it with.');
     }
-    const masker = new Masker(ctx.config.logging.min_length_masked_secret);
+    const masker = newMasker(ctx.config);
     masker.addConnection(connection);
     const result_message = masker.mask(result.result_message).slice(0, MAX_MESSAGE);
     const told = await ctx.client.call({ token, method: 'PATCH', path, json: { ...result, result_message } });

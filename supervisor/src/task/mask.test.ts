@@ -1,8 +1,9 @@
-import { equal, ok } from 'node:assert/strict';
+import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { LineSplitter, MAX_LINE } from './lines.ts';
-import { formsOf, isSensitiveName, Masker } from './mask.ts';
+import { Masker } from './mask.ts';
+import { formsOf } from './mask-forms.ts';
 
 const maskerOf = (...secrets: string[]) => {
   const masker = new Masker(5);
@@ -70,16 +71,54 @@ test('every text in the extra of a connection is a secret, whatever its key; hos
   const masker = new Masker(5);
   masker.addConnection({
     password: 'pw-pw-pw',
-    login: 'reader',
+    ...{ host: 'vault-host', login: 'reader' },
     extra: JSON.stringify({ a: ['inner-secret'], n: 12345678 }),
   });
-  equal(masker.mask('pw-pw-pw inner-secret reader 12345678'), '*** *** reader 12345678');
+  equal(masker.mask('pw-pw-pw inner-secret vault-host reader 12345678'), '*** *** vault-host reader 12345678');
 });
 
-test('names tell which variables are sensitive', () => {
-  for (const name of ['API_KEY', 'db_password', 'myToken', 'client_secret', 'PRIVATE_KEY'])
-    ok(isSensitiveName(name), name);
-  for (const name of ['region', 'keyboard', 'count', 'weather_region']) equal(isSensitiveName(name), false, name);
+test('names tell which variables are sensitive, those that are configured besides', () => {
+  const hidden = (name: string, names = '') => {
+    const masker = new Masker(5, names);
+    masker.addVariable(name, 'value-of-it');
+    return masker.mask('value-of-it') === '***';
+  };
+  for (const name of [
+    'API_KEY',
+    'db_password',
+    'myToken',
+    'client-secret',
+    'PRIVATE_KEY',
+    'accessKey',
+    'pg.dsn',
+    'Credentials',
+  ])
+    ok(hidden(name), name);
+  for (const name of ['region', 'keyboard', 'count', 'weather_region']) equal(hidden(name), false, name);
+  ok(hidden('house_number', 'street, House-Number') && !hidden('house_number', 'street'));
+});
+
+test('of a variable that holds JSON the texts inside are hidden too: all by its own name, or those by theirs', () => {
+  const value = JSON.stringify({ user: 'reader', db: { password: 'inner-one', hosts: ['first-host'] } });
+  const mask = (name: string) => {
+    const masker = new Masker(5);
+    masker.addVariable(name, value);
+    return masker.mask(`inner-one first-host reader`);
+  };
+  equal(mask('my_secret'), '*** *** ***');
+  equal(mask('settings'), '*** first-host reader');
+  equal(maskerOf().mask('inner-one'), 'inner-one');
+});
+
+test('a number that is a secret is hidden, and what is left is the same value', () => {
+  const masker = maskerOf('12345678');
+  deepEqual(masker.maskTexts({ pin: 12345678, other: 1.5, flag: true, none: null, inside: 9123456789 }), {
+    pin: '***',
+    other: 1.5,
+    flag: true,
+    none: null,
+    inside: '***',
+  });
 });
 
 test('however a stream is cut, no line shows a secret, and all else comes out in order', () => {

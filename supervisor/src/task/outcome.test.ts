@@ -1,6 +1,10 @@
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Ending, judge } from './outcome.ts';
+import { Masker } from './mask.ts';
+import { type Ending, judge as judgeMasked } from './outcome.ts';
+
+const judge = (ending: Exclude<Ending, { kind: 'gone' }>, shouldRetry: boolean, masker = new Masker(5)) =>
+  judgeMasked(ending, shouldRetry, masker);
 
 const failed = (retryable: boolean): Ending & { kind: 'outcome' } => ({
   kind: 'outcome',
@@ -35,5 +39,31 @@ test('a skip is never a failure, and a look that found nothing is put off', () =
   deepEqual(judge({ kind: 'outcome', outcome: { state: 'reschedule', after_seconds: 60 } }, true).final, {
     state: 'up_for_reschedule',
     afterSeconds: 60,
+  });
+});
+
+test('a verdict shows no secret, in message, reason or stack, and what a trigger is called with stays', () => {
+  const masker = new Masker(5);
+  masker.add('s3cret-s3cret');
+  const error = { name: 'Error', message: 'bad s3cret-s3cret', stack: 'at s3cret-s3cret' };
+  const verdict = judge({ kind: 'outcome', outcome: { state: 'failed', retryable: true, error } }, true, masker);
+  const message = 'The task failed: Error: bad ***';
+  deepEqual(verdict, {
+    final: { state: 'up_for_retry', reason: message },
+    level: 'error',
+    message,
+    fields: { stack: 'at ***' },
+  });
+  const deferred = {
+    state: 'deferred',
+    trigger: 'T',
+    kwargs: { key: 's3cret-s3cret' },
+    timeout_seconds: null,
+  } as const;
+  deepEqual(judge({ kind: 'outcome', outcome: deferred }, true, masker).final, {
+    state: 'deferred',
+    trigger: 'T',
+    kwargs: { key: 's3cret-s3cret' },
+    timeoutSeconds: null,
   });
 });

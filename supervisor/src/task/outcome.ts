@@ -1,6 +1,7 @@
-/** From how a task's process ended to what is reported. Pure. */
+/** From how a task's process ended to what is reported. Pure, and masked: an error likes to name what it was called with. */
 import type { TaskOutcome } from '@airlock/contract/ipc/runner';
 import type { ChildExit } from '@airlock/proc/sandbox/index';
+import type { Masker } from './mask.ts';
 import type { FinalState } from './report.ts';
 
 /** Why a try ended without an outcome of its own making. */
@@ -23,6 +24,17 @@ export type Verdict = {
   readonly message: string;
   readonly fields?: Readonly<Record<string, unknown>>;
 };
+
+/** What people are shown of a verdict; what a trigger is called with is data, and stays. */
+function shown(masker: Masker, verdict: Verdict): Verdict {
+  const { final, fields } = verdict;
+  return {
+    ...verdict,
+    final: final.state === 'up_for_retry' ? { ...final, reason: masker.mask(final.reason) } : final,
+    message: masker.mask(verdict.message),
+    ...(fields ? { fields: masker.maskTexts(fields) as NonNullable<Verdict['fields']> } : {}),
+  };
+}
 
 function failure(shouldRetry: boolean, message: string, fields?: Verdict['fields']): Verdict {
   const final: FinalState = shouldRetry ? { state: 'up_for_retry', reason: message } : { state: 'failed' };
@@ -62,7 +74,11 @@ function ofOutcome(outcome: TaskOutcome, shouldRetry: boolean): Verdict {
 }
 
 /** @param shouldRetry as `/run` answered: whether another try is left */
-export function judge(ending: Exclude<Ending, { kind: 'gone' }>, shouldRetry: boolean): Verdict {
+export function judge(ending: Exclude<Ending, { kind: 'gone' }>, shouldRetry: boolean, masker: Masker): Verdict {
+  return shown(masker, verdictOf(ending, shouldRetry));
+}
+
+function verdictOf(ending: Exclude<Ending, { kind: 'gone' }>, shouldRetry: boolean): Verdict {
   switch (ending.kind) {
     case 'outcome':
       return ofOutcome(ending.outcome, shouldRetry);

@@ -4,7 +4,7 @@
  */
 import type { Answer, RunnerRequest } from '@airlock/contract/ipc/runner';
 import type { CallOptions, ExecutionAnswer, ExecutionClient, TokenHolder } from '../client/index.ts';
-import { isSensitiveName, type Masker } from './mask.ts';
+import type { Masker } from './mask.ts';
 import { part, selfPath, type TaskInstance, xcomPath, xcomSlicePath } from './paths.ts';
 
 /** Requests of one task that are under way at once, and that wait. More is no honest program. */
@@ -43,7 +43,7 @@ function namedCall(request: RunnerRequest, base: string, masker: Masker): Call |
         path: `${base}/variables/${part(request.key)}`,
         value: (answer) => {
           const { value } = answer.json<{ value: unknown }>();
-          if (typeof value === 'string' && isSensitiveName(request.key)) masker.add(value);
+          masker.addVariable(request.key, value);
           return value;
         },
       };

@@ -5,7 +5,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '@airlock/contract/clock';
 import type { ExecutionClient, TokenHolder } from '../client/index.ts';
-import type { Masker } from './mask.ts';
+import { type LineSink, type LogSource, logLine, plainLine } from './log-line.ts';
+import type { Masked, Masker } from './mask.ts';
 
 /** A batch is sent when it has this many bytes, or after BATCH_MS. Half of what the server accepts. */
 const BATCH_BYTES = 1024 * 1024;
@@ -30,14 +31,6 @@ export type TryLogOptions = {
   readonly offset?: number;
 };
 
-/** Who said a line: `airlock` is the worker and nobody else; the others, and names of a task's own loggers, are the task. */
-export type LogSource = 'task.stdout' | 'task.stderr' | 'task' | 'airlock' | (string & {});
-
-/** Takes the lines of a process. */
-export type LineSink = {
-  add(source: LogSource, level: string, event: string, fields?: Readonly<Record<string, unknown>>, atMs?: number): void;
-};
-
 export class TryLog implements LineSink {
   readonly #options: TryLogOptions;
   #pending: string[] = [];
@@ -57,6 +50,10 @@ export class TryLog implements LineSink {
     this.#options = options;
   }
 
+  get full(): boolean {
+    return this.#full || this.#closed;
+  }
+
   add(
     source: LogSource,
     level: string,
@@ -64,9 +61,14 @@ export class TryLog implements LineSink {
     fields?: Readonly<Record<string, unknown>>,
     atMs?: number,
   ): void {
-    const timestamp = new Date(atMs ?? this.#options.clock.nowMs()).toISOString();
-    const line = this.#options.masker.mask(JSON.stringify({ ...fields, timestamp, level, event, logger: source }));
-    this.#append(line, source === 'airlock');
+    if (this.full && source !== 'airlock') return;
+    const { masker, clock } = this.#options;
+    this.#append(logLine(masker, source, level, event, fields, atMs ?? clock.nowMs()), source === 'airlock');
+  }
+
+  addLine(source: 'task.stdout' | 'task.stderr', level: string, line: Masked): void {
+    if (this.full) return;
+    this.#append(plainLine(source, level, line, this.#options.clock.nowMs()), false);
   }
 
   #append(line: string, own: boolean): void {

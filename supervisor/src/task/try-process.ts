@@ -3,9 +3,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Answer, RunnerRequest, StartCallback, StartTask } from '@airlock/contract/ipc/runner';
 import type { SandboxedChild } from '@airlock/proc/sandbox/index';
 import { LineSplitter } from './lines.ts';
-import type { Masker } from './mask.ts';
+import type { LineSink } from './log-line.ts';
+import type { Masked, Masker } from './mask.ts';
 import type { Ending } from './outcome.ts';
-import type { LineSink } from './try-log.ts';
 
 /** How long output may still come after the process and all that it started are gone. */
 const DRAIN_MS = 2000;
@@ -29,14 +29,14 @@ export type TryProcess = {
 
 /** What becomes of the lines that a process prints. */
 export type TaskLines = {
-  readonly stdout: (line: string) => void;
-  readonly stderr: (line: string) => void;
+  readonly stdout: (line: Masked) => void;
+  readonly stderr: (line: Masked) => void;
   readonly maxLine?: number;
 };
 
 const plainLines = (log: LineSink): TaskLines => ({
-  stdout: (line) => log.add('task.stdout', 'info', line),
-  stderr: (line) => log.add('task.stderr', 'error', line),
+  stdout: (line) => log.addLine('task.stdout', 'info', line),
+  stderr: (line) => log.addLine('task.stderr', 'error', line),
 });
 
 export function followProcess(
@@ -57,7 +57,7 @@ export function followProcess(
       new Promise<void>((resolve) => {
         stream.on('data', (chunk: Buffer) => {
           chunks++;
-          lines.push(chunk);
+          if (!log.full) lines.push(chunk);
         });
         stream.once('error', () => undefined);
         stream.once('close', () => {

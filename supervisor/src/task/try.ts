@@ -17,7 +17,7 @@ import type { TokenHolder } from '../client/index.ts';
 import type { RoleContext } from '../role-context.ts';
 import { type DeclaredConnections, readDeclaredConnections } from './fs-connections.ts';
 import { startHeartbeat } from './heartbeat.ts';
-import { Masker } from './mask.ts';
+import { type Masker, newMasker } from './mask.ts';
 import type { ModuleCache } from './modules.ts';
 import { type Ending, judge, type Verdict } from './outcome.ts';
 import { selfPath, xcomPath } from './paths.ts';
@@ -122,7 +122,7 @@ async function carryOut(started: Started): Promise<void> {
   const { ctx, workload, child, token } = started;
   const { ti } = workload;
   const { config } = ctx;
-  const masker = new Masker(config.logging.min_length_masked_secret);
+  const masker = newMasker(config);
   const log: TryLog = new TryLog({
     client: ctx.client,
     token,
@@ -166,7 +166,7 @@ async function carryOut(started: Started): Promise<void> {
     await task.finish();
     return;
   }
-  await conclude(started, task, log, ending);
+  await conclude(started, task, masker, log, ending);
 }
 
 /** Fetches what the task needs before its first line, all at once, and starts it. */
@@ -230,11 +230,12 @@ export const exitOf = (ending: Ending): ChildExit => (ending.kind === 'exited' ?
 async function conclude(
   { ctx, workload, token, run, pool }: Started,
   task: TryProcess,
+  masker: Masker,
   log: TryLog,
   ending: Exclude<Ending, { kind: 'gone' }>,
 ): Promise<void> {
   const { ti } = workload;
-  let verdict = judge(ending, run.should_retry);
+  let verdict = judge(ending, run.should_retry, masker);
   const say = ({ level, message, fields }: Verdict) => log.add('airlock', level, message, fields);
   const finished = task.finish();
   const stored = storeResult(ctx, token, ti, ending);
@@ -245,7 +246,7 @@ async function conclude(
   const [refusal] = await Promise.all([stored, log.flush(), finished]);
   await log.flush();
   if (refusal !== null) {
-    verdict = judge({ kind: 'stopped', reason: refusal }, run.should_retry);
+    verdict = judge({ kind: 'stopped', reason: refusal }, run.should_retry, masker);
     say(verdict);
     await log.flush();
   }

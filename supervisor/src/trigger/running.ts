@@ -13,7 +13,7 @@ import {
 import type { ExecutionClient } from '../client/index.ts';
 import { learnSecrets, relayedPath } from '../python/relay.ts';
 import type { RoleContext } from '../role-context.ts';
-import { Masker } from '../task/mask.ts';
+import { type Masker, newMasker } from '../task/mask.ts';
 import { PATIENT } from '../task/report.ts';
 import { TryLog } from '../task/try-log.ts';
 import type { TriggerFrame, TriggerHost, TriggerHosts } from './hosts.ts';
@@ -34,7 +34,7 @@ export type RunningTrigger = {
 export function startTrigger(ctx: RoleContext, hosts: TriggerHosts, workload: TriggerWorkload): RunningTrigger {
   const { ti } = workload;
   const done = Promise.withResolvers<void>();
-  const masker = new Masker(ctx.config.logging.min_length_masked_secret);
+  const masker = newMasker(ctx.config);
   const gone = new AbortController();
   // Asked for this try: the server looks at its row, and whether its trigger is ours.
   const client: ExecutionClient = {
@@ -128,7 +128,7 @@ export function startTrigger(ctx: RoleContext, hosts: TriggerHosts, workload: Tr
         if (frame.type === 'trigger_call') void serve(frame);
         else if (settled) return;
         else if (frame.type === 'trigger_log') log.add('trigger', frame.level, frame.event, frame.fields);
-        else void report(frame.outcome);
+        else void report(shownOf(masker, frame.outcome));
       },
       fail,
       onRestart: () =>
@@ -151,6 +151,12 @@ export function startTrigger(ctx: RoleContext, hosts: TriggerHosts, workload: Tr
       end();
     },
   };
+}
+
+/** The reason of a failure is what people read; what an event carries is data, and stays. */
+function shownOf(masker: Masker, outcome: TriggerOutcome): TriggerOutcome {
+  if (outcome.kind !== 'failure') return outcome;
+  return { ...outcome, traceback: outcome.traceback?.map((line) => masker.mask(line)) ?? null };
 }
 
 function pick(

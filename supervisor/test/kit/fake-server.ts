@@ -371,7 +371,7 @@ export async function startFakeServer(): Promise<FakeServer> {
         .log.split('\n')
         .filter((line) => line !== '')
         .map((line) => JSON.parse(line)),
-    async finished(id, timeoutMs = 20_000) {
+    async finished(id, timeoutMs = 90_000) {
       const until = performance.now() + timeoutMs;
       while (['queued', 'running'].includes(rows.get(id)!.state)) {
         if (performance.now() > until)
