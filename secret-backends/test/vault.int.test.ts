@@ -227,6 +227,21 @@ test('the same name asked for by many at once is one look-up; it is remembered o
   assert.equal(vault.seen.length, 6);
 });
 
+test('numbers and truth values may be texts, which is all that a variable can hold; other texts stay refused', async () => {
+  await using vault = await filled();
+  using typed = open(vault, { kv_engine_version: 2, timeout: 3, use_team_secrets_path: true, verify: true });
+  using texts = open(vault, { kv_engine_version: '2', timeout: '3', use_team_secrets_path: 'True', verify: 'true' });
+  assert.equal(await texts.variable('region', null), await typed.variable('region', null));
+  for (const args of [
+    { kv_engine_version: '3' },
+    { timeout: '0' },
+    { timeout: '1e9' },
+    { use_team_secrets_path: 'maybe' },
+    { verify: 'false' },
+  ])
+    assert.throws(() => open(vault, args), { code: 'CONFIG_INVALID' }, JSON.stringify(args));
+});
+
 test('arguments that are wrong, unknown or unsafe are refused at start, and none of their values is shown', () => {
   const good = { url: 'https://vault.example:8200', token: 'S3CRET' };
   const start = (args: Record<string, unknown>) =>

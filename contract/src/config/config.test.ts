@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isAppError } from '../errors.ts';
-import { adoptConfig, configFor } from './handed.ts';
+import { adoptConfig, configFor, shownValue } from './handed.ts';
 import { type Config, resolveConfig, SECTIONS } from './index.ts';
 import { strayValues } from './must-not-have.ts';
 import { PROCESS_KINDS, type ProcessKind } from './options.ts';
-import { type ConfigSources, namesOfSecrets, resolveAll } from './resolve.ts';
+import { type ConfigSources, HIDDEN, namesOfSecrets, resolveAll } from './resolve.ts';
 import { unknownOptions } from './unknown.ts';
 
 const from = (parts: Partial<ConfigSources> = {}): ConfigSources => ({
@@ -234,4 +234,51 @@ test('A stray older or shorter name counts too, and so do sensitive variables th
   assert.deepEqual(names('control', { AIRLOCK_ADMIN_PASSWORD: 'x' }), []);
   assert.deepEqual(names('control', { AIRLOCK_TOKEN: 'x' }), ['AIRLOCK_TOKEN']);
   assert.deepEqual(names('cli', { AIRLOCK_TOKEN: 'x' }), []);
+});
+
+test('Variables of single arguments count over those of the JSON option; ours counts over the older one; none is shown', () => {
+  const resolve = (env: Record<string, string>) => {
+    const options = resolveAll(SECTIONS, from({ env }));
+    return options.find(({ section, key }) => section === 'secrets' && key === 'backend_kwargs')!;
+  };
+  const base = { AIRFLOW__SECRETS__BACKEND_KWARGS: '{"url": "https://a", "token": "old", "timeout": 3}' };
+  const option = resolve({
+    ...base,
+    AIRFLOW__SECRETS__BACKEND_KWARG__TOKEN: 'from-airflow',
+    AIRLOCK__SECRETS__BACKEND_KWARG__TOKEN: '0123',
+    AIRFLOW__SECRETS__BACKEND_KWARG__MOUNT_POINT: 'kv',
+  });
+  assert.deepEqual(JSON.parse(option.value as string), {
+    url: 'https://a',
+    token: '0123',
+    timeout: 3,
+    mount_point: 'kv',
+  });
+  assert.match(option.source, /^AIRFLOW__SECRETS__BACKEND_KWARGS, .*AIRLOCK__SECRETS__BACKEND_KWARG__TOKEN/);
+  assert.equal(shownValue(option.value, option.row), HIDDEN);
+  const alone = resolve({ AIRFLOW__SECRETS__BACKEND_KWARG__URL: 'https://b' });
+  assert.deepEqual(JSON.parse(alone.value as string), { url: 'https://b' });
+  // The controls: without such a variable nothing changes, and a name that is only the beginning of one means nothing.
+  assert.equal(resolve(base).value, base.AIRFLOW__SECRETS__BACKEND_KWARGS);
+  assert.equal(
+    resolve({ AIRFLOW__SECRETS__BACKEND_KWARG__: 'x', AIRFLOW__CORE__BACKEND_KWARG__TOKEN: 'x' }).value,
+    null,
+  );
+});
+
+test('A variable of a single argument is known, and is stray wherever the whole option is', () => {
+  for (const name of ['AIRFLOW__SECRETS__BACKEND_KWARG__TOKEN', 'AIRLOCK__SECRETS__BACKEND_KWARG__SECRET_ID']) {
+    const sources = { env: { [name]: 'planted' }, ini: {} };
+    assert.deepEqual(unknownOptions(SECTIONS, sources), []);
+    for (const kind of ['token-service', 'supervisor', 'store'] as const)
+      assert.deepEqual(
+        strayValues(kind, SECTIONS, sources),
+        [{ what: '[secrets] backend_kwargs', source: name }],
+        kind,
+      );
+    for (const kind of ['control', 'standalone', 'cli'] as const)
+      assert.deepEqual(strayValues(kind, SECTIONS, sources), [], kind);
+  }
+  const other = { env: { AIRFLOW__SECRETS__BACKEND_KWARGZ__TOKEN: 'x' }, ini: {} };
+  assert.equal(unknownOptions(SECTIONS, other).length, 1);
 });

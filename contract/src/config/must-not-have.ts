@@ -4,7 +4,7 @@
  */
 import { AppError } from '../errors.ts';
 import type { OptionRow, ProcessKind } from './options.ts';
-import { type ConfigSources, entriesOf, placeOf, type Sections, variablesOf } from './resolve.ts';
+import { type ConfigSources, entriesOf, memberVariablesOf, placeOf, type Sections, variablesOf } from './resolve.ts';
 
 /** Sensitive variables that are no options, and who may have them. */
 export const SENSITIVE_VARIABLES: Readonly<
@@ -32,6 +32,8 @@ export function strayValues(
       const row = described as OptionRow<unknown>;
       if (!row.sensitive || row.readers.includes(kind)) continue;
       const what = `[${section}] ${key}`;
+      for (const { name } of memberVariablesOf(section, row, sources.env))
+        if (sources.env[name]) strays.push({ what, source: name });
       for (const suffix of ['', '_cmd', '_secret'] as const) {
         for (const { name } of variablesOf(section, key, row, suffix))
           if (sources.env[name]) strays.push({ what, source: name });

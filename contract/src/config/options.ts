@@ -20,6 +20,8 @@ export type OptionMeta = {
   readonly formerly?: readonly string[];
   /** A shorter variable that means the same; comes right after `AIRLOCK__SECTION__KEY`. */
   readonly variable?: string;
+  /** For JSON objects: a variable that ends in this and `__NAME` sets the member `name`, as the text that it holds. */
+  readonly memberVariables?: string;
 };
 
 /** Says that a value counts, but not as it was written. */

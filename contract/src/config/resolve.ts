@@ -78,6 +78,37 @@ export function variablesOf(
   });
 }
 
+/** The variables of `env` that set single members of a JSON option, with the members' names; for one name the strongest comes last. */
+export function memberVariablesOf(
+  section: string,
+  row: OptionRow<unknown>,
+  env: ConfigSources['env'],
+): Array<{ readonly name: string; readonly member: string }> {
+  if (row.memberVariables === undefined) return [];
+  const found = [];
+  for (const prefix of ['AIRFLOW', 'AIRLOCK'] as const) {
+    const start = `${environmentName(prefix, section, row.memberVariables)}__`;
+    for (const name of Object.keys(env).sort())
+      if (name.startsWith(start) && name.length > start.length && env[name] !== undefined)
+        found.push({ name, member: name.slice(start.length).toLowerCase() });
+  }
+  return found;
+}
+
+/** The option with the members that variables set, over those of its own text. */
+function withMembers(option: ResolvedOption, env: ConfigSources['env']): ResolvedOption {
+  const variables = memberVariablesOf(option.section, option.row, env);
+  if (variables.length === 0) return option;
+  const text = option.value === null ? '{}' : String(option.value);
+  const members = {
+    ...(JSON.parse(text) as object),
+    ...Object.fromEntries(variables.map((v) => [v.member, env[v.name]])),
+  };
+  const names = variables.map(({ name }) => name);
+  const source = [...(option.source === 'default' ? [] : [option.source]), ...names].join(', ');
+  return { ...option, value: option.row.parse(JSON.stringify(members)), source };
+}
+
 /** The entries of a file that set an option, the strongest first. */
 export function entriesOf(
   section: string,
@@ -181,7 +212,8 @@ export function resolveAll(sections: Sections, sources: ConfigSources): Resolved
   for (const [section, table] of Object.entries(sections)) {
     for (const [key, row] of Object.entries(table)) {
       try {
-        resolved.push(resolveOne(section, key, row as OptionRow<unknown>, sources));
+        const option = resolveOne(section, key, row as OptionRow<unknown>, sources);
+        resolved.push(withMembers(option, sources.env));
       } catch (error) {
         if (error instanceof AppError) throw error;
         wrong.push(`[${section}] ${key} ${(error as Error).message}`);

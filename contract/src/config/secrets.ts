@@ -18,8 +18,9 @@ export const SECRETS_OPTIONS = {
     severalLines: true,
     unit: 'JSON',
     rule: JSON_OBJECT,
+    memberVariables: 'backend_kwarg',
     advice:
-      'Arguments of the back end, a JSON object with the names of Airflow: url, auth_type, token, mount_point and so on; docs/secrets.md has all of them.',
+      'Arguments of the back end, a JSON object with the names of Airflow: url, auth_type, token, mount_point and so on; docs/secrets.md has all of them, and the variables that set single ones.',
   }),
   use_cache: bool(false, {
     readers: ['control'],

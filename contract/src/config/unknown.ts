@@ -1,6 +1,14 @@
 /** Options that no table knows: warned about and not refused, since Airflow allows them and a typing error is best seen early. */
 import type { OptionRow } from './options.ts';
-import { type ConfigSources, entriesOf, environmentName, placeOf, type Sections, variablesOf } from './resolve.ts';
+import {
+  type ConfigSources,
+  entriesOf,
+  environmentName,
+  memberVariablesOf,
+  placeOf,
+  type Sections,
+  variablesOf,
+} from './resolve.ts';
 
 type Name = { readonly section: string; readonly key: string };
 
@@ -49,6 +57,7 @@ export function unknownOptions(
     for (const [key, described] of Object.entries(table)) {
       const row = described as OptionRow<unknown>;
       current.push({ section, key });
+      for (const { name } of memberVariablesOf(section, row, sources.env)) variables.add(name);
       for (const suffix of row.sensitive ? (['', '_cmd', '_secret'] as const) : ([''] as const)) {
         for (const entry of entriesOf(section, key, row, suffix)) entries.add(`${entry.section}.${entry.key}`);
         for (const variable of variablesOf(section, key, row, suffix)) variables.add(variable.name);
