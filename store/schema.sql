@@ -166,6 +166,18 @@ CREATE TABLE asset_state (
 );
 -- granted: airlock_control: delete, insert, select, update
 
+CREATE TABLE asset_watcher (
+  dag_id text NOT NULL,
+  trigger_id bigint NOT NULL,
+  name text NOT NULL,
+  created_at timestamp with time zone NOT NULL,
+  CONSTRAINT asset_watcher_pkey PRIMARY KEY (dag_id, trigger_id),
+  CONSTRAINT asset_watcher_dag_id_fkey FOREIGN KEY (dag_id) REFERENCES dag(dag_id) ON DELETE CASCADE,
+  CONSTRAINT asset_watcher_trigger_id_fkey FOREIGN KEY (trigger_id) REFERENCES trigger(id) ON DELETE CASCADE
+);
+CREATE INDEX asset_watcher_by_trigger ON asset_watcher USING btree (trigger_id);
+-- granted: airlock_control: delete, insert, select, update
+
 CREATE TABLE backfill (
   id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
   dag_id text NOT NULL,
@@ -882,8 +894,8 @@ CREATE TABLE team (
 
 CREATE TABLE trigger (
   id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
-  ti_id uuid NOT NULL,
-  dag_run_id bigint NOT NULL,
+  ti_id uuid,
+  dag_run_id bigint,
   classpath text NOT NULL,
   kwargs text NOT NULL,
   is_encrypted boolean NOT NULL,
@@ -891,11 +903,19 @@ CREATE TABLE trigger (
   created_at timestamp with time zone NOT NULL,
   supervisor_id uuid,
   claimed_at timestamp with time zone,
+  from_document boolean NOT NULL DEFAULT false,
+  asset_id bigint,
+  team text,
+  digest text,
+  last_event uuid,
   CONSTRAINT trigger_pkey PRIMARY KEY (id),
+  CONSTRAINT trigger_asset_id_fkey FOREIGN KEY (asset_id) REFERENCES asset(id) ON DELETE CASCADE,
+  CONSTRAINT trigger_check CHECK ((((ti_id IS NULL) = (asset_id IS NOT NULL)) AND ((ti_id IS NULL) = (dag_run_id IS NULL)) AND ((asset_id IS NULL) = (digest IS NULL)))),
   CONSTRAINT trigger_dag_run_id_fkey FOREIGN KEY (dag_run_id) REFERENCES dag_run(id) ON DELETE CASCADE
 );
 CREATE INDEX trigger_by_run ON trigger USING btree (dag_run_id);
 CREATE INDEX trigger_by_supervisor ON trigger USING btree (supervisor_id);
+CREATE UNIQUE INDEX trigger_of_asset ON trigger USING btree (asset_id, COALESCE(team, ''::text), digest) WHERE (asset_id IS NOT NULL);
 -- granted: airlock_control: delete, insert, select, update
 
 CREATE TABLE user_session (

@@ -213,7 +213,7 @@ export const triggerSync = z.strictObject({
   queues: z.array(z.string().min(1).max(256)).max(100).nullable(),
   wait_seconds: z.int().min(0).max(30),
 });
-/** One trigger to run; everything in it comes from the task's code and is opaque to us. */
+/** One trigger to run; everything in it comes from the author's code and is opaque to us. Either of a try or of an asset. */
 export const triggerWorkload = z.strictObject({
   id: z.int(),
   classpath: z.string(),
@@ -228,7 +228,14 @@ export const triggerWorkload = z.strictObject({
   timeout_after: z.string().nullable(),
   /** Bytes of log that were sent for this wait before. */
   log_offset: z.int(),
-  ti: executeTaskWorkload.shape.ti,
+  /** The try that waits for it; null = it watches for `asset`. */
+  ti: executeTaskWorkload.shape.ti.nullable(),
+  /** The asset whose events it makes, one after the other, for as long as it is wanted. */
+  asset: z.strictObject({ name: z.string(), uri: z.string() }).optional(),
+  /** For the templates in its arguments: a document with the task alone, and the run as the task would see it. */
+  start: z
+    .strictObject({ dag_data: z.record(z.string(), z.unknown()), dag_run_data: z.record(z.string(), z.unknown()) })
+    .optional(),
 });
 export const triggerSyncAnswer = z.strictObject({
   run: z.array(triggerWorkload),
@@ -252,6 +259,20 @@ export const triggerOutcome = z.discriminatedUnion('kind', [
   }),
 ]);
 export const triggerOutcomeAnswer = z.strictObject({ accepted: z.boolean() });
+/**
+ * POST /triggers/{id}/events (trigger token): one event of the asset that a trigger watches for; a repeat of the last one
+ * changes nothing. 200 `triggerOutcomeAnswer`; `accepted` false when nobody wants it any more, or somebody else runs it.
+ */
+export const watcherEvent = z.strictObject({
+  /** Made by the sender, for this event alone. */
+  event_id: uuid,
+  /** Any JSON value. */
+  payload: z.unknown(),
+});
+/**
+ * GET /triggers/{id}/variables/{key}, GET /triggers/{id}/connections/{conn_id} (trigger token): what a trigger of an asset
+ * reads, by the team of its Dags. Answers as for tasks; never where needs must be declared.
+ */
 /** Names the try for which a triggerer asks, beside its own token. */
 export const TRIGGER_TRY_HEADER = 'airlock-task-instance';
 
@@ -271,6 +292,9 @@ export const SUPERVISOR_ROUTES = {
   bundleConnection: 'GET /bundles/:bundle_name/connections/:conn_id',
   triggerSync: 'POST /triggers/sync',
   triggerOutcome: 'POST /triggers/:trigger_id/outcome',
+  watcherEvent: 'POST /triggers/:trigger_id/events',
+  watcherVariable: 'GET /triggers/:trigger_id/variables/*',
+  watcherConnection: 'GET /triggers/:trigger_id/connections/:conn_id',
 } as const;
 
 export type RegisterRequest = z.infer<typeof registerRequest>;

@@ -41,7 +41,7 @@ class Calls:
         self.waiting = {}
         self.count = 0
 
-    def call(self, method, path, headers, body):
+    def ask(self, frame):
         trigger = CURRENT.get()
         if trigger is None:
             raise RuntimeError("the API can be asked only from within a trigger")
@@ -50,19 +50,18 @@ class Calls:
             self.count += 1
             number = self.count
             self.waiting[number] = waiting
-        send(
-            {
-                "type": "trigger_call",
-                "id": number,
-                "trigger_id": trigger,
-                "method": method,
-                "path": path,
-                "headers": headers,
-                "body": body,
-            }
-        )
+        send({**frame, "id": number, "trigger_id": trigger})
         waiting["done"].wait()
         return waiting["frame"]
+
+    def call(self, method, path, headers, body):
+        return self.ask({"type": "trigger_call", "method": method, "path": path, "headers": headers, "body": body})
+
+    def event(self, payload):
+        """Tells an event of an asset. Returns when the server has it. @raises RuntimeError: it does not take it"""
+        answer = self.ask({"type": "trigger_event", "payload": payload})
+        if answer.get("error") is not None:
+            raise RuntimeError(answer["error"]["message"])
 
     def settle(self, frame):
         with self.lock:
@@ -258,17 +257,34 @@ class Runner:
             module, _, name = classpath.rpartition(".")
             __import__(module)
             self.classes[classpath] = getattr(sys.modules[module], name)
-        arguments = {key: decode(value) for key, value in Trigger._decrypt_kwargs(workload["kwargs"]).items()}
+        if workload["ti"] is None:
+            # As the document of the Dag has them: each value is plain or tagged by itself.
+            arguments = {key: decode(value) for key, value in json.loads(workload["kwargs"]).items()}
+        else:
+            arguments = {key: decode(value) for key, value in Trigger._decrypt_kwargs(workload["kwargs"]).items()}
         trigger = self.classes[classpath](**arguments)
-        from airflow.executors import workloads
-
-        dto = getattr(workloads, "TaskInstanceDTO", None) or workloads.TaskInstance
-        trigger.task_instance = dto.model_validate(workload["ti"])
         trigger.trigger_id = workload["id"]
         trigger.triggerer_job_id = None
+        if workload["ti"] is not None:
+            self.place(trigger, workload)
         after = workload["timeout_after"]
         trigger.timeout_after = None if after is None else datetime.fromisoformat(after.replace("Z", "+00:00"))
         return trigger
+
+    def place(self, trigger, workload):
+        """Tells a trigger which task waits for it, and renders what is a template in its arguments."""
+        from airflow.executors import workloads
+        from airflow.jobs import triggerer_job_runner as reference
+
+        dto = getattr(workloads, "TaskInstanceDTO", None) or workloads.TaskInstance
+        trigger.task_instance = dto.model_validate(workload["ti"])
+        start = workload.get("start")
+        create = getattr(reference.TriggerRunner, "create_runtime_ti", None)
+        if start is None or create is None:
+            return
+        ti = create(trigger.task_instance, start["dag_data"], start["dag_run_data"])
+        trigger.task_instance = ti
+        trigger.render_template_fields(context=ti.get_template_context())
 
     def outcome_of(self, event):
         from airflow.sdk.serde import serialize
@@ -293,7 +309,13 @@ class Runner:
             trigger = self.trigger_of(workload)
             async for event in trigger.run():
                 say("info", "Trigger fired event", {"result": repr(event)[:10_000]})
+                if workload["ti"] is None:
+                    await self.tell(event)
+                    continue
                 self.end(number, self.outcome_of(event))
+                return
+            if workload["ti"] is None:
+                self.end(number, {"kind": "failure", "traceback": None})
                 return
             say("error", "The trigger ended without an event, so its task fails.")
             self.end(number, {"kind": "failure", "traceback": None})
@@ -302,13 +324,21 @@ class Runner:
                 await self.killed(trigger)
         except BaseException as error:  # SystemExit of one trigger must not end the others
             lines = lines_of(error)
-            say("error", "The trigger failed, so its task fails:\n" + "".join(lines))
+            if workload["ti"] is not None:
+                say("error", "The trigger failed, so its task fails:\n" + "".join(lines))
             self.end(number, {"kind": "failure", "traceback": lines})
         finally:
-            self.tasks.pop(number, None)
+            # It may have begun anew by now.
+            if self.tasks.get(number) is asyncio.current_task():
+                del self.tasks[number]
             if trigger is not None:
                 with contextlib.suppress(BaseException):
                     await asyncio.wait_for(trigger.cleanup(), self.kill_seconds or 1)
+
+    async def tell(self, event):
+        from airflow.sdk.serde import serialize
+
+        await asyncio.to_thread(CALLS.event, serialize(event.payload))
 
     async def killed(self, trigger):
         on_kill = getattr(trigger, "on_kill", None)

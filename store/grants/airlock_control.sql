@@ -41,8 +41,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON asset, asset_alias, asset_reference, ass
 -- Requests to people, and what tasks and assets keep.
 GRANT SELECT, INSERT, UPDATE, DELETE ON hitl_detail, task_state, asset_state TO airlock_control;
 
--- What deferred tries wait for.
-GRANT SELECT, INSERT, UPDATE, DELETE ON trigger TO airlock_control;
+-- What deferred tries wait for, and what watches for assets.
+GRANT SELECT, INSERT, UPDATE, DELETE ON trigger, asset_watcher TO airlock_control;
 
 -- Tests of connections.
 GRANT SELECT, INSERT, UPDATE, DELETE ON connection_test TO airlock_control;

@@ -4,6 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -32,6 +34,9 @@ function createServer() {
   const outcomes = new Map<number, TriggerOutcome[]>();
   const logs = new Map<string, string>();
   const asked: Asked[] = [];
+  const events: Array<{ id: number; eventId: string; payload: unknown }> = [];
+  /** Payloads that the server does not take. */
+  const refusing = new Set<unknown>();
   let failing = 0;
   const reply = (status: number, value: unknown): ExecutionAnswer => ({
     status,
@@ -53,6 +58,17 @@ function createServer() {
   const call = async (o: CallOptions): Promise<ExecutionAnswer> => {
     assert.equal(o.token.current, TOKEN);
     if (o.path === '/triggers/sync') return await sync(o.json as never, o.signal);
+    const event = /^\/triggers\/(\d+)\/events$/.exec(o.path);
+    if (event) {
+      const { event_id: eventId, payload } = o.json as { event_id: string; payload: unknown };
+      if (refusing.has(payload)) return reply(413, {});
+      if (failing > 0) {
+        failing--;
+        throw new Error('the server is away');
+      }
+      events.push({ id: Number(event[1]), eventId, payload });
+      return reply(200, { accepted: true });
+    }
     const outcome = /^\/triggers\/(\d+)\/outcome$/.exec(o.path);
     if (outcome) {
       const id = Number(outcome[1]);
@@ -72,8 +88,8 @@ function createServer() {
       return reply(200, { size: 1 });
     }
     asked.push({ method: o.method, path: o.path, tiId });
-    return o.path === '/variables/plain'
-      ? reply(200, { key: 'plain', value: `of ${tiId}` })
+    return /^(?:\/triggers\/\d+)?\/variables\/plain$/.test(o.path)
+      ? reply(200, { key: 'plain', value: `of ${tiId ?? o.path}` })
       : reply(403, { detail: 'no' });
   };
   const client: ExecutionClient = {
@@ -85,6 +101,8 @@ function createServer() {
     client,
     asked,
     cancelled,
+    events,
+    refusing,
     known,
     log: (id: number) => logs.get(tiOf(id)) ?? '',
     fail: (times: number) => {
@@ -207,8 +225,8 @@ describe('triggers of TypeScript tasks', () => {
 });
 
 const TRIGGERS = `
-import asyncio, glob, os, sys, time
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+import asyncio, glob, json, os, sys, time, urllib.request
+from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 SECRET = "canary-of-@TEAM@-" + "x" * 20
 
 class Named(BaseTrigger):
@@ -243,6 +261,37 @@ class Blocks(Named):
     async def run(self):
         time.sleep(3600)
         yield
+
+class Watches(BaseEventTrigger):
+    """Takes messages from a queue: each is an event. One says what it reads, one ends it, one fails, one kills."""
+    def __init__(self, queue):
+        super().__init__()
+        self.queue = queue
+    def serialize(self):
+        return ("own.Watches", {"queue": self.queue})
+    def take(self):
+        with urllib.request.urlopen(self.queue, timeout=30) as answer:
+            return json.load(answer)
+    async def run(self):
+        from airflow.sdk import Variable
+        while True:
+            for line in await asyncio.to_thread(self.take):
+                if line == "die":
+                    os.kill(os.getpid(), 9)
+                if line == "fail":
+                    raise ValueError("it is told to")
+                if line == "end":
+                    return
+                yield TriggerEvent(Variable.get("plain") if line == "read" else line)
+            await asyncio.sleep(0.05)
+
+class Rendered(Named):
+    template_fields = ("moment", "every")
+    def __init__(self, moment, every):
+        super().__init__()
+        self.moment, self.every = moment, every
+    async def run(self):
+        yield TriggerEvent([self.moment, str(self.every)])
 
 class Thief(Named):
     """Reads what it can of another team's: files, processes, memory; and asks in the name of its trigger."""
@@ -302,6 +351,24 @@ describe('triggers of Python tasks', { skip: withoutPython }, () => {
     });
   };
   const START = 120_000;
+  /** A queue of messages on the loopback interface, and a trigger of an asset that takes them. */
+  async function watched(id: number) {
+    const waiting: string[] = [];
+    const server = createHttpServer((_request, response) => response.end(JSON.stringify(waiting.splice(0))));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const own = of('a', id, 'Watches', { queue: `http://127.0.0.1:${port}/` });
+    return {
+      workload: { ...own, ti: null, asset: { name: `asset-${id}`, uri: 'x://y' } } as TriggerWorkload,
+      waiting,
+      put: (...lines: string[]) => void waiting.push(...lines),
+      taken: () => waitFor('the messages are taken', () => waiting.length === 0, { timeoutMs: START }),
+      [Symbol.asyncDispose]: async () => {
+        server.closeAllConnections();
+        await new Promise((resolve) => server.close(resolve));
+      },
+    };
+  }
 
   test('each asks for its own task, side by side in one process', async () => {
     await using role = await python();
@@ -343,5 +410,143 @@ describe('triggers of Python tasks', { skip: withoutPython }, () => {
     t.diagnostic(`L13: the longest delay beside crashes was ${Math.round(worst * 1000)} ms`);
     assert.ok(worst <= 1, `${worst} s`);
     assert.equal((await role.server.outcome(3, START)).kind, 'failure', 'a loop that is stuck is ended');
+  });
+
+  test('what watches for an asset goes on after each event, reads by routes of its own, and begins anew when it has ended', async () => {
+    await using role = await python();
+    await using queue = await watched(7);
+    role.add(queue.workload);
+    const seen = (payload: unknown) =>
+      waitFor(`the event ${payload}`, () => role.server.events.some((event) => event.payload === payload), {
+        timeoutMs: START,
+      });
+    queue.put('one', 'two', 'read');
+    await seen('of /triggers/7/variables/plain');
+    assert.deepEqual(
+      role.server.events.map(({ payload }) => payload),
+      ['one', 'two', 'of /triggers/7/variables/plain'],
+      'in their order',
+    );
+    role.server.fail(3);
+    queue.put('kept');
+    await seen('kept');
+    role.server.refusing.add('too large');
+    for (const end of ['end', 'fail', 'die', 'too large']) {
+      queue.put(end);
+      await queue.taken();
+      queue.put(`after ${end}`);
+      await seen(`after ${end}`);
+    }
+    assert.equal(new Set(role.server.events.map(({ eventId }) => eventId)).size, role.server.events.length);
+    assert.ok(
+      role.server.asked.every(({ tiId }) => tiId === undefined),
+      'in the name of no task',
+    );
+    assert.deepEqual(role.server.outcomes(7), [], 'it comes to no end');
+    role.server.known.delete(7);
+    role.server.cancelled.add(7);
+    role.add(of('a', 8, 'Asks', {}));
+    await role.server.outcome(8, START);
+    queue.put('nobody wants it');
+    role.add(of('a', 9, 'Ticks', { turns: 20 }));
+    await role.server.outcome(9, START);
+    assert.deepEqual(queue.waiting, ['nobody wants it'], 'one that is cancelled takes nothing');
+  });
+
+  test('a watcher that kills its process again and again costs the tasks beside it nothing but a new beginning', async () => {
+    await using role = await python();
+    await using queue = await watched(7);
+    role.add(queue.workload);
+    queue.put('ready');
+    await waitFor('it watches', () => role.server.events.length > 0, { timeoutMs: START });
+    role.add(of('a', 1, 'Ticks', { turns: 40 }));
+    let killed = 0;
+    const killer = setInterval(() => {
+      if (queue.waiting.length > 0) return;
+      killed++;
+      queue.put('die');
+    }, 100);
+    try {
+      assert.equal((await role.server.outcome(1, START)).kind, 'event');
+    } finally {
+      clearInterval(killer);
+    }
+    assert.ok(killed >= 2, `${killed} deaths`);
+  });
+
+  test('a task that starts in a trigger has its templates rendered, by its own run', async () => {
+    await using role = await python();
+    const kwargs = {
+      __type: 'dict',
+      __var: { moment: '{{ run_id }} {{ dag_run.conf.x }}', every: { __type: 'timedelta', __var: 90 } },
+    };
+    const start_trigger_args = {
+      __type: 'START_TRIGGER_ARGS',
+      trigger_cls: 'own.Rendered',
+      trigger_kwargs: kwargs,
+      next_method: 'm',
+      next_kwargs: null,
+      timeout: null,
+    };
+    const task = {
+      task_id: 't',
+      task_type: 'Op',
+      _task_module: 'own',
+      start_from_trigger: true,
+      start_trigger_args,
+      template_fields: ['moment', 'command'],
+    };
+    const group = {
+      _group_id: null,
+      group_display_name: '',
+      prefix_group_id: true,
+      tooltip: '',
+      ui_color: 'CornflowerBlue',
+      ui_fgcolor: '#000',
+      children: { t: ['operator', 't'] },
+      upstream_group_ids: [],
+      downstream_group_ids: [],
+      upstream_task_ids: [],
+      downstream_task_ids: [],
+    };
+    const document = {
+      __version: 3,
+      dag: {
+        dag_id: 'd',
+        fileloc: '/dags/d.py',
+        relative_fileloc: 'd.py',
+        timezone: 'UTC',
+        timetable: { __type: 'airflow.timetables.simple.NullTimetable', __var: {} },
+        tasks: [{ __type: 'operator', __var: task }],
+        task_group: group,
+        edge_info: {},
+        dag_dependencies: [],
+        params: [],
+      },
+    };
+    const run = {
+      dag_id: 'd',
+      run_id: 'r',
+      conf: { x: 'from conf' },
+      run_type: 'manual',
+      state: 'running',
+      run_after: '2026-01-01T00:00:00Z',
+      logical_date: '2026-01-01T00:00:00Z',
+      data_interval_start: null,
+      data_interval_end: null,
+      start_date: '2026-01-01T00:00:00Z',
+      end_date: null,
+      clear_number: 0,
+      consumed_asset_events: [],
+      partition_key: null,
+    };
+    role.add(
+      { ...of('a', 1, 'Rendered', kwargs), start: { dag_data: document, dag_run_data: run } },
+      of('a', 2, 'Rendered', kwargs),
+    );
+    assert.deepEqual(await role.server.outcome(1, START), { kind: 'event', payload: ['r from conf', '0:01:30'] });
+    const plain = await role.server.outcome(2, START);
+    assert.ok(plain.kind === 'event');
+    assert.deepEqual(plain.payload, ['{{ run_id }} {{ dag_run.conf.x }}', '0:01:30'], 'the control: without the task');
   });
 });

@@ -56,6 +56,15 @@ export type TaskDocument = {
   readonly has_on_failure_callback?: boolean;
   readonly has_on_retry_callback?: boolean;
   readonly has_on_skipped_callback?: boolean;
+  /** Waits for a trigger at once, without a worker before it. */
+  readonly start_from_trigger?: boolean | null;
+  readonly start_trigger_args?: {
+    readonly trigger_cls: string;
+    readonly trigger_kwargs?: unknown;
+    readonly next_method: string;
+    readonly next_kwargs?: unknown;
+    readonly timeout?: number | null;
+  } | null;
   readonly inlets?: readonly unknown[];
   readonly outlets?: readonly unknown[];
   readonly template_fields?: readonly string[];

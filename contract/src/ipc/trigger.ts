@@ -23,6 +23,8 @@ export const cancelTrigger = z.strictObject({ type: z.literal('trigger_cancel'),
 /** Child → parent. A call is answered by an `answer` of its id, whose value is `callAnswer`. */
 export const triggerNotices = [
   z.strictObject({ type: z.literal('trigger_outcome'), trigger_id: z.int(), outcome: triggerOutcome }),
+  /** An event of the asset that a trigger watches for. Answered when the server has it: true, or false when nobody wants it. */
+  z.strictObject({ type: z.literal('trigger_event'), id: z.int().min(0), trigger_id: z.int(), payload: z.unknown() }),
   z.strictObject({
     type: z.literal('trigger_log'),
     /** Null = of no trigger in particular. */

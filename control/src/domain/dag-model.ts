@@ -17,9 +17,11 @@ import { type Expansion, mappedGroups, readExpansion } from './mapping.ts';
 import { type ParamDefinition, readParams } from './params.ts';
 import type { RetryPolicy } from './retries.ts';
 import { type SetupScopes, scopesOf } from './setup-teardown.ts';
+import { readStartTrigger, type StartTrigger } from './start-trigger.ts';
 import { buildTimetable, type Restriction, type Timetable } from './timetables/index.ts';
 import type { TriggerRule } from './trigger-rules.ts';
 import { untag } from './values.ts';
+import { readWatchers, type Watcher } from './watchers.ts';
 import { priorityWeights, type WeightRule } from './weights.ts';
 
 export type TaskModel = {
@@ -56,6 +58,8 @@ export type TaskModel = {
   readonly owner: string;
   /** Done without a worker: empty, with no callback, inlet or outlet. */
   readonly completesAtOnce: boolean;
+  /** What it waits for before any worker is asked for; null = nothing. */
+  readonly startTrigger: StartTrigger | null;
   readonly isSensor: boolean;
   readonly isSetup: boolean;
   readonly isTeardown: boolean;
@@ -95,6 +99,8 @@ export type DagModel = {
   readonly assets: readonly AssetUse[];
   /** Which events of assets make a run; null = none do. */
   readonly assetCondition: AssetCondition;
+  /** Triggers of assets in its schedule. */
+  readonly watchers: readonly Watcher[];
   readonly owners: string;
   readonly description: string | null;
   /** By task id, upstream before downstream. */
@@ -207,6 +213,7 @@ export function buildDagModel(document: DagDocument): DagModel {
     tags: [...new Set(dag.tags ?? [])].sort(),
     assets: readAssetUses(document),
     assetCondition: readAssetCondition(document),
+    watchers: readWatchers(document),
     owners: [...new Set([...tasks.values()].map((task) => task.owner))].sort().join(', '),
     description: dag.description ?? null,
     tasks,
@@ -272,6 +279,7 @@ function buildTask(task: TaskDocument, resolve: Resolve, place: Place): TaskMode
       !marker('has_on_success_callback') &&
       !hasItems(resolve('inlets')) &&
       !hasItems(resolve('outlets')),
+    startTrigger: readStartTrigger(task, positiveOrNull(resolve('execution_timeout'))),
     isSensor: task._is_sensor === true,
     isSetup: marker('is_setup'),
     isTeardown: marker('is_teardown'),

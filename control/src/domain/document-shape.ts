@@ -60,6 +60,16 @@ const task = z.looseObject({
   on_failure_fail_dagrun: flag,
   _can_skip_downstream: flag,
   template_fields: z.array(z.string()).max(1000).optional(),
+  start_from_trigger: flag,
+  start_trigger_args: z
+    .looseObject({
+      trigger_cls: z.string().min(1).max(1000),
+      trigger_kwargs: z.unknown(),
+      next_method: z.string().min(1).max(1000),
+      next_kwargs: z.unknown(),
+      timeout: seconds.nullish(),
+    })
+    .nullish(),
   inlets: z.array(z.unknown()).optional(),
   outlets: z.array(z.unknown()).optional(),
   params: pairs.optional(),

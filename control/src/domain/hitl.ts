@@ -1,5 +1,7 @@
 /** What a try that waited for a person is told when it goes on. Pure. @see scheduling semantics 7.6; execution API 8.2 */
 
+import { sdkInstant } from './sdk-values.ts';
+
 export type Answer = {
   readonly chosenOptions: readonly string[];
   readonly paramsInput: Readonly<Record<string, unknown>>;
@@ -9,28 +11,12 @@ export type Answer = {
   readonly timedOut: boolean;
 };
 
-/** The form in which the Task SDK writes instants into arguments. */
-function sdkInstant(ms: number): object {
-  return {
-    __classname__: 'datetime.datetime',
-    __version__: 2,
-    __data__: {
-      timestamp: ms / 1000,
-      tz: {
-        __classname__: 'builtins.tuple',
-        __version__: 1,
-        __data__: ['UTC', 'pendulum.tz.timezone.Timezone', 1, true],
-      },
-    },
-  };
-}
-
 /** The event of an answer, as `execute_complete` of the operator reads it. */
 export function answerEvent(answer: Answer): object {
   return {
     chosen_options: answer.chosenOptions,
     params_input: answer.paramsInput,
-    responded_at: sdkInstant(answer.respondedAtMs),
+    responded_at: sdkInstant(answer.respondedAtMs / 1000),
     responded_by_user: answer.by,
     timedout: answer.timedOut,
   };

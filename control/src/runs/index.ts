@@ -23,3 +23,4 @@ export {
   setDagRunState,
   setTaskInstanceState,
 } from './set-state.ts';
+export { recordWatcherEvent } from './watchers.ts';

@@ -41,6 +41,7 @@ import { buildDagModel, type DagModel } from '../domain/dag-model.ts';
 import { storeAssetReferences } from './asset-references.ts';
 import { newId } from './new-ids.ts';
 import { refreshNextRun } from './next-run.ts';
+import { storeWatchers } from './watchers.ts';
 
 export type IngestOptions = {
   readonly bundleName: string;
@@ -254,6 +255,7 @@ async function storeDag(
   }
   await setTags(tx, model.dagId, model.tags);
   await storeAssetReferences(tx, model, nowIso);
+  await storeWatchers(tx, model, bundle.team, nowIso);
   await refreshNextRun(tx, model, nowIso);
   if (!same || known.is_stale) {
     await insertEventLog(tx, {

@@ -10,6 +10,7 @@ import { lockSchedule } from '@airlock/store/queries/schedule/lock';
 import { findCandidates, queueTaskInstances } from '@airlock/store/queries/schedule/queue';
 import { startQueuedRuns } from '@airlock/store/queries/schedule/start-runs';
 import { insertTaskInstances, type NewTaskInstance } from '@airlock/store/queries/task-instance/insert';
+import { startTriggers, type TriggerStart } from '@airlock/store/queries/trigger/start';
 import { instantIso } from '../domain/instants.ts';
 import { callbacksOfEnds, type EndedRun } from '../runs/callbacks.ts';
 import { loadModels } from '../runs/models.ts';
@@ -112,6 +113,7 @@ async function apply(tx: Db, decided: readonly Decided[], nowIso: string): Promi
     }
   }
   await insertTaskInstances(tx, rows, nowIso);
+  await startTriggers(tx, decided.flatMap(triggerStarts), nowIso);
   const ends = decided.flatMap(({ run, decision }) =>
     decision.end ? [{ id: run.id, dagId: run.dag_id, state: decision.end.state }] : [],
   );
@@ -121,6 +123,28 @@ async function apply(tx: Db, decided: readonly Decided[], nowIso: string): Promi
   await callbacksOfEnds(tx, decided.flatMap(endedRun), nowIso);
   const failed = ends.filter((end) => end.state === 'failed').map((end) => end.dagId);
   if (failed.length > 0) await pauseFailingDags(tx, failed);
+}
+
+/** What the tries wait for that begin with a wait. */
+function triggerStarts({ run, snapshot, decision }: Decided): TriggerStart[] {
+  const taskOf = new Map(snapshot.tis.map((ti) => [ti.id, ti.taskId]));
+  const changed = decision.changes.map(({ id, to, mapIndex }) => ({ taskId: taskOf.get(id), to, mapIndex }));
+  const added = decision.additions.map(({ taskId, state, mapIndex }) => ({ taskId, to: state, mapIndex }));
+  return [...changed, ...added].flatMap(({ taskId, to, mapIndex }) => {
+    if (to !== 'deferred' || taskId === undefined) return [];
+    const trigger = snapshot.model.tasks.get(taskId)?.startTrigger;
+    if (!trigger) return [];
+    return {
+      dag_run_id: run.id,
+      task_id: taskId,
+      map_index: mapIndex,
+      classpath: trigger.classpath,
+      kwargs: trigger.kwargs,
+      next_method: trigger.nextMethod,
+      next_kwargs: trigger.nextKwargs,
+      timeout_seconds: trigger.timeoutSeconds,
+    };
+  });
 }
 
 function endedRun({ run, snapshot, decision }: Decided): EndedRun[] {

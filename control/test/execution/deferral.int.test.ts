@@ -3,14 +3,13 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import test from 'node:test';
-import { TRIGGER_TRY_HEADER, type TriggerWorkload } from '@airlock/contract/supervisor-api';
+import { TRIGGER_TRY_HEADER } from '@airlock/contract/supervisor-api';
 import { sql } from '@airlock/store';
 import { sweepTriggers } from '@airlock/store/queries/trigger/resume';
 import { resumeOverdue } from '../../src/runs/index.ts';
 import { type Server, startExecutionApi, type Try } from './kit.ts';
+import { as, joinTriggerer, sync, type Triggerer } from './triggerers.ts';
 
-type Triggerer = Awaited<ReturnType<Server['joinWorker']>>;
-const joinTriggerer = (server: Server) => server.joinWorker(['trigger']);
 const defer = (server: Server, ti: Try, over: object = {}) =>
   server.call('PATCH', `/task-instances/${ti.id}/state`, {
     key: ti.key,
@@ -25,15 +24,6 @@ const defer = (server: Server, ti: Try, over: object = {}) =>
       ...over,
     },
   });
-const as = (triggerer: Triggerer) => ({ key: triggerer.key, token: triggerer.tokens.trigger! });
-const sync = async (server: Server, triggerer: Triggerer, holds: number[] = [], over: object = {}) => {
-  const answer = await server.call('POST', '/triggers/sync', {
-    ...as(triggerer),
-    json: { holds, slots: 10, queues: null, wait_seconds: 0, ...over },
-  });
-  assert.equal(answer.status, 200, answer.text);
-  return answer.json<{ run: TriggerWorkload[]; cancel: { id: number; ended: boolean }[] }>();
-};
 const say = async (server: Server, triggerer: Triggerer, id: number, outcome: object) =>
   await server.call('POST', `/triggers/${id}/outcome`, { ...as(triggerer), json: outcome });
 const accepted = async (...of: Parameters<typeof say>) => (await say(...of)).json<{ accepted: boolean }>().accepted;
@@ -63,7 +53,7 @@ async function waiting(server: Server, over: object = {}, task: Parameters<Serve
   assert.equal((await defer(server, ti, over)).status, 204);
   const triggerer = await joinTriggerer(server);
   const { run } = await sync(server, triggerer);
-  const workload = run.find((each) => each.ti.id === ti.id);
+  const workload = run.find((each) => each.ti?.id === ti.id);
   assert.ok(workload, 'it was handed out');
   return { ti, triggerer, workload };
 }
@@ -209,7 +199,7 @@ test('with queues, a triggerer runs those of its queues and no others', async ()
   const triggerer = await joinTriggerer(server);
   assert.deepEqual((await sync(server, triggerer)).run, []);
   assert.deepEqual((await sync(server, triggerer, [], { queues: ['cpu'] })).run, []);
-  assert.equal((await sync(server, triggerer, [], { queues: ['cpu', 'gpu'] })).run[0]?.ti.id, ti.id, 'the control');
+  assert.equal((await sync(server, triggerer, [], { queues: ['cpu', 'gpu'] })).run[0]?.ti?.id, ti.id, 'the control');
 });
 
 test('a triggerer uses what the waiting task declared, for that task alone, and only while it waits', async () => {
@@ -320,7 +310,7 @@ test('arguments that no key opens fail their own task, and hold up no other', as
   await server.db.query(sql`UPDATE trigger SET kwargs = 'a1.gone.AAAA.AAAA' WHERE ti_id = ${lost.id}`);
   const { run } = await sync(server, await joinTriggerer(server));
   assert.deepEqual(
-    run.map(({ ti }) => ti.id),
+    run.map(({ ti }) => ti?.id),
     [fine.id],
   );
   assert.equal((await rowOf(server, lost.id))!.next_method, '__fail__');

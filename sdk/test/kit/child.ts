@@ -118,7 +118,7 @@ export async function runTask(
 ): Promise<Ran> {
   const child = startChild('runner');
   child.onFrame = (frame) => {
-    if (!('id' in frame) || frame.type === 'trigger_call') return;
+    if (!('id' in frame) || frame.type === 'trigger_call' || frame.type === 'trigger_event') return;
     const { value, status, code: errorCode } = answers(frame);
     if (status === undefined) child.send({ type: 'answer', id: frame.id, value });
     else {

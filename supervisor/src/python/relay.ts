@@ -95,6 +95,12 @@ export function callbackPath(url: string, id: string): string | null {
   return path !== null && /^\/(?:variables|connections)\//.test(path) ? `/callbacks/${id}${path}` : null;
 }
 
+/** What a trigger of an asset may ask for: the same, by routes of its own. */
+export function watcherPath(url: string, triggerId: number): string | null {
+  const path = relayedPath(url, '');
+  return path !== null && /^\/(?:variables|connections)\//.test(path) ? `/triggers/${triggerId}${path}` : null;
+}
+
 function parsed(body: Buffer): unknown {
   try {
     return JSON.parse(body.toString('utf8'));
@@ -105,7 +111,7 @@ function parsed(body: Buffer): unknown {
 
 /** Values that must not show in the log of this try. */
 export function learnSecrets(masker: Masker, path: string, answer: ExecutionAnswer): void {
-  const [, kind] = /^(?:\/callbacks\/[^/]+)?\/(connections|variables)\//.exec(path) ?? [];
+  const [, kind] = /^(?:\/(?:callbacks|triggers)\/[^/]+)?\/(connections|variables)\//.exec(path) ?? [];
   const value = kind === undefined ? undefined : parsed(answer.body);
   if (typeof value !== 'object' || value === null) return;
   if (kind === 'connections') masker.addConnection(value as Record<string, unknown>);

@@ -78,6 +78,7 @@ export function followProcess(
       case 'trigger_outcome':
       case 'trigger_log':
       case 'trigger_call':
+      case 'trigger_event':
       case 'beat':
         return;
       case 'log':

@@ -112,7 +112,7 @@ function createHost(ctx: RoleContext, spec: SandboxSpec, root: string, onEnd: ()
       if (frame.type === 'idle') heardMs = ctx.clock.nowMs();
       if (!('trigger_id' in frame) || frame.trigger_id === null) return;
       const tenant = tenants.get(frame.trigger_id);
-      if (frame.type === 'trigger_outcome') deaths = 0;
+      if (frame.type === 'trigger_outcome' || frame.type === 'trigger_event') deaths = 0;
       // One that has left is not listened to, nor one that this child was never given.
       tenant?.onFrame(frame);
     });
@@ -134,7 +134,11 @@ function createHost(ctx: RoleContext, spec: SandboxSpec, root: string, onEnd: ()
   };
   const died = (reason: string) => {
     if (tenants.size === 0) return;
-    if (++deaths >= MAX_DEATHS) {
+    // What watches for assets comes again by itself, after a pause: it must not cost the tasks beside it their triggers.
+    const watchers = [...tenants.values()].filter(({ workload }) => workload.ti === null);
+    for (const watcher of watchers) watcher.fail(reason);
+    if (tenants.size === 0) return;
+    if (watchers.length === 0 && ++deaths >= MAX_DEATHS) {
       deaths = 0;
       for (const tenant of [...tenants.values()]) tenant.fail(reason);
       return;

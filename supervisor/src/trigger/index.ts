@@ -1,6 +1,6 @@
 /**
- * The trigger role: runs the triggers that deferred tasks wait for, in one sandboxed child for each team and bundle, and says
- * what each came to. Which are its own is the server's to say, each time: what it holds it tells, and what it should hold it
+ * The trigger role: runs the triggers that deferred tasks wait for and those that watch for assets, in one sandboxed child for
+ * each team and bundle, and says what each came to. Which are its own is the server's to say, each time: what it holds it tells, and what it should hold it
  * is told.
  */
 import { setTimeout as delay } from 'node:timers/promises';
@@ -8,6 +8,7 @@ import { type TriggerWorkload, triggerSyncAnswer } from '@airlock/contract/super
 import type { Role, RoleContext } from '../role-context.ts';
 import { createTriggerHosts } from './hosts.ts';
 import { type RunningTrigger, startTrigger } from './running.ts';
+import { startWatcher } from './watcher.ts';
 
 /** How long a request waits at the server; while there is something to run, no longer than a cancellation may take. */
 const WAIT_SECONDS = 20;
@@ -23,7 +24,8 @@ export function startTriggerRole(ctx: RoleContext): Role {
   const { signal } = stopped;
 
   const accept = (workload: TriggerWorkload) => {
-    const one = startTrigger(ctx, hosts, workload);
+    const { ti } = workload;
+    const one = ti === null ? startWatcher(ctx, hosts, workload) : startTrigger(ctx, hosts, { ...workload, ti });
     running.set(workload.id, one);
     void one.done.finally(() => {
       if (running.get(workload.id) === one) running.delete(workload.id);

@@ -3,7 +3,6 @@
  * outcome is told to the server until the server has heard it.
  */
 import { isAppError } from '@airlock/contract/errors';
-import type { CallAnswer } from '@airlock/contract/ipc/trigger';
 import {
   TRIGGER_TRY_HEADER,
   type TriggerOutcome,
@@ -11,16 +10,16 @@ import {
   triggerOutcomeAnswer,
 } from '@airlock/contract/supervisor-api';
 import type { ExecutionClient } from '../client/index.ts';
-import { learnSecrets, relayedPath } from '../python/relay.ts';
+import { relayedPath } from '../python/relay.ts';
 import type { RoleContext } from '../role-context.ts';
 import { type Masker, newMasker } from '../task/mask.ts';
 import { PATIENT } from '../task/report.ts';
 import { TryLog } from '../task/try-log.ts';
-import type { TriggerFrame, TriggerHost, TriggerHosts } from './hosts.ts';
+import { createCalls } from './calls.ts';
+import type { TriggerHost, TriggerHosts } from './hosts.ts';
 
-/** Requests of one trigger that are under way at once. */
-const MAX_CALLS = 16;
-const ANSWER_HEADERS = ['airflow-api-version', 'content-type', 'content-range', 'retry-after'];
+/** A trigger that a try waits for. */
+export type TaskTrigger = TriggerWorkload & { readonly ti: NonNullable<TriggerWorkload['ti']> };
 
 export type RunningTrigger = {
   /** It has ended and the server knows, or it is no longer ours. Never rejects. */
@@ -31,7 +30,7 @@ export type RunningTrigger = {
   leave(): void;
 };
 
-export function startTrigger(ctx: RoleContext, hosts: TriggerHosts, workload: TriggerWorkload): RunningTrigger {
+export function startTrigger(ctx: RoleContext, hosts: TriggerHosts, workload: TaskTrigger): RunningTrigger {
   const { ti } = workload;
   const done = Promise.withResolvers<void>();
   const masker = newMasker(ctx.config);
@@ -53,7 +52,6 @@ export function startTrigger(ctx: RoleContext, hosts: TriggerHosts, workload: Tr
   });
   let host: TriggerHost | null = null;
   let settled = false;
-  let calls = 0;
 
   const end = () => {
     settled = true;
@@ -93,40 +91,20 @@ export function startTrigger(ctx: RoleContext, hosts: TriggerHosts, workload: Tr
     log.add('airlock', 'error', reason);
     void report({ kind: 'failure', traceback: [reason] });
   };
-  const call = async (frame: Extract<TriggerFrame, { type: 'trigger_call' }>) => {
-    const path = relayedPath(`/execution${frame.path}`, ti.id);
-    if (path === null) return { status: 404, headers: {}, body: '{"detail":"Not Found"}' };
-    const answer = await client.call({
-      token: ctx.token,
-      method: frame.method,
-      path,
-      headers: pick(frame.headers, ['airflow-api-version']),
-      ...(frame.body === null ? {} : { body: frame.body, contentType: 'application/json' }),
-      signal: gone.signal,
-    });
-    if (answer.status === 200 && frame.method === 'GET') learnSecrets(masker, path, answer);
-    return { status: answer.status, headers: pick(answer.headers, ANSWER_HEADERS), body: answer.text() };
-  };
-  const serve = async (frame: Extract<TriggerFrame, { type: 'trigger_call' }>) => {
-    const refuse = (message: string) =>
-      host?.send({ type: 'answer', id: frame.id, error: { status: null, code: 'API_UNREACHABLE', message } });
-    if (calls >= MAX_CALLS) return refuse(`more than ${MAX_CALLS} requests of one trigger at once`);
-    calls++;
-    try {
-      const value: CallAnswer = await call(frame);
-      host?.send({ type: 'answer', id: frame.id, value });
-    } catch {
-      refuse('The server could not be reached.');
-    } finally {
-      calls--;
-    }
-  };
+  const calls = createCalls({
+    ctx,
+    client,
+    pathFor: (path) => relayedPath(path, ti.id),
+    masker,
+    signal: gone.signal,
+    send: (answer) => host?.send(answer),
+  });
   try {
     host = hosts.enter({
       workload,
       onFrame(frame) {
-        if (frame.type === 'trigger_call') void serve(frame);
-        else if (settled) return;
+        if (frame.type === 'trigger_call') void calls.serve(frame);
+        else if (settled || frame.type === 'trigger_event') return;
         else if (frame.type === 'trigger_log') log.add('trigger', frame.level, frame.event, frame.fields);
         else void report(shownOf(masker, frame.outcome));
       },
@@ -157,16 +135,4 @@ export function startTrigger(ctx: RoleContext, hosts: TriggerHosts, workload: Tr
 function shownOf(masker: Masker, outcome: TriggerOutcome): TriggerOutcome {
   if (outcome.kind !== 'failure') return outcome;
   return { ...outcome, traceback: outcome.traceback?.map((line) => masker.mask(line)) ?? null };
-}
-
-function pick(
-  headers: Readonly<Record<string, string | string[] | undefined>>,
-  names: readonly string[],
-): Record<string, string> {
-  const picked: Record<string, string> = {};
-  for (const name of names) {
-    const value = headers[name];
-    if (typeof value === 'string') picked[name] = value;
-  }
-  return picked;
 }

@@ -161,6 +161,16 @@ export const EXECUTION_POLICY: Readonly<Record<string, ExecutionPolicyRow>> = {
     cost: 1,
     body: { type: 'json', maxBytes: 16 * MIB, maxKeys: 1_000_000 },
   },
+  [SUPERVISOR_ROUTES.watcherEvent]: {
+    tokens: ['trigger'],
+    self: 'none',
+    rights: 'claim',
+    cost: 1,
+    body: { type: 'json', maxBytes: MIB },
+  },
+  // Of the team whose Dags name the trigger, and never where needs must be declared.
+  [SUPERVISOR_ROUTES.watcherVariable]: { tokens: ['trigger'], self: 'none', rights: 'claim', cost: 5 },
+  [SUPERVISOR_ROUTES.watcherConnection]: { tokens: ['trigger'], self: 'none', rights: 'claim', cost: 5 },
   [SUPERVISOR_ROUTES.bundles]: { tokens: ['parse'], self: 'none', rights: 'role', cost: 10 },
   // Named by the top level of a Python Dag file: by the team of the bundle, and never where needs must be declared.
   [SUPERVISOR_ROUTES.bundleVariable]: { tokens: ['parse'], self: 'none', rights: 'role', cost: 5 },

@@ -27,11 +27,11 @@ import {
   skip,
   validateAssets,
 } from './handlers/own.ts';
-import { bundleConnection, bundleVariable } from './handlers/parse-reads.ts';
 import { run } from './handlers/run.ts';
 import { state } from './handlers/state.ts';
 import * as stores from './handlers/state-stores.ts';
 import * as supervisors from './handlers/supervisors.ts';
+import { bundleConnection, bundleVariable, watcherConnection, watcherVariable } from './handlers/team-reads.ts';
 import * as triggers from './handlers/triggers.ts';
 import { variableKeys } from './handlers/variable-keys.ts';
 import * as xcoms from './handlers/xcoms.ts';
@@ -122,6 +122,9 @@ export const EXECUTION_ROUTES: Readonly<Record<string, Route>> = {
   [SUPERVISOR_ROUTES.appendLog]: withToken(appendLog),
   [SUPERVISOR_ROUTES.triggerSync]: withToken(triggers.sync),
   [SUPERVISOR_ROUTES.triggerOutcome]: withToken(triggers.outcome),
+  [SUPERVISOR_ROUTES.watcherEvent]: withToken(triggers.event),
+  [SUPERVISOR_ROUTES.watcherVariable]: withToken(watcherVariable),
+  [SUPERVISOR_ROUTES.watcherConnection]: withToken(watcherConnection),
   [SUPERVISOR_ROUTES.bundles]: withToken(bundles),
   [SUPERVISOR_ROUTES.parseReport]: withToken(report),
   [SUPERVISOR_ROUTES.bundleListing]: withToken(listing),

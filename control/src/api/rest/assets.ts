@@ -36,7 +36,7 @@ function answer(deps: Pick<RestDeps, 'masker'>, row: AssetRow): Record<string, u
     producing_tasks: row.outlets.map(reference),
     consuming_tasks: row.inlets.map(reference),
     aliases: row.aliases,
-    watchers: [],
+    watchers: row.watchers.map(({ name, trigger_id, at }) => ({ name, trigger_id, created_date: wireInstant(at) })),
     last_asset_event: { id: row.last?.id ?? null, timestamp: row.last ? wireInstant(row.last.at) : null },
   };
 }

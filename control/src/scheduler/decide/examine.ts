@@ -146,5 +146,6 @@ function isDue({ nowMs }: RunSnapshot, board: Board, row: Row): boolean {
 /** A ready row moves on; the try begins here, unless it is a poke of one that has begun. */
 function start(task: TaskModel, row: Row): void {
   if (row.state !== 'up_for_reschedule') row.tryNumber += 1;
-  row.state = task.completesAtOnce ? 'success' : 'scheduled';
+  if (task.completesAtOnce) row.state = 'success';
+  else row.state = task.startTrigger === null ? 'scheduled' : 'deferred';
 }

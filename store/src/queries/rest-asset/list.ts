@@ -7,6 +7,8 @@ import { allOf, visibleAssets } from './visible.ts';
 export type AssetReference = { readonly dag_id: string; readonly task_id: string | null; readonly at: string };
 export type AliasRow = { readonly id: number; readonly name: string; readonly group: string };
 
+export type WatcherRow = { readonly name: string; readonly trigger_id: number; readonly at: string };
+
 export type AssetRow = {
   readonly id: number;
   readonly name: string;
@@ -19,11 +21,12 @@ export type AssetRow = {
   readonly outlets: AssetReference[];
   readonly inlets: AssetReference[];
   readonly aliases: AliasRow[];
+  readonly watchers: WatcherRow[];
   /** Of the newest event; null = there was none. */
   readonly last: { readonly id: number; readonly at: string } | null;
 };
 
-/** A select list for `asset a`; of its references those of visible Dags. */
+/** A select list for `asset a`; of its references and watchers those of visible Dags. */
 function columns(visible: Visible): Sql {
   const references = (role: string): Sql => sql`COALESCE((SELECT json_agg(json_build_object('dag_id', r.dag_id,
       'task_id', NULLIF(r.task_id, ''), 'at', r.created_at) ORDER BY r.dag_id, r.task_id)
@@ -32,6 +35,9 @@ function columns(visible: Visible): Sql {
     ${references('schedule')} AS schedules, ${references('outlet')} AS outlets, ${references('inlet')} AS inlets,
     COALESCE((SELECT json_agg(json_build_object('id', l.id, 'name', l.name, 'group', l.alias_group) ORDER BY l.id)
       FROM asset_alias_asset x JOIN asset_alias l ON l.id = x.alias_id WHERE x.asset_id = a.id), '[]') AS aliases,
+    COALESCE((SELECT json_agg(json_build_object('name', x.name, 'trigger_id', x.trigger_id, 'at', x.created_at) ORDER BY x.trigger_id)
+      FROM (SELECT DISTINCT ON (w.trigger_id) w.name, w.trigger_id, w.created_at FROM asset_watcher w JOIN trigger g ON g.id = w.trigger_id
+        WHERE g.asset_id = a.id AND ${allOf(visibleDags(sql`w.dag_id`, visible))} ORDER BY w.trigger_id, w.dag_id) x), '[]') AS watchers,
     (SELECT json_build_object('id', e.id, 'at', e.at) FROM asset_event e WHERE e.asset_id = a.id
       ORDER BY e.at DESC, e.id DESC LIMIT 1) AS last`;
 }

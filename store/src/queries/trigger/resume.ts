@@ -94,12 +94,13 @@ export async function endDeferred(
   );
 }
 
-/** Removes triggers for which nobody waits any more. Locks: the rows. */
+/** Removes triggers for which nobody waits any more, and those of assets that no Dag names. Locks: the rows. */
 export async function sweepTriggers(db: Db, limit: number): Promise<number> {
   const rows = await db.query(
     sql`DELETE FROM trigger WHERE id IN (
         SELECT g.id FROM trigger g WHERE NOT EXISTS (SELECT 1 FROM task_instance t
           WHERE t.trigger_id = g.id AND t.id = g.ti_id AND t.state = 'deferred')
+          AND NOT EXISTS (SELECT 1 FROM asset_watcher w WHERE w.trigger_id = g.id)
         ORDER BY g.id LIMIT ${limit} FOR UPDATE SKIP LOCKED) RETURNING id`,
     'trigger_sweep',
   );

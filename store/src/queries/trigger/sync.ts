@@ -1,5 +1,7 @@
 /** Which triggerer runs which trigger. @see scheduling semantics 7.5 */
 import { type Db, sql } from '../../database.ts';
+import { RUN_FACTS, type RunFacts } from '../dag-run/facts.ts';
+import { freeOfOwner, inQueues, WATCHED } from './conditions.ts';
 
 export type ClaimedTrigger = {
   readonly id: number;
@@ -24,6 +26,8 @@ export type ClaimedTrigger = {
   readonly bundle_name: string;
   /** Null when the bundle is gone. */
   readonly bundle_path: string | null;
+  /** Of a trigger that its task starts with: it may have templates of the run. */
+  readonly run: RunFacts | null;
 };
 
 export type ClaimOptions = {
@@ -42,19 +46,13 @@ export type ClaimOptions = {
 /**
  * Takes triggers that nobody runs: new ones, those of triggerers that ended or fell silent, and those that this one was
  * given in an answer which it never got. Heaviest first, then oldest. Locks: the trigger rows; locked ones are skipped.
- * Its owner is a scalar subquery and no join: when a row turns out to have changed, PostgreSQL looks at the new row again, but
- * not at what was joined to the old one, and a row that another took in between would count as free.
  */
 export async function claimTriggers(db: Db, o: ClaimOptions): Promise<ClaimedTrigger[]> {
   return db.query<ClaimedTrigger>(
     sql`WITH free AS (
         SELECT g.id FROM task_instance t JOIN trigger g ON g.id = t.trigger_id AND g.ti_id = t.id
         WHERE t.state = 'deferred' AND g.id <> ALL(${[...o.holds]}::bigint[])
-          AND (g.supervisor_id = ${o.supervisorId}::uuid OR NOT COALESCE((
-            SELECT s.ended_at IS NULL AND s.last_seen_at >= ${o.seenBeforeIso}::timestamptz
-            FROM supervisor s WHERE s.id = g.supervisor_id), false))
-          AND (CASE WHEN ${o.queues === null ? null : [...o.queues]}::text[] IS NULL THEN g.queue IS NULL
-            ELSE g.queue = ANY(${o.queues === null ? null : [...o.queues]}::text[]) END)
+          AND ${freeOfOwner(o)} AND ${inQueues(o.queues)}
         ORDER BY t.priority_weight DESC, g.id LIMIT ${o.limit} FOR NO KEY UPDATE OF g SKIP LOCKED
       ), taken AS (
         UPDATE trigger g SET supervisor_id = ${o.supervisorId}::uuid, claimed_at = ${o.nowIso}::timestamptz
@@ -62,7 +60,8 @@ export async function claimTriggers(db: Db, o: ClaimOptions): Promise<ClaimedTri
       )
       SELECT g.id, g.classpath, g.kwargs, g.is_encrypted, t.id AS ti_id, t.dag_id, t.run_id, t.task_id, t.map_index,
         t.try_number, t.dag_version_id, t.queue, t.pool_slots, t.priority_weight, t.team, t.runtime, t.trigger_timeout,
-        t.log_bytes - t.log_base AS log_offset, v.bundle_name, b.path AS bundle_path
+        t.log_bytes - t.log_base AS log_offset, v.bundle_name, b.path AS bundle_path,
+        CASE WHEN g.from_document THEN (SELECT ${RUN_FACTS} FROM dag_run r WHERE r.id = g.dag_run_id) END AS run
       FROM taken g JOIN task_instance t ON t.trigger_id = g.id
       JOIN dag_version v ON v.id = t.dag_version_id LEFT JOIN dag_bundle b ON b.name = v.bundle_name
       ORDER BY t.priority_weight DESC, g.id`,
@@ -80,10 +79,11 @@ export async function findLostTriggers(
 ): Promise<Array<{ readonly id: number; readonly ended: boolean }>> {
   if (o.holds.length === 0) return [];
   return db.query(
-    sql`SELECT h.id, t.id IS NULL AS ended FROM unnest(${[...o.holds]}::bigint[]) AS h (id)
+    sql`SELECT h.id, NOT x.wanted AS ended FROM unnest(${[...o.holds]}::bigint[]) AS h (id)
       LEFT JOIN trigger g ON g.id = h.id
-      LEFT JOIN task_instance t ON t.trigger_id = g.id AND t.id = g.ti_id AND t.state = 'deferred'
-      WHERE t.id IS NULL OR g.supervisor_id IS DISTINCT FROM ${o.supervisorId}::uuid`,
+      CROSS JOIN LATERAL (SELECT COALESCE(CASE WHEN g.asset_id IS NULL THEN EXISTS (SELECT 1 FROM task_instance t
+        WHERE t.trigger_id = g.id AND t.id = g.ti_id AND t.state = 'deferred') ELSE ${WATCHED} END, false) AS wanted) x
+      WHERE NOT x.wanted OR g.supervisor_id IS DISTINCT FROM ${o.supervisorId}::uuid`,
     'trigger_lost',
   );
 }

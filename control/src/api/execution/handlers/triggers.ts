@@ -7,19 +7,24 @@ import {
   type TriggerWorkload,
   triggerOutcome,
   triggerSync,
+  watcherEvent,
 } from '@airlock/contract/supervisor-api';
+import type { RunFacts } from '@airlock/store/queries/dag-run/facts';
 import { type ClaimedTrigger, claimTriggers, findLostTriggers } from '@airlock/store/queries/trigger/sync';
+import { type ClaimedWatcher, claimWatchers } from '@airlock/store/queries/trigger/watch';
+import { documentOfOne } from '../../../domain/start-trigger.ts';
 import { waitForEvents } from '../../../executors/wait.ts';
 import { workloadTi } from '../../../executors/workload-parts.ts';
-import { endTrigger } from '../../../runs/index.ts';
+import { endTrigger, findModel, recordWatcherEvent } from '../../../runs/index.ts';
 import { nowIso, wireInstant } from '../../http/instant.ts';
 import { check, parseBody } from '../../http/validation.ts';
 import { wire } from '../../http/wire.ts';
 import { secretOwner } from '../../secrets/stored.ts';
 import type { Call, ExecutionContext } from '../context.ts';
+import { dagRunContext } from '../run-context.ts';
 import { forSupervisor } from './supervisors.ts';
 
-/** A triggerer that falls silent sends no event. */
+/** A triggerer that falls silent sends no event, nor does a Dag that is paused. */
 const LOOK_MS = 5_000;
 
 export const sync = forSupervisor(async (context, call) => {
@@ -37,18 +42,19 @@ export const sync = forSupervisor(async (context, call) => {
       async () => {
         const now = clock.nowMs();
         const cancel = await findLostTriggers(db, { supervisorId, holds: body.holds });
-        const claimed =
-          body.slots === 0
-            ? []
-            : await claimTriggers(db, {
-                supervisorId,
-                holds: body.holds,
-                limit: body.slots,
-                queues: body.queues,
-                seenBeforeIso: nowIso(now - config.triggerer.triggerer_health_check_threshold * 1000),
-                nowIso: nowIso(now),
-              });
-        return cancel.length + claimed.length === 0 ? null : { cancel, run: await workloadsOf(context, call, claimed) };
+        const wanted = {
+          supervisorId,
+          holds: body.holds,
+          limit: body.slots,
+          queues: body.queues,
+          seenBeforeIso: nowIso(now - config.triggerer.triggerer_health_check_threshold * 1000),
+          nowIso: nowIso(now),
+        };
+        // Tasks first: what watches for assets has the slots that they leave.
+        const claimed = body.slots === 0 ? [] : await claimTriggers(db, wanted);
+        const watchers = await claimWatchers(db, { ...wanted, limit: body.slots - claimed.length });
+        if (cancel.length + claimed.length + watchers.length === 0) return null;
+        return { cancel, run: [...(await workloadsOf(context, call, claimed)), ...watchers.map(watcherWorkload)] };
       },
     );
     return { status: 200, body: found ?? { cancel: [], run: [] } };
@@ -66,7 +72,7 @@ async function workloadsOf(
   const workloads: TriggerWorkload[] = [];
   for (const row of claimed) {
     try {
-      workloads.push(workloadOf(context, row));
+      workloads.push(await workloadOf(context, row));
     } catch (error) {
       if (!isAppError(error, 'KEY_UNAVAILABLE')) throw error;
       const traceback = ['No configured key opens the arguments of the trigger: see [core] fernet_key.'];
@@ -76,7 +82,8 @@ async function workloadsOf(
   return workloads;
 }
 
-function workloadOf(context: ExecutionContext, row: ClaimedTrigger): TriggerWorkload {
+async function workloadOf(context: ExecutionContext, row: ClaimedTrigger): Promise<TriggerWorkload> {
+  const start = row.run === null ? null : await startOf(context, row, row.run);
   return {
     id: row.id,
     classpath: row.classpath,
@@ -88,13 +95,63 @@ function workloadOf(context: ExecutionContext, row: ClaimedTrigger): TriggerWork
     timeout_after: wireInstant(row.trigger_timeout),
     log_offset: row.log_offset,
     ti: workloadTi(row.ti_id, row),
+    ...(start === null ? {} : { start }),
+  };
+}
+
+/** What renders the templates in the arguments of a trigger that its task starts with; null = there are none. */
+async function startOf(
+  context: ExecutionContext,
+  row: ClaimedTrigger,
+  run: RunFacts,
+): Promise<TriggerWorkload['start'] | null> {
+  const model = await findModel(context.db, row.dag_version_id);
+  if (!model?.tasks.get(row.task_id)?.startTrigger?.templated) return null;
+  return { dag_data: documentOfOne(model.document, row.task_id), dag_run_data: dagRunContext(run) };
+}
+
+function watcherWorkload(row: ClaimedWatcher): TriggerWorkload {
+  return {
+    id: row.id,
+    classpath: row.classpath,
+    kwargs: row.kwargs,
+    runtime: 'python',
+    team: row.team,
+    bundle_name: row.bundle_name,
+    bundle_path: row.bundle_path,
+    timeout_after: null,
+    log_offset: 0,
+    ti: null,
+    asset: { name: row.asset_name, uri: row.asset_uri },
   };
 }
 
 const path = z.object({ trigger_id: wire.int({ ge: 1 }) });
 
+/** The trigger in the path. */
+export function triggerIdOf(call: Call): number {
+  return check(path, { trigger_id: call.params.trigger_id }, ['path']).trigger_id;
+}
+
+/** One event of the asset that a trigger watches for; whose it is and who may take it is decided by the trigger's row. */
+export const event = forSupervisor(async (context, call) => {
+  const triggerId = triggerIdOf(call);
+  const { event_id: eventId, payload } = parseBody(watcherEvent, call.request);
+  const accepted = await context.db.transaction((tx) =>
+    recordWatcherEvent(tx, {
+      triggerId,
+      supervisorId: call.identity.claims.sub,
+      eventId,
+      payload: payload ?? null,
+      multiTeam: context.rights.multiTeam,
+      nowIso: call.nowIso,
+    }),
+  );
+  return { status: 200, body: { accepted } };
+});
+
 export const outcome = forSupervisor(async (context, call) => {
-  const { trigger_id: triggerId } = check(path, { trigger_id: call.params.trigger_id }, ['path']);
+  const triggerId = triggerIdOf(call);
   const body = parseBody(triggerOutcome, call.request);
   const accepted = await end(context, call, triggerId, body);
   return { status: 200, body: { accepted } };

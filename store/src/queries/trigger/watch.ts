@@ -1,0 +1,137 @@
+/** Triggers that belong to an asset and to no try. @see scheduling semantics 7.5; serialized Dag 8.1 */
+import { type Db, sql } from '../../database.ts';
+import { freeOfOwner, inQueues, runBy, WATCHED } from './conditions.ts';
+import type { ClaimOptions } from './sync.ts';
+
+export type NewWatcher = {
+  /** The asset, by its identity. */
+  readonly asset: string;
+  readonly uri: string;
+  readonly name: string;
+  readonly classpath: string;
+  /** JSON text. */
+  readonly kwargs: string;
+  /** Of class and arguments. */
+  readonly digest: string;
+};
+
+/**
+ * Makes what a Dag watches that of its current version. A trigger that another Dag of the team names already is shared; what
+ * no Dag names any more is swept. Needs the lock of ingestion, and the assets stored. Locks: the rows.
+ */
+export async function setWatchers(
+  tx: Db,
+  o: {
+    readonly dagId: string;
+    readonly team: string | null;
+    readonly watchers: readonly NewWatcher[];
+    readonly nowIso: string;
+  },
+): Promise<void> {
+  const rows = JSON.stringify(o.watchers);
+  await tx.query(
+    sql`INSERT INTO trigger (asset_id, team, digest, classpath, kwargs, is_encrypted, from_document, created_at)
+      SELECT DISTINCT ON (a.id, x.digest) a.id, ${o.team}::text, x.digest, x.classpath, x.kwargs, false, true, ${o.nowIso}::timestamptz
+      FROM json_to_recordset(${rows}::json) AS x (asset text, uri text, classpath text, kwargs text, digest text)
+      JOIN asset a ON a.name = x.asset AND a.uri = x.uri ORDER BY a.id, x.digest
+      ON CONFLICT (asset_id, COALESCE(team, ''), digest) WHERE asset_id IS NOT NULL DO NOTHING`,
+    'watcher_triggers',
+  );
+  await tx.query(
+    sql`WITH wanted AS (
+        SELECT DISTINCT ON (g.id) g.id, x.name
+        FROM json_to_recordset(${rows}::json) AS x (asset text, uri text, name text, digest text)
+        JOIN asset a ON a.name = x.asset AND a.uri = x.uri
+        JOIN trigger g ON g.asset_id = a.id AND g.team IS NOT DISTINCT FROM ${o.team}::text AND g.digest = x.digest
+        ORDER BY g.id, x.name
+      ), gone AS (
+        DELETE FROM asset_watcher w WHERE w.dag_id = ${o.dagId} AND w.trigger_id NOT IN (SELECT id FROM wanted) RETURNING 1
+      ), kept AS (
+        INSERT INTO asset_watcher (dag_id, trigger_id, name, created_at)
+        SELECT ${o.dagId}, id, name, ${o.nowIso}::timestamptz FROM wanted
+        ON CONFLICT (dag_id, trigger_id) DO UPDATE SET name = excluded.name WHERE asset_watcher.name <> excluded.name
+        RETURNING 1
+      )
+      SELECT pg_notify('airlock', 'trigger') WHERE EXISTS (SELECT 1 FROM gone) OR EXISTS (SELECT 1 FROM kept)`,
+    'watchers_set',
+  );
+}
+
+export type ClaimedWatcher = {
+  readonly id: number;
+  readonly classpath: string;
+  readonly kwargs: string;
+  readonly team: string | null;
+  readonly asset_id: number;
+  readonly asset_name: string;
+  readonly asset_uri: string;
+  /** Of the first Dag that names it, whose file its class is beside. */
+  readonly bundle_name: string;
+  readonly bundle_path: string | null;
+};
+
+/** As `claimTriggers`, for those of assets. Locks: the trigger rows; locked ones are skipped. */
+export async function claimWatchers(db: Db, o: ClaimOptions): Promise<ClaimedWatcher[]> {
+  if (o.limit <= 0) return [];
+  return db.query<ClaimedWatcher>(
+    sql`WITH free AS (
+        SELECT g.id FROM trigger g
+        WHERE g.asset_id IS NOT NULL AND ${WATCHED} AND g.id <> ALL(${[...o.holds]}::bigint[])
+          AND ${freeOfOwner(o)} AND ${inQueues(o.queues)}
+        ORDER BY g.id LIMIT ${o.limit} FOR NO KEY UPDATE OF g SKIP LOCKED
+      ), taken AS (
+        UPDATE trigger g SET supervisor_id = ${o.supervisorId}::uuid, claimed_at = ${o.nowIso}::timestamptz
+        FROM free WHERE g.id = free.id RETURNING g.*
+      )
+      SELECT g.id, g.classpath, g.kwargs, g.team, a.id AS asset_id, a.name AS asset_name, a.uri AS asset_uri,
+        b.name AS bundle_name, b.path AS bundle_path
+      FROM taken g JOIN asset a ON a.id = g.asset_id
+      CROSS JOIN LATERAL (SELECT d.bundle_name FROM asset_watcher w JOIN dag d ON d.dag_id = w.dag_id
+        WHERE w.trigger_id = g.id AND NOT d.is_paused AND NOT d.is_stale AND d.team IS NOT DISTINCT FROM g.team
+        ORDER BY d.dag_id LIMIT 1) f
+      JOIN dag_bundle b ON b.name = f.bundle_name
+      ORDER BY g.id`,
+    'watcher_claim',
+  );
+}
+
+export type WatchedAsset = {
+  readonly asset_id: number;
+  readonly team: string | null;
+  /** This event has been taken before. */
+  readonly repeated: boolean;
+};
+
+/**
+ * The asset for which this triggerer's trigger speaks, and that it has said so. Locks: the trigger's row.
+ * @returns null: another runs it, or no unpaused Dag of its team wants its events
+ */
+export async function takeWatcherEvent(
+  tx: Db,
+  o: { readonly triggerId: number; readonly supervisorId: string; readonly eventId: string },
+): Promise<WatchedAsset | null> {
+  const rows = await tx.query<WatchedAsset>(
+    sql`WITH g AS (
+        SELECT g.* FROM trigger g WHERE g.id = ${o.triggerId}::bigint AND g.asset_id IS NOT NULL AND ${runBy(o.supervisorId)}
+          AND ${WATCHED} FOR NO KEY UPDATE OF g
+      ), u AS (
+        UPDATE trigger x SET last_event = ${o.eventId}::uuid FROM g WHERE x.id = g.id
+      )
+      SELECT asset_id, team, COALESCE(last_event = ${o.eventId}::uuid, false) AS repeated FROM g`,
+    'watcher_event',
+  );
+  return rows[0] ?? null;
+}
+
+/** The team for which this triggerer's trigger of an asset may read. Locks nothing. @returns null: it may not speak for it */
+export async function findWatcher(
+  db: Db,
+  o: { readonly triggerId: number; readonly supervisorId: string },
+): Promise<{ readonly team: string | null } | null> {
+  const rows = await db.query<{ team: string | null }>(
+    sql`SELECT g.team FROM trigger g WHERE g.id = ${o.triggerId}::bigint AND g.asset_id IS NOT NULL
+      AND ${runBy(o.supervisorId)} AND ${WATCHED}`,
+    'watcher_find',
+  );
+  return rows[0] ?? null;
+}
