@@ -150,7 +150,10 @@ def tell_source(archive, module):
 
 
 def import_only(module):
-    """Each module of an archive is a Dag file of its own; Airflow takes all that may hold a Dag in one go."""
+    """
+    Each module of an archive is a Dag file of its own. Airflow takes all of them in one go, and when one fails it forgets
+    those Dags of the others that no variable holds.
+    """
     for name in ("airflow.dag_processing.importers.python_importer", "airflow.dag_processing.dagbag", "airflow.models.dagbag"):
         place = sys.modules.get(name)
         holds = getattr(place, "might_contain_dag", None)
@@ -235,6 +238,9 @@ def notice_exits():
 def run_task(order):
     """Hands the workload to `python -m airflow.sdk.execution_time.execute_workload`, in this process."""
     os.environ.update(order["env"])
+    _, module = in_archive(os.path.join(order["env"]["AIRFLOW__CORE__DAGS_FOLDER"], order["workload"]["dag_rel_path"]))
+    if module is not None:
+        import_only(module)
     # A file in memory, so that it may be of any length. It is opened by its path and so read from its start.
     reader = os.memfd_create("workload")
     with open(reader, "wb", closefd=False) as file:
@@ -416,6 +422,7 @@ def run_callback(order):
 
     archive, module = in_archive(order["file"])
     if module is not None:
+        import_only(module)
         # What is defined there is named by its module, as nothing else of an archive has another name.
         sys.path.insert(0, archive)
     sys.path.append(order["bundle_root"])

@@ -62,7 +62,7 @@ export const runPath = (dagId: string, runId: string): string =>
 /** Waits until the Dag is there. Bound generous: a parse on a busy machine. @throws Error with the import errors there are */
 export async function dagKnown(airlock: Standalone, dagId: string): Promise<void> {
   const known = async () => (await ask(airlock, 'GET', `/api/v2/dags/${dagId}`)).status === 200;
-  await waitFor(`Dag ${dagId} is known`, known, { timeoutMs: 30_000 }).catch(async (cause: Error) => {
+  await waitFor(`Dag ${dagId} is known`, known, { timeoutMs: 120_000 }).catch(async (cause: Error) => {
     const { text } = await ask(airlock, 'GET', '/api/v2/importErrors?limit=100');
     throw new Error(`${cause.message}; import errors: ${text}`, { cause });
   });

@@ -21,8 +21,8 @@ export type StandaloneOptions = {
   readonly home?: string;
   /** Files copied into the Dag folder before the start, absolute. */
   readonly dagFiles?: readonly string[];
-  /** Name → text of further Dag files. */
-  readonly dags?: Readonly<Record<string, string>>;
+  /** Name → content of further Dag files. */
+  readonly dags?: Readonly<Record<string, string | Buffer>>;
   /** Further environment: `AIRLOCK__SECTION__KEY`. */
   readonly env?: Readonly<Record<string, string>>;
   /** Bound of the start, ms. */

@@ -9,6 +9,7 @@ import { airflowVenv, ensureVenv, findPython, withoutPython } from '../kit/airfl
 import { importErrorOf, logOf, resultOf, runEnd, taskInstances, trigger } from '../kit/api.ts';
 import { type Standalone, startStandalone } from '../kit/standalone.ts';
 import { waitFor } from '../kit/wait.ts';
+import { zipOf } from '../kit/zip.ts';
 
 const isRoot = process.getuid!() === 0;
 /** Has no account, no home and no rights. */
@@ -35,6 +36,19 @@ def hello():
     two(one()) >> BashOperator(task_id="sh", bash_command="echo $(({{ params.count }} * 7))")
 
 hello()
+`;
+/** In a zip archive: what it imports lies beside it there. */
+const packed = `from airflow.sdk import dag, task
+from inner.words import NAME
+
+@dag(schedule=None)
+def packed():
+    @task
+    def where():
+        return [NAME, __file__]
+    where()
+
+packed()
 `;
 /** What a Dag file and a task must not reach; each answer is a word, and \`None\` what was refused. */
 const probe = `import os, socket
@@ -93,7 +107,7 @@ describe('Python Dags', { skip: withoutPython }, () => {
   const env = { AIRLOCK__PYTHON__INTERPRETER: airflowVenv };
   const dags = { 'hello.py': hello, 'words.py': 'GREETING = "good day"\n' };
 
-  test('a Dag with tasks, results and a shell runs to success; its tags, params, text and source are shown', async () => {
+  test('a Dag with tasks, results and a shell runs to success; its tags, params, text and source are shown', async (t) => {
     await using airlock = await startStandalone({ dags, env });
     const { uid } = await whole(airlock);
     if (isRoot) assert.ok(uid >= 2_000_000, `ran as ${uid}`);
@@ -110,6 +124,28 @@ describe('Python Dags', { skip: withoutPython }, () => {
     assert.equal(dag.doc_md, 'What it is for.');
     const source = await airlock.api<{ content: string }>('GET', '/api/v2/dagSources/hello');
     assert.equal(source.content, hello);
+
+    await t.test('and so does one in a zip archive, until its module is gone from there', async () => {
+      const archive = join(airlock.home, 'dags/packed.zip');
+      const words = { name: 'inner/words.py', content: 'NAME = "the archive"\n' };
+      const inner = [{ name: 'inner/__init__.py', content: '' }, words];
+      const broken = { name: 'broken.py', content: 'from airflow.sdk import dag\nimport nowhere\n' };
+      writeFileSync(archive, zipOf([{ name: 'packed.py', content: packed }, ...inner, broken]));
+      const runId = await trigger(airlock, 'packed');
+      assert.equal(await runEnd(airlock, 'packed', runId), 'success');
+      const result = await resultOf(airlock, { dagId: 'packed', runId, taskId: 'where' });
+      assert.deepEqual(result, ['the archive', `${archive}/packed.py`]);
+      const { relative_fileloc: file } = await airlock.api<{ relative_fileloc: string }>('GET', '/api/v2/dags/packed');
+      assert.equal(file, 'packed.zip/packed.py');
+      const { content } = await airlock.api<{ content: string }>('GET', '/api/v2/dagSources/packed');
+      assert.equal(content, packed);
+      assert.match((await importErrorOf(airlock, 'packed.zip/broken.py')).stack_trace, /No module named 'nowhere'/);
+      writeFileSync(archive, zipOf(inner));
+      await waitFor('the Dag is stale', async () => {
+        const { is_stale: isStale } = await airlock.api<{ is_stale: boolean }>('GET', '/api/v2/dags/packed');
+        return isStale;
+      });
+    });
   });
 
   const reachable = () => blockedBy(realpathSync(join(airflowVenv, 'bin/python')), NOBODY, NOBODY) === null;
