@@ -86,7 +86,7 @@ function textOf(args: Arguments, name: string): string | null {
 }
 
 /** A number or a truth value; a variable that sets a single argument can only hold it as text. */
-function valueOf(value: unknown): unknown {
+function typedValue(value: unknown): unknown {
   if (typeof value !== 'string') return value;
   const word = value.trim().toLowerCase();
   if (word === 'true' || word === 'false') return word === 'true';
@@ -172,7 +172,7 @@ function addressOf(args: Arguments): string {
 }
 
 function caFileOf(args: Arguments): string | null {
-  const verify = valueOf(args.verify);
+  const verify = typedValue(args.verify);
   if (verify === undefined || verify === null || verify === true) return null;
   if (typeof verify === 'string' && verify.startsWith('/')) return verify;
   throw wrong(
@@ -182,7 +182,7 @@ function caFileOf(args: Arguments): string | null {
 }
 
 function deadlineOf(args: Arguments): number {
-  const seconds = valueOf(args.timeout) ?? DEFAULT_DEADLINE_S;
+  const seconds = typedValue(args.timeout) ?? DEFAULT_DEADLINE_S;
   if (typeof seconds !== 'number' || !(seconds > 0 && seconds <= MAX_DEADLINE_S))
     throw wrong(`timeout is not a number of seconds up to ${MAX_DEADLINE_S}.`);
   return seconds * 1000;
@@ -195,9 +195,9 @@ export function vaultSettings(json: string | null): VaultSettings {
   if (unknown.length > 0) throw wrong(`Airlock takes no ${unknown.map((name) => JSON.stringify(name)).join(', ')}.`);
   const mount = args.mount_point === null ? null : (textOf(args, 'mount_point') ?? 'secret').replace(/^\/+|\/+$/g, '');
   if (mount !== null && !isPlainPath(mount)) throw wrong('mount_point is no path.');
-  const version = valueOf(args.kv_engine_version) ?? 2;
+  const version = typedValue(args.kv_engine_version) ?? 2;
   if (version !== 1 && version !== 2) throw wrong('kv_engine_version is neither 1 nor 2.');
-  const teamPaths = valueOf(args.use_team_secrets_path) ?? true;
+  const teamPaths = typedValue(args.use_team_secrets_path) ?? true;
   if (typeof teamPaths !== 'boolean') throw wrong('use_team_secrets_path is neither true nor false.');
   return {
     url: addressOf(args),
