@@ -1,5 +1,6 @@
 /** The parts of a whole test run, in the order of their certainty and speed: what fails first should be cheap to have run. */
 import { globSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 
 export type Part = {
   readonly name: string;
@@ -14,6 +15,9 @@ export type Part = {
   /** Bound for one test, ms; a test that hangs is a failure, not a stuck run. */
   readonly timeoutMs: number;
 };
+
+/** A part that mostly waits, for processes that start and for bounds that pass, keeps the processors busy only with company. */
+const CORES = Math.min(Math.max(availableParallelism(), 2), 4);
 
 const SKIPPED = ['node_modules', 'tests/zones/cases', 'tests/conformance/airflow', 'ui/'];
 
@@ -57,10 +61,10 @@ export const PARTS: readonly Part[] = [
     name: 'integration',
     files: (root) => find(root, ['*/test/**/*.int.test.ts', '*/src/**/*.int.test.ts']),
     postgres: true,
-    concurrency: 2,
+    concurrency: CORES + 1,
     timeoutMs: 120_000,
   },
-  { name: 'system', files: under('system'), postgres: true, concurrency: 1, timeoutMs: 300_000 },
-  { name: 'fault', files: under('fault'), postgres: true, concurrency: 1, timeoutMs: 900_000 },
+  { name: 'system', files: under('system'), postgres: true, concurrency: CORES, timeoutMs: 300_000 },
+  { name: 'fault', files: under('fault'), postgres: true, concurrency: 2, timeoutMs: 900_000 },
   { name: 'conformance', files: under('conformance'), postgres: true, concurrency: 1, timeoutMs: 1_500_000 },
 ];

@@ -6,7 +6,17 @@ import type { TestEvent } from 'node:test/reporters';
 
 /** Opens the last line, which the runner reads and does not print. */
 export const COUNTS_MARK = '#counts ';
-export type Counts = { passed: number; failed: number; skipped: number; skippedBecause: string[] };
+export type Counts = {
+  passed: number;
+  failed: number;
+  skipped: number;
+  skippedBecause: string[];
+  /** What each test file took, start and end of its process included. */
+  files: Array<{ readonly file: string; readonly seconds: number }>;
+};
+
+/** Of nothing. */
+export const noCounts = (): Counts => ({ passed: 0, failed: 0, skipped: 0, skippedBecause: [], files: [] });
 
 type Data = {
   readonly name: string;
@@ -16,6 +26,7 @@ type Data = {
   readonly skip?: string | boolean;
   readonly todo?: string | boolean;
   readonly message?: string;
+  readonly duration_ms?: number;
   readonly details?: { readonly type?: string; readonly error?: Error & { cause?: unknown; failureType?: string } };
 };
 
@@ -26,7 +37,7 @@ function describeError(error: (Error & { cause?: unknown }) | undefined): string
 }
 
 export default async function* report(source: AsyncIterable<TestEvent>): AsyncGenerator<string> {
-  const counts: Counts = { passed: 0, failed: 0, skipped: 0, skippedBecause: [] };
+  const counts = noCounts();
   for await (const event of source) {
     const data = event.data as Data;
     if (event.type === 'test:pass' && data.details?.type !== 'suite') {
@@ -44,6 +55,8 @@ export default async function* report(source: AsyncIterable<TestEvent>): AsyncGe
     } else if (event.type === 'test:diagnostic' && data.file !== undefined && data.line !== undefined) {
       // A figure that a test prints; the runner's own counts have no place.
       yield `  ${data.message}\n`;
+    } else if (event.type === 'test:summary' && data.file !== undefined) {
+      counts.files.push({ file: data.file, seconds: (data.duration_ms ?? 0) / 1000 });
     } else if (event.type === 'test:stderr' || event.type === 'test:stdout') {
       yield data.message ?? '';
     }

@@ -1,15 +1,16 @@
 /**
- * `npm test`: everything, in the order of parts.ts, with what each part took. `npm run test:one -- PATTERN`: the tests whose
- * file or name matches. `--part NAME` (repeatable) chooses parts, `--without NAME` leaves some out. `--soak` runs long ones whole
- * (tests read AIRLOCK_SOAK; otherwise they do a tenth). SEED=N repeats a run's random choices. Exit status 1 when anything failed.
+ * `npm test`: everything, in the order of parts.ts, with what each part and its slowest files took. `npm run test:one -- PATTERN`:
+ * the tests whose file or name matches. `--part NAME` (repeatable) chooses parts, `--without NAME` leaves some out. `--soak` runs
+ * long ones whole (tests read AIRLOCK_SOAK; otherwise they do a tenth). SEED=N repeats a run's random choices. Exit status 1 when
+ * anything failed.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import { PARTS, type Part } from './parts.ts';
-import { COUNTS_MARK, type Counts } from './reporter.ts';
+import { COUNTS_MARK, type Counts, noCounts } from './reporter.ts';
 
 const root = join(import.meta.dirname, '../..');
 const { values, positionals } = parseArgs({
@@ -86,13 +87,17 @@ function chosenFiles(part: Part): string[] {
   return byPath.length > 0 ? byPath : files.filter((path) => readFileSync(join(root, path), 'utf8').includes(only));
 }
 
-const total: Counts = { passed: 0, failed: 0, skipped: 0, skippedBecause: [] };
+/** How many of the slowest files of a part are named, and from how many seconds on: where the next minute can be saved. */
+const SLOWEST = 10;
+const SLOW_SECONDS = 5;
+
+const total = noCounts();
 async function runPart(part: Part): Promise<void> {
   const files = chosenFiles(part);
   const command = only === undefined ? part.command : undefined;
   if (files.length === 0 && command === undefined) return;
   const startedMs = performance.now();
-  const counts: Counts = { passed: 0, failed: 0, skipped: 0, skippedBecause: [] };
+  const counts = noCounts();
   if (command) {
     const { status } = await runCommand(command);
     if (status === 0) counts.passed++;
@@ -119,6 +124,7 @@ async function runPart(part: Part): Promise<void> {
       counts.failed += found.failed;
       counts.skipped += found.skipped;
       counts.skippedBecause.push(...found.skippedBecause);
+      counts.files.push(...found.files);
     }
     if (status !== 0 && (found === null || found.failed === 0)) {
       counts.failed++;
@@ -130,6 +136,11 @@ async function runPart(part: Part): Promise<void> {
   console.log(
     `${part.name.padEnd(12)} ${seconds.padStart(6)} s  ${counts.passed} passed, ${counts.failed} failed${skipped}`,
   );
+  const slow = counts.files.filter((one) => one.seconds >= SLOW_SECONDS).sort((a, b) => b.seconds - a.seconds);
+  if (slow.length > 0) {
+    const named = slow.slice(0, SLOWEST).map((one) => `${relative(root, one.file)} ${one.seconds.toFixed(1)}`);
+    console.log(`  slowest, s: ${named.join(', ')}`);
+  }
   for (const reason of new Set(counts.skippedBecause)) console.log(`  skipped: ${reason}`);
   total.passed += counts.passed;
   total.failed += counts.failed;
