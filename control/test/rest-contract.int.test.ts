@@ -8,6 +8,7 @@ import { after, before, test } from 'node:test';
 import { Validator } from '@cfworker/json-schema';
 import { REST_PREFIX, REST_ROUTES } from '../src/api/rest/index.ts';
 import { openApiDocument } from '../src/api/rest/openapi.ts';
+import { OWN_ANSWERS } from '../src/api/rest/own-answers.ts';
 import { REST_POLICY } from '../src/api/rest/policy.ts';
 import { withBundle } from './kit/dags.ts';
 import { callsBy, document, type Named, operations, pathOf, type Schema, TI } from './kit/rest-calls.ts';
@@ -85,10 +86,18 @@ const named = (parameters: readonly Named[] = []) =>
     .map((each) => `${each.in} ${each.name}${each.required ? '!' : ''}`)
     .sort();
 
+/** Operations that take one parameter more than the reference. */
+const OF_TEAM = new Set(
+  ['/variables/{variable_key}', '/connections/{connection_id}'].flatMap((path) =>
+    ['GET', 'PATCH', 'DELETE'].map((method) => `${method} ${path}`),
+  ),
+);
+
 test('our own document has the parameters, bodies and successes of the reference', () => {
   for (const [name, operation] of operations) {
     const ours = ownOperation(name);
-    assert.deepEqual(named(ours.parameters), named(operation.parameters), name);
+    const more = OF_TEAM.has(name) ? ['query team_name'] : [];
+    assert.deepEqual(named(ours.parameters), [...named(operation.parameters), ...more].sort(), name);
     assert.equal(ours.requestBody?.required, operation.requestBody && (operation.requestBody.required ?? false), name);
     const success = Object.keys(operation.responses).find((status) => status.startsWith('2'))!;
     const [answered] = Object.keys(ours.responses);
@@ -100,7 +109,7 @@ test('our own document has the parameters, bodies and successes of the reference
 });
 
 test('answers are of the shapes of the reference', () => {
-  const used = Object.keys(own.components.schemas);
+  const used = Object.keys(own.components.schemas).filter((name) => !Object.hasOwn(OWN_ANSWERS, name));
   assert.ok(used.length > 100);
   for (const name of used) assert.deepEqual(own.components.schemas[name], document.components.schemas[name], name);
 });

@@ -7,6 +7,7 @@ import { z } from '@airlock/contract/schema';
 import answers from './answers.json' with { type: 'json' };
 import { AIRLOCK_VERSION, WIRE_VERSION } from './meta.ts';
 import { OPERATIONS, type Operation } from './operations.ts';
+import { OWN_ANSWERS } from './own-answers.ts';
 import { type PolicyRow, REST_POLICY } from './policy.ts';
 import type { RestRoute } from './route.ts';
 
@@ -75,9 +76,28 @@ function jsonSchema(schema: z.ZodType): JsonSchema {
   return rest;
 }
 
+/** The shapes of the reference, and our own. */
+const SHAPES: Readonly<Record<string, JsonSchema>> = {
+  ...answers,
+  ...Object.fromEntries(Object.entries(OWN_ANSWERS).map(([name, schema]) => [name, jsonSchema(schema)])),
+};
+
 const ref = (name: string): JsonSchema => {
-  assert.ok(Object.hasOwn(answers, name), `answers.json has no ${name}`);
+  assert.ok(Object.hasOwn(SHAPES, name), `no shape is called ${name}`);
   return { $ref: `#/components/schemas/${name}` };
+};
+
+/** Ours: where teams are on, things of several teams may have one name. */
+const TEAM_PARAMETER: Parameter = {
+  name: 'team_name',
+  in: 'query',
+  required: false,
+  schema: {
+    type: 'string',
+    maxLength: 50,
+    description:
+      'Where teams are on: of which team the thing is; empty = of none. Absent: the one that the caller sees, his own before the shared one.',
+  },
 };
 
 function parametersOf(route: RestRoute, template: string): Parameter[] {
@@ -89,7 +109,7 @@ function parametersOf(route: RestRoute, template: string): Parameter[] {
     const required = !(schema as z.ZodType).safeParse(undefined).success;
     return { name, in: 'query', required, schema: jsonSchema(schema as z.ZodType) };
   });
-  return [...inPath, ...inQuery];
+  return [...inPath, ...inQuery, ...(route.ofTeam ? [TEAM_PARAMETER] : [])];
 }
 
 function successOf(route: RestRoute, { answer }: Operation): { description: string; content?: Content } {
@@ -165,7 +185,7 @@ export function openApiDocument(routes: readonly RestRoute[], prefix: string): O
     },
     paths,
     components: {
-      schemas: answers,
+      schemas: SHAPES,
       securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } },
     },
   };

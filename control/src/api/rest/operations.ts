@@ -5,7 +5,7 @@
 
 export type Operation = {
   readonly summary: string;
-  /** Name in answers.json of what a success is; several = one of them; null = nothing, or no JSON object. */
+  /** Name in answers.json or own-answers.ts of what a success is; several = one of them; null = nothing, or no JSON object. */
   readonly answer: string | readonly string[] | null;
   /** Statuses besides 401, 403 and 422, which are the same for all. */
   readonly refusals: readonly number[];
@@ -29,7 +29,7 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   'PATCH /dags': op('Pause or unpause all Dags that match', 'DAGCollectionResponse', 400),
   'GET /dags/:dag_id': op('Show a Dag', 'DAGResponse', 404),
   'GET /dags/:dag_id/details': op('Show a Dag with its definition', 'DAGDetailsResponse', 404),
-  'GET /dags/:dag_id/nextRuns': op('Show the next runs that its schedule would make', null, 404),
+  'GET /dags/:dag_id/nextRuns': op('Show the next runs that its schedule would make', 'AirlockNextRuns', 404),
   'PATCH /dags/:dag_id': op('Pause or unpause a Dag', 'DAGResponse', 400, 404),
   'DELETE /dags/:dag_id': op(
     'Delete a Dag with everything known of it; it comes back while its file is there',
@@ -51,7 +51,11 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   ),
   'GET /dags/:dag_id/dagVersions/:version_number': op('Show a version of a Dag', 'DagVersionResponse', 404),
   'GET /dagWarnings': op('List warnings about Dags', 'DAGWarningCollectionResponse', 400),
-  'GET /dags/:dag_id/observedNeeds': op('Show what tasks without declared needs have used', null, 404),
+  'GET /dags/:dag_id/observedNeeds': op(
+    'Show what tasks without declared needs have used',
+    'AirlockObservedNeeds',
+    404,
+  ),
   'GET /dags/:dag_id/tasks': op("List the tasks of a Dag's newest version", 'TaskCollectionResponse', 400, 404),
   'GET /dags/:dag_id/tasks/:task_id': op('Show a task', 'TaskResponse', 404),
   'GET /dags/:dag_id/dagRuns': op('List runs; `~` = of all Dags', 'DAGRunCollectionResponse', 400, 404),
@@ -78,9 +82,9 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     404,
   ),
   'POST /dags/:dag_id/clearPartitions': op('Take runs out of their partitions', 'ClearPartitionsResponse', 404),
-  [`GET ${RUN}/deadlines`]: op('List the deadlines of a run', null, 404),
-  [`GET ${RUN}/callbacks`]: op('List the callbacks of a run and what became of them', null, 404),
-  [`GET ${RUN}/waiting`]: op('Show what each task instance of a run waits for', null, 404),
+  [`GET ${RUN}/deadlines`]: op('List the deadlines of a run', 'AirlockDeadlineCollection', 404),
+  [`GET ${RUN}/callbacks`]: op('List the callbacks of a run and what became of them', 'AirlockCallbackCollection', 404),
+  [`GET ${RUN}/waiting`]: op('Show what each task instance of a run waits for', 'AirlockWaitingCollection', 404),
   [`GET ${TI}`]: op('List task instances; `~` = of all Dags or runs', 'TaskInstanceCollectionResponse', 400, 404),
   [`PATCH ${TI}`]: op('Change or delete several task instances', 'BulkResponse'),
   [`PATCH ${RUN}/taskGroupInstances/:group_id`]: op(
@@ -202,7 +206,7 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   ),
   'GET /assets': op('List assets', 'AssetCollectionResponse', 400),
   'GET /assets/aliases': op('List asset aliases', 'AssetAliasCollectionResponse', 400),
-  'GET /assets/aliases/:asset_alias_id': op('Show an asset alias', null, 404),
+  'GET /assets/aliases/:asset_alias_id': op('Show an asset alias', 'AssetAliasResponse', 404),
   'GET /assets/:asset_id': op('Show an asset', 'AssetResponse', 404),
   'POST /assets/:asset_id/materialize': op('Trigger the one Dag that makes an asset', 'DAGRunResponse', 400, 404, 409),
   'GET /assets/:asset_id/state-store': op('List what an asset keeps', 'AssetStateStoreCollectionResponse', 404),

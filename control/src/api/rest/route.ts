@@ -68,6 +68,8 @@ export type RestRoute = {
   /** What the handler reads the query and the body with: the handler and the OpenAPI document have one schema. */
   readonly query?: z.ZodObject;
   readonly body?: z.ZodType | { readonly shown: z.ZodType };
+  /** The query may say by `team_name` which team's thing is meant; see team.ts. */
+  readonly ofTeam?: boolean;
   /** Default 200. */
   readonly status?: number;
   /** Event of the audit row; also what a refused attempt is recorded as. Only for routes that change something. */

@@ -187,15 +187,16 @@ export const variableRoutes: RestRoute[] = [
     audit,
   },
   { method: 'PATCH', path: '/variables', handle: bulk, body: bulkSchema, event: 'bulk_variables', audit },
-  { method: 'GET', path: '/variables/*', handle: get },
+  { method: 'GET', path: '/variables/*', handle: get, ofTeam: true },
   {
     method: 'PATCH',
     path: '/variables/*',
     handle: patch,
+    ofTeam: true,
     query: maskQuery,
     body: variableBody,
     event: 'patch_variable',
     audit,
   },
-  { method: 'DELETE', path: '/variables/*', handle: remove, status: 204, event: 'delete_variable' },
+  { method: 'DELETE', path: '/variables/*', handle: remove, ofTeam: true, status: 204, event: 'delete_variable' },
 ];
