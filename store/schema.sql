@@ -892,6 +892,27 @@ CREATE TABLE team (
 );
 -- granted: airlock_control: delete, insert, select, update
 
+CREATE TABLE timetable_question (
+  id uuid NOT NULL,
+  dag_id text NOT NULL,
+  purpose text NOT NULL,
+  ask json NOT NULL,
+  asked_at timestamp with time zone NOT NULL,
+  due_at timestamp with time zone NOT NULL,
+  supervisor_id uuid,
+  claimed_at timestamp with time zone,
+  answered_at timestamp with time zone,
+  answer json,
+  problem text,
+  CONSTRAINT timetable_question_pkey PRIMARY KEY (id),
+  CONSTRAINT timetable_question_dag_id_fkey FOREIGN KEY (dag_id) REFERENCES dag(dag_id) ON DELETE CASCADE,
+  CONSTRAINT timetable_question_purpose_check CHECK ((purpose = ANY (ARRAY['next'::text, 'manual'::text, 'backfill'::text])))
+);
+CREATE INDEX timetable_question_by_dag ON timetable_question USING btree (dag_id);
+CREATE UNIQUE INDEX timetable_question_next ON timetable_question USING btree (dag_id) WHERE (purpose = 'next'::text);
+CREATE INDEX timetable_question_open ON timetable_question USING btree (due_at) WHERE (answered_at IS NULL);
+-- granted: airlock_control: delete, insert, select, update
+
 CREATE TABLE trigger (
   id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
   ti_id uuid,

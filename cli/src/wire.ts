@@ -70,6 +70,8 @@ export type NextRuns = {
     readonly partition_key: string | null;
   }>;
   readonly total_entries: number;
+  /** Why the schedule makes no run; null = it has none to make. */
+  readonly cause: string | null;
 };
 export type Page<K extends string, T> = { readonly [key in K]: readonly T[] } & { readonly total_entries?: number };
 

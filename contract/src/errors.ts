@@ -106,6 +106,11 @@ export const ERRORS = {
     execution: 500,
     remedy: 'Correct repo_url, tracking_ref or subdir of the bundle, or make the repository reachable without log-in.',
   },
+  TIMETABLE_UNAVAILABLE: {
+    rest: 503,
+    execution: 503,
+    remedy: 'Repeat it; operators: is a dag-processor running that has the bundle of the Dag?',
+  },
   DAG_INVALID: { rest: 400, execution: 422, remedy: 'Correct the Dag file that the message names.' },
 } as const satisfies Record<string, ErrorRow>;
 

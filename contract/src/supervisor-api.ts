@@ -9,6 +9,7 @@ import { publicJwk } from './claims.ts';
 import { needs } from './dag/needs.ts';
 import { dagWarnings } from './dag/warning.ts';
 import { SANDBOX_TIERS } from './sandbox-tiers.ts';
+import { timetableAsk, timetablesFacts } from './timetables.ts';
 
 const uuid = z.string().regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/);
 
@@ -183,6 +184,8 @@ export const parseReport = z.strictObject({
   warnings: z.array(z.string()),
   /** About Dags of this report; absent = none. */
   dag_warnings: dagWarnings.optional(),
+  /** Of Dags of this report whose timetable is the author's own class; absent = none. */
+  timetables: timetablesFacts.optional(),
   parse_seconds: z.number(),
 });
 export const parseReportAnswer = z.strictObject({
@@ -276,6 +279,31 @@ export const watcherEvent = z.strictObject({
 /** Names the try for which a triggerer asks, beside its own token. */
 export const TRIGGER_TRY_HEADER = 'airlock-task-instance';
 
+/**
+ * POST /timetables/claim (parse token): which timetables to ask what. Waits up to `wait_seconds` for a question, then answers
+ * 200. A question is given to one dag-processor at a time; of each bundle only one that a schedule asks, and one that a caller waits for.
+ */
+export const timetableClaim = z.strictObject({
+  /** The bundles that it has. */
+  bundles: z.array(z.string().max(250)).max(10_000),
+  slots: z.int().min(1).max(100),
+  /** Questions that it works on: any other that it was given, in an answer which it never got, is given again. */
+  holds: z.array(z.string().max(100)).max(1000),
+  wait_seconds: z.int().min(0).max(30),
+});
+export const timetableQuestion = z.strictObject({
+  id: z.string(),
+  dag_id: z.string(),
+  bundle_name: z.string(),
+  timetable: z.strictObject({ __type: z.string(), __var: z.record(z.string(), z.unknown()) }),
+  ask: timetableAsk,
+});
+export type TimetableQuestion = z.infer<typeof timetableQuestion>;
+export const timetableClaimAnswer = z.strictObject({ questions: z.array(timetableQuestion) });
+/** POST /timetables/{id}/answer (parse token): `timetableAnswer`. 200; `accepted` false when nobody waits for it any more. */
+export const timetableAnswered = z.strictObject({ accepted: z.boolean() });
+export { timetableAnswer } from './timetables.ts';
+
 /** Method and path of each route, as the policy table names them. */
 export const SUPERVISOR_ROUTES = {
   register: 'POST /supervisors',
@@ -290,6 +318,8 @@ export const SUPERVISOR_ROUTES = {
   bundleListing: 'PUT /bundles/:bundle_name/listing',
   bundleVariable: 'GET /bundles/:bundle_name/variables/*',
   bundleConnection: 'GET /bundles/:bundle_name/connections/:conn_id',
+  timetableClaim: 'POST /timetables/claim',
+  timetableAnswer: 'POST /timetables/:question_id/answer',
   triggerSync: 'POST /triggers/sync',
   triggerOutcome: 'POST /triggers/:trigger_id/outcome',
   watcherEvent: 'POST /triggers/:trigger_id/events',

@@ -1,5 +1,6 @@
 """
-One use of the user's own Airflow: parses one Dag file, runs one task by the Task SDK's own supervisor, or one callback.
+One use of the user's own Airflow: parses one Dag file, asks one timetable, runs one task by the Task SDK's own supervisor, or
+one callback.
 
 Started inside the sandbox, with no token, no database and no user file. It imports Airflow, says so on descriptor 3, and
 waits there for its one order; as a template it forks instead, and its forks wait, each inside a sandbox of its own. Frames are a 4-byte big-endian length and UTF-8 JSON, as contract/src/ipc/runner.ts says.
@@ -169,6 +170,7 @@ def parse(order):
     os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = order["bundle_root"]
     from pathlib import Path
 
+    import airlock_timetable
     import structlog
     from airflow.dag_processing.processor import DagFileParseRequest, _parse_file
 
@@ -199,11 +201,17 @@ def parse(order):
         if w.get("dag_id") and w.get("warning_type") in ("runtime varying value", "asset conflict")
     ]
     warnings = [str(w) for w in result.warnings or [] if not isinstance(w, dict)]
+    timetables = {}
+    try:
+        timetables = airlock_timetable.facts(dags)
+    except Exception:
+        errors = {**errors, relative: "\n".join([*errors.values(), traceback.format_exc()])}
+        dags = []
     if not errors:
         send({"type": "bundled", "inputs": inputs_below(order["bundle_root"])})
     stack = "\n".join(errors.values())
     error = problem(relative, stack.strip().rsplit("\n", 1)[-1], stack) if errors else None
-    send_parsed(dags, error, warnings, dag_warnings=about_dags)
+    send_parsed(dags, error, warnings, dag_warnings=about_dags, timetables=timetables)
 
 
 def send_parsed(dags=(), error=None, warnings=(), **more):
@@ -471,6 +479,14 @@ def main():
     if order["type"] == "parse":
         os.set_inheritable(CHANNEL, False)
         parse(order)
+    elif order["type"] == "ask_timetable":
+        os.set_inheritable(CHANNEL, False)
+        import airlock_timetable
+
+        from airflow.sdk.execution_time import task_runner
+
+        task_runner.SUPERVISOR_COMMS = ParseReads()
+        send({"type": "timetable_answered", "answer": airlock_timetable.answer(order)})
     elif order["type"] == "python_callback":
         run_callback(order)
     else:

@@ -55,3 +55,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON supervisor_interpreter TO airlock_contro
 
 -- Callbacks and deadlines.
 GRANT SELECT, INSERT, UPDATE, DELETE ON callback, deadline TO airlock_control;
+
+-- What timetables are asked.
+GRANT SELECT, INSERT, UPDATE, DELETE ON timetable_question TO airlock_control;

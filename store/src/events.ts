@@ -15,6 +15,8 @@ export type StoreEvent =
   | { readonly kind: 'callback' }
   /** Tries wait for new triggers: hand them out. */
   | { readonly kind: 'trigger' }
+  /** A timetable is asked, or has answered. */
+  | { readonly kind: 'timetable' }
   /** A Dag was parsed, paused, unpaused or deleted; or a pool or slot count changed: look at what is due. */
   | { readonly kind: 'schedule' }
   /** The audit log has new rows: link them. Sent by a trigger of the table. */
@@ -30,7 +32,7 @@ export function encodeEvent(event: StoreEvent): string {
   return event.kind === 'run' ? `run ${event.dagRunId}` : event.kind;
 }
 
-const PLAIN = ['queue', 'callback', 'trigger', 'schedule', 'audit'] as const satisfies ReadonlyArray<
+const PLAIN = ['queue', 'callback', 'trigger', 'timetable', 'schedule', 'audit'] as const satisfies ReadonlyArray<
   StoreEvent['kind']
 >;
 

@@ -137,7 +137,8 @@ export function dagsCommand(context: Context): Command {
           covers(run),
         ]),
       );
-      if (answer.total_entries === 0) context.output.note(`the schedule (${answer.timetable}) makes no run`);
+      if (answer.cause !== null) context.output.note(answer.cause);
+      else if (answer.total_entries === 0) context.output.note(`the schedule (${answer.timetable}) makes no run`);
     });
 
   dags

@@ -11,11 +11,19 @@ export const CORE_OPTIONS = {
     rule: PATH,
     advice: 'Folder of Dag files of the default bundle `dags-folder`.',
   }),
+  plugins_folder: optionalText({
+    readers: ['supervisor'],
+    unit: 'path',
+    rule: PATH,
+    advice:
+      'Folder of plugins of the Pythons of this host, such as those that register timetables of your own; every Python child may read it. Unset: only plugins that are installed as packages.',
+  }),
   dagbag_import_timeout: number(30, {
     readers: ['supervisor'],
     unit: 's',
     min: 0.1,
-    advice: 'Time allowed to parse one Dag file; then the parse is killed, and reported as an import error.',
+    advice:
+      'Time allowed to parse one Dag file, and to answer one question to a timetable of its own; then it is killed, and reported as an import error.',
   }),
   dag_ignore_file_syntax: choice(['glob', 'regexp'], 'glob', {
     readers: ['supervisor'],

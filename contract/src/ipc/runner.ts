@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { callbackOrder } from '../callbacks.ts';
 import { dagWarnings } from '../dag/warning.ts';
 import { inventory } from '../inventory.ts';
+import { timetableAnswer, timetableAsk, timetablesFacts } from '../timetables.ts';
 import { MAX_MODULE_CHARACTERS } from './frame-limits.ts';
 import { LOG_LEVELS } from './log-levels.ts';
 import { cancelTrigger, startTrigger, startTriggers, triggerNotices } from './trigger.ts';
@@ -103,6 +104,14 @@ export const testedConnection = z.strictObject({
 });
 /** Parent → Python child: the one connection that it tests. */
 export const testConnection = z.strictObject({ type: z.literal('test_connection'), connection: testedConnection });
+/** Parent → Python child: the one question to the one timetable of this process. */
+export const askTimetable = z.strictObject({
+  type: z.literal('ask_timetable'),
+  bundle_root: z.string(),
+  /** As the serialized Dag has it: `__type` names a class that a plugin registers. */
+  timetable: z.strictObject({ __type: z.string(), __var: z.record(z.string(), z.unknown()) }),
+  ask: timetableAsk,
+});
 /** Parent → child: answer to a request. */
 export const answer = z.strictObject({
   type: z.literal('answer'),
@@ -121,6 +130,7 @@ export const toRunner = z.discriminatedUnion('type', [
   startCallback,
   startPythonCallback,
   testConnection,
+  askTimetable,
   startTriggers,
   startTrigger,
   cancelTrigger,
@@ -210,7 +220,11 @@ export const runnerNotice = z.discriminatedUnion('type', [
       .nullable(),
     warnings: z.array(z.string()),
     dag_warnings: dagWarnings.optional(),
+    /** Of the Dags whose timetable is the author's own class. */
+    timetables: timetablesFacts.optional(),
   }),
+  /** The one outcome of a child that asks a timetable. */
+  z.strictObject({ type: z.literal('timetable_answered'), answer: timetableAnswer }),
   /** What the interpreter has of Airflow's extensions; the one outcome of a child that is asked for them. */
   inventory.extend({ type: z.literal('inventory') }),
   /** The one outcome of a connection test. */

@@ -22,12 +22,13 @@ function use(untrusted: unknown): boolean {
     document = checkDagDocument(untrusted);
     const model = buildDagModel(document);
     equal(canonicalDigest(document, null).length, 64);
+    checkParams(model.params, {});
+    if (model.timetable.isAsked) return true;
     const next = model.timetable.next(null, restrictionOf(model), Date.parse('2026-06-10T09:30:00Z'));
     // Whatever comes out must be an instant that the database can hold.
     for (const ms of [next?.runAfterMs, next?.interval?.startMs, next?.interval?.endMs])
       if (ms !== undefined) instantIso(ms);
     model.timetable.manualInterval(Date.parse('2026-06-10T09:30:00Z'));
-    checkParams(model.params, {});
     return true;
   } catch (error) {
     // A param without default, and a cron text that never matches, are refusals too.

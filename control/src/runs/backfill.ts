@@ -10,6 +10,7 @@ import type { DagModel } from '../domain/dag-model.ts';
 import { instantIso, instantIsoOrNull } from '../domain/instants.ts';
 import { checkParams } from '../domain/params.ts';
 import type { NextRun } from '../domain/timetables/index.ts';
+import { unanswered } from './asked-timetables.ts';
 import { clearTaskInstances } from './clear.ts';
 import { createDagRun } from './create-run.ts';
 import { loadModel } from './models.ts';
@@ -33,6 +34,8 @@ export type BackfillRequest = {
   /** Version of runs that are made again; null = as the Dag says, else the newest. */
   readonly runOnLatestVersion: boolean | null;
   readonly user: string;
+  /** What a timetable of the author's own has answered for this range; absent or null = nobody has asked. */
+  readonly asked?: readonly NextRun[] | null;
   readonly nowIso: string;
 };
 
@@ -96,7 +99,8 @@ export async function planBackfill(db: Db, request: BackfillRequest): Promise<Pl
   return (await planOf(db, model, request, false)).filter((point) => point.skip === null);
 }
 
-async function checkedDag(db: Db, { dagId }: BackfillRequest): Promise<{ dag: DagRow; model: DagModel }> {
+async function checkedDag(db: Db, request: BackfillRequest): Promise<{ dag: DagRow; model: DagModel }> {
+  const { dagId } = request;
   const dag = await lockDagForRun(db, dagId);
   if (!dag || dag.current_version_id === null)
     throw new AppError('NOT_FOUND', { public: `Could not find dag ${dagId}` });
@@ -104,9 +108,10 @@ async function checkedDag(db: Db, { dagId }: BackfillRequest): Promise<{ dag: Da
     throw new AppError('BAD_REQUEST', { public: `Dag with dag_id: '${dagId}' does not allow backfill runs` });
   }
   const model = await loadModel(db, dag.current_version_id);
-  if (!model.timetable.periodic) {
+  if (!dag.timetable_periodic) {
     throw refuse(`${dagId} has a non-periodic schedule that does not support backfills`);
   }
+  if (model.timetable.isAsked && !request.asked) throw unanswered(dagId);
   return { dag, model };
 }
 
@@ -172,7 +177,11 @@ function pointsOf(model: DagModel, request: BackfillRequest): NextRun[] {
   return points;
 }
 
-function* candidates(model: DagModel, { fromDate, toDate, nowIso }: BackfillRequest): Iterable<NextRun> {
+function* candidates(model: DagModel, { fromDate, toDate, nowIso, asked }: BackfillRequest): Iterable<NextRun> {
+  if (model.timetable.isAsked) {
+    yield* asked ?? [];
+    return;
+  }
   const { between } = model.timetable.partitions ?? {};
   if (between) {
     // The clock that the range names is read in the zone of the schedule.
@@ -220,15 +229,20 @@ async function makeRun(
     await takeOverRun(tx, { id: run.id, conf, user });
     return run.id;
   }
+  const interval = next.interval && {
+    start: instantIso(next.interval.startMs),
+    end: instantIso(next.interval.endMs),
+  };
   const created = await createDagRun(tx, {
     dagId: dag.dag_id,
     runType: 'backfill',
     triggeredBy: 'backfill',
     triggeringUserName: user,
     logicalDate: instantIsoOrNull(next.logicalDateMs),
-    dataInterval: next.interval && { start: instantIso(next.interval.startMs), end: instantIso(next.interval.endMs) },
+    dataInterval: interval,
     partition: next.partition ?? null,
     runAfter: instantIso(next.runAfterMs),
+    asked: model.timetable.isAsked ? { interval, runId: next.runId ?? null } : null,
     conf: request.conf,
     nowIso,
   });

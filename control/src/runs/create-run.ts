@@ -18,6 +18,7 @@ import {
   RUN_ID_PATTERN,
   type RunIdRules,
 } from '../domain/run-id.ts';
+import { type AskedFacts, unanswered } from './asked-timetables.ts';
 import { createDeadlines } from './deadlines.ts';
 import { loadModel } from './models.ts';
 import { initialTaskInstances } from './new-task-instances.ts';
@@ -46,6 +47,8 @@ export type CreateRunOptions = {
   readonly partitionKey?: string | null;
   /** Where the schedule has made both; else the date is read from `partitionKey`. */
   readonly partition?: { readonly key: string; readonly dateMs: number | null } | null;
+  /** What a timetable of the author's own has said of this run; absent or null = nobody has asked. */
+  readonly asked?: AskedFacts | null;
   readonly nowIso: string;
   /** `[scheduler] allowed_run_id_pattern` and `[core] allow_double_dot_in_ids`. */
   readonly runIdRules?: RunIdRules;
@@ -68,7 +71,7 @@ const MAX_IDS = 1000;
 /**
  * Creates a queued run of the Dag's newest version; a paused Dag accepts it and starts it later.
  * @throws NOT_FOUND no such Dag, or stale · BAD_REQUEST import errors (`detail.reason` in `internal`), run type, run id, params
- *   · CONFLICT run id (`internal.reason` = `already_exists`) or logical date (`Unique constraint violation`) is taken
+ *   · TIMETABLE_UNAVAILABLE the timetable has become the author's own since it was asked · CONFLICT run id (`internal.reason` = `already_exists`) or logical date (`Unique constraint violation`) is taken
  */
 export async function createDagRun(tx: Db, options: CreateRunOptions): Promise<CreatedRun> {
   const { dagId, runType, nowIso } = options;
@@ -100,7 +103,10 @@ export async function createDagRun(tx: Db, options: CreateRunOptions): Promise<C
   const conf = options.conf ?? {};
   checkParams(model.params, conf);
 
-  const interval = intervalOf(model, options);
+  // Before anything is made of it: the Dag may have been parsed anew since its timetable was asked.
+  if (model.timetable.isAsked && !options.asked) throw unanswered(dagId);
+  const asked = model.timetable.isAsked ? options.asked! : null;
+  const interval = asked ? asked.interval : intervalOf(model, options);
   const pinned = dag.bundle_version !== null && !model.disableBundleVersioning;
   const facts = {
     dagId,
@@ -125,11 +131,11 @@ export async function createDagRun(tx: Db, options: CreateRunOptions): Promise<C
     nowIso,
   };
   // Our clock has milliseconds: several that are asked for within one differ in their microseconds.
-  const isNamed = Boolean(options.runId || options.logicalDate || options.runAfter);
+  const isNamed = Boolean(options.runId || asked?.runId || options.logicalDate || options.runAfter);
   let runId = '';
   let id: number | null = null;
   for (let micros = 0; id === null && micros < (isNamed ? 1 : MAX_IDS); micros++) {
-    runId = options.runId || ownId(micros);
+    runId = options.runId || asked?.runId || ownId(micros);
     id = await insertDagRun(tx, { ...facts, runId });
   }
   if (id === null) await conflict(tx, options, runId);

@@ -35,6 +35,7 @@ import {
 } from '@airlock/store/queries/dag/write';
 import { insertEventLog } from '@airlock/store/queries/event-log/insert';
 import { followTeam } from '@airlock/store/queries/team/follow';
+import { dropNextRuns } from '@airlock/store/queries/timetable/ask';
 import { canonicalDigest } from '../domain/canonical.ts';
 import { checkDagDocument } from '../domain/dag-document.ts';
 import { buildDagModel, type DagModel } from '../domain/dag-model.ts';
@@ -194,6 +195,7 @@ async function storeDag(
 ): Promise<ParseReportAnswer['dags'][number]> {
   const { report, nowIso, defaults } = options;
   const { document, model, known } = dag;
+  const timetable = (model.timetable.isAsked && report.timetables?.[model.dagId]) || model.timetable;
   const moduleHash = report.module?.hash ?? null;
   const bundleVersion = report.bundle_version ?? null;
   const digest = canonicalDigest(document, moduleHash);
@@ -219,9 +221,9 @@ async function storeDag(
     description: model.description,
     owners: model.owners,
     timetableType: model.timetable.type,
-    timetableSummary: model.timetable.summary,
-    timetableDescription: model.timetable.description.slice(0, MAX_DESCRIPTION),
-    timetablePeriodic: model.timetable.periodic,
+    timetableSummary: timetable.summary,
+    timetableDescription: timetable.description.slice(0, MAX_DESCRIPTION),
+    timetablePeriodic: timetable.periodic,
     isPaused: model.isPausedUponCreation ?? defaults.pausedAtCreation,
     maxActiveRuns: model.maxActiveRuns ?? defaults.maxActiveRuns,
     maxActiveTasks: model.maxActiveTasks ?? defaults.maxActiveTasks,
@@ -256,6 +258,7 @@ async function storeDag(
   await setTags(tx, model.dagId, model.tags);
   await storeAssetReferences(tx, model, nowIso);
   await storeWatchers(tx, model, bundle.team, nowIso);
+  if (!model.timetable.isAsked) await dropNextRuns(tx, model.dagId);
   await refreshNextRun(tx, model, nowIso);
   if (!same || known.is_stale) {
     await insertEventLog(tx, {

@@ -5,6 +5,7 @@ import { findLastAutomaticRun, setNextRun } from '@airlock/store/queries/dag/fin
 import { type DagModel, restrictionOf } from '../domain/dag-model.ts';
 import { instantIso, instantIsoOrNull } from '../domain/instants.ts';
 import type { LastRun, NextRun } from '../domain/timetables/index.ts';
+import { askForNext, knownRuns } from './asked-timetables.ts';
 
 /** A place on the schedule's timeline, as the store has it. */
 export type Tick = {
@@ -32,18 +33,35 @@ export async function refreshNextRun(tx: Db, model: DagModel, nowIso: string, ta
   }
   if (taken) runs.push(lastRun(taken));
   runs.sort((a, b) => a.runAfterMs - b.runAfterMs);
-  const next = nextRun(model, runs.at(-1) ?? null, Date.parse(nowIso));
-  await setNextRun(tx, model.dagId, {
-    logicalDate: instantIsoOrNull(next?.logicalDateMs ?? null),
-    start: instantIsoOrNull(next?.interval?.startMs ?? null),
-    end: instantIsoOrNull(next?.interval?.endMs ?? null),
-    createAfter: next ? instantIso(next.runAfterMs) : null,
-  });
+  const last = runs.at(-1) ?? null;
+  if (model.timetable.isAsked) {
+    // Parsed anew, what was answered before holds until there is another answer.
+    if (taken) await setNextRun(tx, model.dagId, asStored(await provisionalRun(tx, model, last, Date.parse(nowIso))));
+    await askForNext(tx, model, last, nowIso);
+    return;
+  }
+  await setNextRun(tx, model.dagId, asStored(nextRun(model, last, Date.parse(nowIso))));
 }
 
 /**
+ * What the last answer says of the run after `last`, until there is another answer: so a schedule goes on while no
+ * dag-processor is there. Without catchup only what is still to come, since of what is due a new answer may choose the newest.
+ */
+async function provisionalRun(tx: Db, model: DagModel, last: LastRun | null, nowMs: number): Promise<NextRun | null> {
+  const [next] = await knownRuns(tx, model.dagId, last);
+  return next && (model.catchup || next.runAfterMs > nowMs) ? next : null;
+}
+
+const asStored = (next: NextRun | null) => ({
+  logicalDate: instantIsoOrNull(next?.logicalDateMs ?? null),
+  start: instantIsoOrNull(next?.interval?.startMs ?? null),
+  end: instantIsoOrNull(next?.interval?.endMs ?? null),
+  createAfter: next ? instantIso(next.runAfterMs) : null,
+});
+
+/**
  * The automatic runs that a Dag will make, as its schedule stands now: what is due comes first, then each after the one
- * before, as if nothing were late. Nothing is written.
+ * before, as if nothing were late. Of a timetable of the author's own, what it has answered. Nothing is written.
  * @param count at most so many
  */
 export async function upcomingRuns(db: Db, model: DagModel, nowMs: number, count: number): Promise<NextRun[]> {
@@ -55,6 +73,7 @@ export async function upcomingRuns(db: Db, model: DagModel, nowMs: number, count
         next_interval_end: row.data_interval_end,
       })
     : null;
+  if (model.timetable.isAsked) return (await knownRuns(db, model.dagId, last)).slice(0, count);
   const runs: NextRun[] = [];
   let atMs = nowMs;
   while (runs.length < count) {

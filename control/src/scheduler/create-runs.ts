@@ -7,6 +7,7 @@ import { insertTaskInstances } from '@airlock/store/queries/task-instance/insert
 import type { DagModel } from '../domain/dag-model.ts';
 import { instantIso, instantIsoOrNull, instantMs } from '../domain/instants.ts';
 import { generatePartitionRunId, generateRunId } from '../domain/run-id.ts';
+import { answeredRunId } from '../runs/asked-timetables.ts';
 import { createDeadlines } from '../runs/deadlines.ts';
 import { loadModels } from '../runs/models.ts';
 import { initialTaskInstances } from '../runs/new-task-instances.ts';
@@ -47,10 +48,10 @@ export async function createDueRuns(tx: Db, options: { nowMs: number; limit: num
 
 /**
  * Without catchup an outage, or a pause, yields one run, the newest: a stored tick after which another one is due already is
- * passed over. Not so where the next run always begins at once (@continuous).
+ * passed over. Not so where the next run always begins at once (@continuous), and where only a dag-processor could say which.
  */
 function newestDue(dag: DueDag, model: DagModel, nowMs: number): Tick & { readonly next_logical_date: string | null } {
-  if (model.catchup || model.timetable.type === 'ContinuousTimetable') return dag;
+  if (model.catchup || model.timetable.isAsked || model.timetable.type === 'ContinuousTimetable') return dag;
   const next = nextRun(model, lastRun(dag), nowMs);
   if (next === null || next.runAfterMs > nowMs) return dag;
   return {
@@ -69,7 +70,7 @@ async function createScheduledRun(tx: Db, dag: DueDag, model: DagModel, nowIso: 
     triggeredBy: 'timetable',
     runId: partition
       ? generatePartitionRunId('scheduled', runAfter, partition.key, randomBytes(4).toString('hex'))
-      : generateRunId('scheduled', runAfter),
+      : (answeredRunId(dag, start) ?? generateRunId('scheduled', runAfter)),
     partition,
     logicalDate: dag.next_logical_date,
     interval: start === null || end === null ? null : { start, end },

@@ -10,6 +10,7 @@ import {
   takeBackClaims,
 } from '@airlock/store/queries/schedule/sweep';
 import { logTries } from '@airlock/store/queries/task-instance/end-try';
+import { sweepQuestions } from '@airlock/store/queries/timetable/ask';
 import { instantIso, instantIsoOrNull } from '../domain/instants.ts';
 import { failTry } from '../runs/fail-try.ts';
 
@@ -24,6 +25,9 @@ export const MAX_QUEUE_RETURNS = 2;
 
 /** A callback that no worker took within this time is not run any more. */
 export const CALLBACK_WAIT_MS = 86_400_000;
+
+/** A question to a timetable is forgotten by then: whoever asked has gone long since. */
+const QUESTION_KEPT_MS = 600_000;
 
 export type SweepOptions = {
   readonly nowMs: number;
@@ -89,6 +93,7 @@ export async function sweepTries(tx: Db, options: SweepOptions): Promise<SweepRe
     nowIso,
   );
   await failLateConnectionTests(tx, nowIso);
+  await sweepQuestions(tx, instantIso(nowMs - QUESTION_KEPT_MS));
   const failed: { id: string; reason: string }[] = [];
   const fail = async (id: string, reason: string, from: readonly string[]) => {
     const done = await failTry(tx, { id, reason, nowIso, from, maxRetryDelaySeconds: options.maxRetryDelaySeconds });

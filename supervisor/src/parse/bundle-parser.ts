@@ -296,6 +296,7 @@ export class BundleParser {
       import_error: importError,
       warnings: [...parsed.warnings],
       ...(parsed.dagWarnings?.length ? { dag_warnings: [...parsed.dagWarnings] } : {}),
+      ...(Object.keys(parsed.timetables ?? {}).length > 0 ? { timetables: parsed.timetables } : {}),
       parse_seconds: result.seconds,
     });
   }

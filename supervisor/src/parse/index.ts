@@ -10,6 +10,7 @@ import { type GitCheckouts, gitCheckouts } from '../git/checkouts.ts';
 import { createPythonHosts } from '../python/host.ts';
 import { startInventory } from '../python/inventory.ts';
 import { makePythonParse } from '../python/parse.ts';
+import { makeAskTimetable } from '../python/timetable.ts';
 import type { Role, RoleContext } from '../role-context.ts';
 import { newMasker } from '../task/mask.ts';
 import { makeParseApi, makeParseReads, type ParseApi } from './api.ts';
@@ -19,6 +20,7 @@ import { Outbox, type OutboxLog } from './outbox.ts';
 import { makeParseFile, type ParseFile } from './parse-child.ts';
 import { isPython } from './scan.ts';
 import { makeSlots } from './slots.ts';
+import { startTimetables } from './timetables.ts';
 import { type TreeWatch, watchTree } from './watch.ts';
 
 /** How often the server is asked for its bundles; also keeps our token fresh, which lives 300 s. */
@@ -31,6 +33,7 @@ type Bundle = BundleList['bundles'][number];
 type Follower = { readonly source: string; readonly stop: () => Promise<void> };
 type OpenBundle = {
   readonly path: string;
+  readonly root: string;
   readonly parser: BundleParser;
   readonly outbox: Outbox;
   readonly watch: TreeWatch;
@@ -62,7 +65,9 @@ export function startParseRole(context: RoleContext): Role {
     newMasker: () => newMasker(config),
   });
   const parseFile: ParseFile = (job, signal) => (isPython(job.relative) ? parsePython : parseTypeScript)(job, signal);
+  let onBundles = (): void => undefined;
   const role = startParsing({
+    onBundles: () => onBundles(),
     api: makeParseApi(client, token),
     parseFile,
     parsingProcesses: config.dag_processor.parsing_processes,
@@ -71,9 +76,15 @@ export function startParseRole(context: RoleContext): Role {
     log: context.log.child({ role: 'dag-processor' }),
   });
   const inventory = startInventory(context);
+  const timetables = startTimetables(context, {
+    roots: role.roots,
+    ask: makeAskTimetable(hosts, seconds * 1000),
+    atOnce: 2 * config.dag_processor.parsing_processes,
+  });
+  onBundles = timetables.bundlesChanged;
   return {
     async stop() {
-      await Promise.all([role.stop(), inventory.stop()]);
+      await Promise.all([role.stop(), inventory.stop(), timetables.stop()]);
       await hosts.stop();
     },
   };
@@ -85,11 +96,18 @@ export type ParsingOptions = {
   readonly parsingProcesses: number;
   readonly checkouts: Pick<GitCheckouts, 'newest'>;
   readonly ignoreSyntax?: IgnoreSyntax;
+  /** A bundle was opened or closed. */
+  readonly onBundles?: () => void;
   readonly log: OutboxLog;
 };
 
+export type Parsing = Role & {
+  /** Roots of the bundles that are open, by name. */
+  readonly roots: () => ReadonlyMap<string, string>;
+};
+
 /** The role without its surroundings. */
-export function startParsing(options: ParsingOptions): Role {
+export function startParsing(options: ParsingOptions): Parsing {
   const open = new Map<string, OpenBundle>();
   const withSlot = makeSlots(options.parsingProcesses);
   const abort = new AbortController();
@@ -115,10 +133,15 @@ export function startParsing(options: ParsingOptions): Role {
     // Watched before it is read: what changes in between is then seen twice rather than never.
     watch.setFolders(['']);
     parser.refresh();
-    return { path: bundle.path, parser, outbox, watch };
+    return { path: bundle.path, root, parser, outbox, watch };
+  };
+  const keep = (name: string, bundle: OpenBundle) => {
+    open.set(name, bundle);
+    options.onBundles?.();
   };
   const closeBundle = async (name: string, bundle: OpenBundle) => {
     open.delete(name);
+    options.onBundles?.();
     bundle.watch.close();
     await Promise.all([bundle.parser.stop(), bundle.outbox.stop()]);
   };
@@ -134,7 +157,7 @@ export function startParsing(options: ParsingOptions): Role {
           if (found.commit !== commit) {
             const before = open.get(bundle.name);
             if (before) await closeBundle(bundle.name, before);
-            open.set(bundle.name, openBundle(bundle, found.root, found.commit));
+            keep(bundle.name, openBundle(bundle, found.root, found.commit));
             commit = found.commit;
             options.log.info({ bundle: bundle.name, version: commit }, 'a git bundle is at another version');
           }
@@ -178,7 +201,7 @@ export function startParsing(options: ParsingOptions): Role {
       if (!known) {
         if (bundle.git) continue;
         try {
-          open.set(name, openBundle(bundle, bundle.path, null));
+          keep(name, openBundle(bundle, bundle.path, null));
         } catch (error) {
           complete = false;
           options.log.warn(
@@ -211,6 +234,7 @@ export function startParsing(options: ParsingOptions): Role {
   };
   const running = loop();
   return {
+    roots: () => new Map([...open].map(([name, { root }]) => [name, root])),
     async stop() {
       abort.abort(new Error('the dag-processor stops'));
       await running;

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { DagWarning } from '@airlock/contract/dag/warning';
 import type { FromRunner, ParseOutcome, ToRunner } from '@airlock/contract/ipc/runner';
 import type { SandboxTier } from '@airlock/contract/supervisor-api';
+import type { TimetableFacts } from '@airlock/contract/timetables';
 import { type ChildExit, launchSandboxed, type SandboxedChild, type SandboxSpec } from '@airlock/proc/sandbox/index';
 import { importErrorText, plainImportError } from './import-error.ts';
 import { packageFolders } from './scan.ts';
@@ -54,6 +55,8 @@ export type ParsedFile = {
   readonly warnings: readonly string[];
   /** About single Dags; absent = none. */
   readonly dagWarnings?: readonly DagWarning[];
+  /** By Dag id, of those whose timetable is the author's own; absent = none. */
+  readonly timetables?: Readonly<Record<string, TimetableFacts>>;
   /** What the file printed while it was parsed, cut. */
   readonly output: string;
 };

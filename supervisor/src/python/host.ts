@@ -23,6 +23,7 @@ export function pythonEnvironment(
 ): Record<string, string> {
   const env: Record<string, string> = {};
   const { base_url: baseUrl } = ctx.config.api;
+  const { plugins_folder: plugins } = ctx.config.core;
   for (const name of ctx.config.python.env) {
     const value = ctx.environment[name];
     if (value !== undefined) env[name] = value;
@@ -34,6 +35,7 @@ export function pythonEnvironment(
     PYTHONUNBUFFERED: '1',
     AIRFLOW_CONFIG: '/dev/null',
     AIRFLOW__CORE__LOAD_EXAMPLES: 'False',
+    ...(plugins === null ? {} : { AIRFLOW__CORE__PLUGINS_FOLDER: plugins }),
     // A database in the memory of the process, empty: whoever asks it finds no table.
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: 'sqlite://',
     AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT: String(ctx.config.core.dagbag_import_timeout),
@@ -42,6 +44,10 @@ export function pythonEnvironment(
     ...(baseUrl === null ? {} : { AIRFLOW__API__BASE_URL: baseUrl }),
   };
 }
+
+/** Folders of packages and plugins beside the interpreter's own. */
+const pathsOf = ({ python, core }: RoleContext['config']): readonly string[] =>
+  core.plugins_folder === null ? python.paths : [...python.paths, core.plugins_folder];
 
 const splitAt = (text: string, at: number) => [text.slice(0, at).trim(), text.slice(at + 1).trim()] as const;
 
@@ -60,6 +66,7 @@ export type PythonChildren = {
 
 export function pythonChildren(ctx: RoleContext): PythonChildren {
   const { sandbox, python } = ctx.config;
+  const paths = pathsOf(ctx.config);
   const ofBundle = new Map(python.interpreters.map((item) => splitAt(item, item.indexOf('='))));
   const interpreter = (name: string | null) =>
     findInterpreter(
@@ -86,7 +93,7 @@ export function pythonChildren(ctx: RoleContext): PythonChildren {
         workBase: ctx.workBase,
         uids: { first: sandbox.uid_range_start, size: sandbox.uid_range_size },
         env: pythonEnvironment(ctx, found),
-        extra: [...new Set([...shown, ...python.paths, ...folders])].map((path) => ({ path, access: 'read' as const })),
+        extra: [...new Set([...shown, ...paths, ...folders])].map((path) => ({ path, access: 'read' as const })),
         limits: {
           openFiles: sandbox.max_open_files,
           processes: sandbox.max_processes,
@@ -111,7 +118,7 @@ export function createPythonHosts(
     idleMs: python.pool_idle_time * SECOND_MS,
     retryMs: TEMPLATE_RETRY_MS,
     spec,
-    stamp: ({ name }) => interpreterStamp(children.interpreter(name), python.paths),
+    stamp: ({ name }) => interpreterStamp(children.interpreter(name), pathsOf(ctx.config)),
     startTemplate: python.template
       ? async (bundle) => {
           const wanted = spec(bundle, 'template');

@@ -17,7 +17,7 @@ import type { Masker } from '../task/mask.ts';
 import type { PythonPool } from './pool.ts';
 
 /** Bound on starting an interpreter and importing Airflow, on a busy machine. */
-const START_MS = 120_000;
+export const START_MS = 120_000;
 /** A parse ends itself at the limit, with a traceback; this is for one that can't. */
 const GRACE_MS = 2_000;
 
@@ -124,6 +124,7 @@ function fromEnd(file: string, end: ParseEnd, timeoutMs: number): ParsedFile {
     importError: problem && (problem.stack || plainImportError(file, problem.message, problem.hint)),
     warnings: report.warnings,
     dagWarnings: report.dag_warnings ?? [],
+    timetables: problem ? {} : (report.timetables ?? {}),
     output: end.output,
   };
 }

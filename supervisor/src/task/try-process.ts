@@ -75,6 +75,7 @@ export function followProcess(
       case 'parsed':
       case 'inventory':
       case 'connection_tested':
+      case 'timetable_answered':
       case 'trigger_outcome':
       case 'trigger_log':
       case 'trigger_call':

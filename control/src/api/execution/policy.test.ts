@@ -38,7 +38,7 @@ test('nothing is open but health and joining, and joining needs a key', () => {
 
 test('a route with an id in its path checks that it is the caller’s, unless it says what else decides', () => {
   for (const [name, row] of Object.entries(EXECUTION_POLICY)) {
-    const hasId = /:(task_instance_id|supervisor_id|connection_test_id|callback_id|trigger_id)/.test(name);
+    const hasId = /:(task_instance_id|supervisor_id|connection_test_id|callback_id|trigger_id|question_id)/.test(name);
     assert.equal(row.self === 'path' || row.rights === 'claim', hasId, name);
   }
 });

@@ -171,6 +171,20 @@ export const EXECUTION_POLICY: Readonly<Record<string, ExecutionPolicyRow>> = {
   // Of the team whose Dags name the trigger, and never where needs must be declared.
   [SUPERVISOR_ROUTES.watcherVariable]: { tokens: ['trigger'], self: 'none', rights: 'claim', cost: 5 },
   [SUPERVISOR_ROUTES.watcherConnection]: { tokens: ['trigger'], self: 'none', rights: 'claim', cost: 5 },
+  [SUPERVISOR_ROUTES.timetableClaim]: {
+    tokens: ['parse'],
+    self: 'none',
+    rights: 'role',
+    cost: 0,
+    body: { type: 'json', maxBytes: 4 * MIB },
+  },
+  [SUPERVISOR_ROUTES.timetableAnswer]: {
+    tokens: ['parse'],
+    self: 'none',
+    rights: 'claim',
+    cost: 1,
+    body: { type: 'json', maxBytes: 4 * MIB, maxKeys: 100_000 },
+  },
   [SUPERVISOR_ROUTES.bundles]: { tokens: ['parse'], self: 'none', rights: 'role', cost: 10 },
   // Named by the top level of a Python Dag file: by the team of the bundle, and never where needs must be declared.
   [SUPERVISOR_ROUTES.bundleVariable]: { tokens: ['parse'], self: 'none', rights: 'role', cost: 5 },

@@ -32,6 +32,7 @@ import { state } from './handlers/state.ts';
 import * as stores from './handlers/state-stores.ts';
 import * as supervisors from './handlers/supervisors.ts';
 import { bundleConnection, bundleVariable, watcherConnection, watcherVariable } from './handlers/team-reads.ts';
+import * as timetables from './handlers/timetables.ts';
 import * as triggers from './handlers/triggers.ts';
 import { variableKeys } from './handlers/variable-keys.ts';
 import * as xcoms from './handlers/xcoms.ts';
@@ -120,6 +121,8 @@ export const EXECUTION_ROUTES: Readonly<Record<string, Route>> = {
   [SUPERVISOR_ROUTES.exit]: withToken(supervisors.exit),
   [SUPERVISOR_ROUTES.module]: withToken(dagModule),
   [SUPERVISOR_ROUTES.appendLog]: withToken(appendLog),
+  [SUPERVISOR_ROUTES.timetableClaim]: withToken(timetables.claim),
+  [SUPERVISOR_ROUTES.timetableAnswer]: withToken(timetables.answer),
   [SUPERVISOR_ROUTES.triggerSync]: withToken(triggers.sync),
   [SUPERVISOR_ROUTES.triggerOutcome]: withToken(triggers.outcome),
   [SUPERVISOR_ROUTES.watcherEvent]: withToken(triggers.event),

@@ -15,7 +15,7 @@ import { check, parseBody, parseQuery } from '../http/validation.ts';
 import { many, wire } from '../http/wire.ts';
 import { optionalOne, pageOf, pageQuery, patterns, sortKeys } from './list-query.ts';
 import type { RestContext, RestDeps, RestRoute } from './route.ts';
-import { createRunOf, runFields } from './run-changes.ts';
+import { askAbout, createRunOf, runFields } from './run-changes.ts';
 
 /** Where a Dag names an asset. Airflow touches `updated_at` with every parse; here a reference that stays is not written. */
 function reference({ dag_id, task_id, at }: AssetReference): Record<string, unknown> {
@@ -117,8 +117,10 @@ async function materialize(context: RestContext): Promise<unknown> {
     });
   }
   const target = { dagId: dag.dag_id, runId: body.dag_run_id ?? null };
+  const runType = 'asset_materialization';
+  const asked = await askAbout(context, dag.dag_id, body, runType);
   return context.mutate('materialize_asset', target, (tx) =>
-    createRunOf(tx, context, dag.dag_id, body, { runType: 'asset_materialization', triggeredBy: 'rest_api' }),
+    createRunOf(tx, context, dag.dag_id, body, { runType, triggeredBy: 'rest_api', asked }),
   );
 }
 

@@ -6,6 +6,7 @@ import { BACKFILL_ORDER, type BackfillRow, getBackfill, listBackfills } from '@a
 import { getTeamOfDag } from '@airlock/store/queries/team/of-dag';
 import type { Method } from '../../auth-managers/auth-manager.ts';
 import { instantIsoOrNull } from '../../domain/instants.ts';
+import { askForBackfill } from '../../runs/asked-timetables.ts';
 import { type BackfillRequest, createBackfill, planBackfill } from '../../runs/index.ts';
 import { wireInstant } from '../http/instant.ts';
 import { check, parseBody, parseQuery } from '../http/validation.ts';
@@ -73,9 +74,17 @@ async function load(context: RestContext, method: Method): Promise<BackfillRow> 
 
 const get = async (context: RestContext): Promise<unknown> => answer(await load(context, 'GET'));
 
-const requestOf = (context: RestContext): BackfillRequest => {
+const requestOf = async (context: RestContext): Promise<BackfillRequest> => {
   const given = parseBody(createBody, context.request);
+  await checkDag(context, given.dag_id);
+  const asked = await askForBackfill(context.deps, {
+    dagId: given.dag_id,
+    fromDate: given.from_date,
+    toDate: given.to_date,
+    nowIso: context.nowIso,
+  });
   return {
+    asked,
     dagId: given.dag_id,
     fromDate: given.from_date,
     toDate: given.to_date,
@@ -95,16 +104,14 @@ async function checkDag(context: RestContext, dagId: string): Promise<void> {
 }
 
 async function create(context: RestContext): Promise<unknown> {
-  const request = requestOf(context);
-  await checkDag(context, request.dagId);
+  const request = await requestOf(context);
   return context.mutate('create_backfill', { dagId: request.dagId }, async (tx) =>
     answer((await getBackfill(tx, await createBackfill(tx, request)))!),
   );
 }
 
 async function dryRun(context: RestContext): Promise<unknown> {
-  const request = requestOf(context);
-  await checkDag(context, request.dagId);
+  const request = await requestOf(context);
   const plan = await context.deps.db.transaction((tx) => planBackfill(tx, request));
   const backfills = plan.map(({ next }) => ({
     logical_date: instantOrNull(instantIsoOrNull(next.logicalDateMs)),

@@ -1,5 +1,6 @@
 /** What a Dag's schedule will do: a preview, of ours. @see scheduling semantics 2 */
 import { z } from '@airlock/contract/schema';
+import { whyNoNextRun } from '../../runs/asked-timetables.ts';
 import { upcomingRuns } from '../../runs/next-run.ts';
 import { wireInstant } from '../http/instant.ts';
 import { parseQuery } from '../http/validation.ts';
@@ -18,6 +19,7 @@ async function nextRuns(context: RestContext): Promise<unknown> {
   const { count } = parseQuery(query, context.request);
   const model = await loadModelOf(context, context.param('dag_id'));
   const runs = await upcomingRuns(context.deps.db, model, context.deps.clock.nowMs(), count ?? 10);
+  const cause = model.timetable.isAsked ? await whyNoNextRun(context.deps.db, model.dagId) : null;
   return {
     dag_id: model.dagId,
     timetable: model.timetable.summary,
@@ -29,6 +31,8 @@ async function nextRuns(context: RestContext): Promise<unknown> {
       partition_key: run.partition?.key ?? null,
     })),
     total_entries: runs.length,
+    /** Why there are none, or none after these; null = the schedule has no more. */
+    cause,
   };
 }
 

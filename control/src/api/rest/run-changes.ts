@@ -4,6 +4,7 @@ import { z } from '@airlock/contract/schema';
 import type { DagRunType } from '@airlock/contract/states';
 import type { Db } from '@airlock/store';
 import { setRunNote } from '@airlock/store/queries/rest-run/list';
+import { type AskedFacts, askAboutRun } from '../../runs/asked-timetables.ts';
 import { createDagRun, deleteDagRun, setDagRunState } from '../../runs/index.ts';
 import { uniqueViolation } from '../http/errors.ts';
 import { parseBody, parseQuery, wireIssue } from '../http/validation.ts';
@@ -45,12 +46,8 @@ export async function createRunOf(
   context: RestContext,
   dagId: string,
   body: RunFields,
-  how: { readonly runType: DagRunType; readonly triggeredBy: string },
+  how: { readonly runType: DagRunType; readonly triggeredBy: string; readonly asked: AskedFacts | null },
 ): Promise<Record<string, unknown>> {
-  const interval =
-    body.data_interval_start && body.data_interval_end
-      ? { start: body.data_interval_start, end: body.data_interval_end }
-      : null;
   try {
     const run = await createDagRun(tx, {
       ...how,
@@ -58,7 +55,7 @@ export async function createRunOf(
       runId: body.dag_run_id,
       triggeringUserName: context.user.name,
       logicalDate: body.logical_date ?? null,
-      dataInterval: interval,
+      dataInterval: intervalOf(body),
       runAfter: body.run_after,
       conf: body.conf,
       note: body.note,
@@ -72,13 +69,35 @@ export async function createRunOf(
   }
 }
 
+const intervalOf = ({ data_interval_start: start, data_interval_end: end }: RunFields) =>
+  start && end ? { start, end } : null;
+
+/** What a timetable of the author's own says of such a run. Before any transaction, since it may take seconds. */
+export async function askAbout(
+  context: RestContext,
+  dagId: string,
+  body: RunFields,
+  runType: DagRunType,
+): Promise<AskedFacts | null> {
+  return askAboutRun(context.deps, {
+    dagId,
+    runType,
+    runId: body.dag_run_id,
+    logicalDate: body.logical_date ?? null,
+    dataInterval: intervalOf(body),
+    runAfter: body.run_after ?? context.nowIso,
+    nowIso: context.nowIso,
+  });
+}
+
 async function trigger(context: RestContext): Promise<unknown> {
   const dagId = context.param('dag_id');
   const body = parseBody(triggerBody, context.request);
   const target = { dagId, runId: body.dag_run_id ?? null, logicalDate: body.logical_date };
   const triggeredBy = context.request.headers.referer === undefined ? 'rest_api' : 'ui';
+  const asked = await askAbout(context, dagId, body, 'manual');
   return context.mutate('trigger_dag_run', target, (tx) =>
-    createRunOf(tx, context, dagId, body, { runType: 'manual', triggeredBy }),
+    createRunOf(tx, context, dagId, body, { runType: 'manual', triggeredBy, asked }),
   );
 }
 

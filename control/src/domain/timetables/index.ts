@@ -1,10 +1,11 @@
 /**
- * From the timetable of a document to one that answers questions. A closed table by class path: a path that is not here is
- * plugin code of a Python server and refused. @see serialized Dag 4.3
+ * From the timetable of a document to one that answers questions. A closed table by class path: any other path is a class of
+ * the author's own, which a dag-processor asks in a sandboxed child. @see serialized Dag 4.3; decision 24
  */
 import type { TimetableDocument } from '@airlock/contract/dag/document';
 import { AppError } from '@airlock/contract/errors';
 import { namedIn, readPartitionSchedule } from '../partitions/index.ts';
+import { asked } from './asked.ts';
 import { cronDataInterval, cronPartition, cronTrigger, type RunImmediately } from './cron.ts';
 import { type Duration, isPositive, readDuration } from './duration.ts';
 import { continuous, deltaDataInterval, deltaTrigger, events, never, once } from './simple.ts';
@@ -14,6 +15,8 @@ export type { Interval, LastRun, NextRun, Restriction, Timetable } from './types
 
 type Fields = Readonly<Record<string, unknown>>;
 const PREFIX = 'airflow.timetables.';
+/** Where a class may be: a module, and a name in it. */
+const PYTHON_CLASS = /^(?:[\p{L}_][\p{L}\p{N}_]*\.)+[\p{L}_][\p{L}\p{N}_]*$/u;
 /** Longest expression or key format, characters, and most of them in a list. */
 const MAX_TEXT = 1000;
 const MAX_TEXTS = 10_000;
@@ -96,11 +99,12 @@ function assetPartitions(fields: Fields): Partitions {
 export function buildTimetable(document: TimetableDocument): Timetable {
   const path = document.__type;
   const name = typeof path === 'string' && path.startsWith(PREFIX) ? path.slice(PREFIX.length) : '';
+  if (name === '' && typeof path === 'string' && PYTHON_CLASS.test(path)) return asked(path);
   const build = Object.hasOwn(BUILDERS, name) ? BUILDERS[name] : undefined;
   if (!build) {
     throw new AppError('DAG_INVALID', {
       public: `The timetable ${JSON.stringify(path)} is not known here.`,
-      remedy: 'Use a schedule that Airlock has; timetables of Python plugins are not among them.',
+      remedy: 'Use a schedule that Airlock has, or a class of your own that a plugin registers.',
     });
   }
   const fields = document.__var;

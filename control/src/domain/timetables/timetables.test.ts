@@ -76,12 +76,26 @@ for (const [index, vector] of load<{
   });
 }
 
-test('a timetable of a plugin is refused by name', () => {
-  throws(() => buildTimetable({ __type: 'my.plugin.Timetable', __var: {} }), {
-    code: 'DAG_INVALID',
-    message: /my\.plugin/,
-  });
-  throws(() => buildTimetable({ __type: 'airflow.timetables.constructor', __var: {} }), { code: 'DAG_INVALID' });
+test('a class of the author’s own is known by its path, and answers nothing here', () => {
+  const timetable = buildTimetable({ __type: 'my.plugin.Workdays', __var: {} });
+  deepEqual([timetable.type, timetable.summary, timetable.isAsked], ['my.plugin.Workdays', 'Workdays', true]);
+  throws(() => timetable.next(null, { earliestMs: 0, latestMs: null, catchup: true }, 0), /asked by a dag-processor/);
+  throws(() => timetable.manualInterval(0), /asked by a dag-processor/);
+});
+
+test('what is no class, and a class of Airflow’s that it does not have, is refused by name', () => {
+  for (const path of [
+    'Workdays',
+    '__proto__',
+    'constructor',
+    '',
+    '../x',
+    'a..b',
+    'a.b()',
+    'a.b\0',
+    'airflow.timetables.constructor',
+  ])
+    throws(() => buildTimetable({ __type: path, __var: {} }), { code: 'DAG_INVALID' }, path);
 });
 
 test('a zone that does not exist is refused', () => {

@@ -19,6 +19,8 @@ export type NextRun = {
   readonly logicalDateMs: number | null;
   readonly interval: Interval | null;
   readonly runAfterMs: number;
+  /** Its name, where the timetable makes names of its own. */
+  readonly runId?: string | null;
   readonly partition?: { readonly key: string; readonly dateMs: number };
 };
 
@@ -43,6 +45,11 @@ export type Timetable = {
   readonly periodic: boolean;
   /** Its runs are told apart by partitions. */
   readonly partitioned: boolean;
+  /**
+   * It is a class of the author's own: nothing is known here but its name. What it answers is asked in a sandboxed child and
+   * stored; `next` and `manualInterval` may not be called.
+   */
+  readonly isAsked?: boolean;
   /** Runs may be given a partition. */
   readonly takesPartitions?: boolean;
   /** The next automatic run, or null when there is none. Pure. @throws DAG_INVALID for a cron text that never matches */

@@ -12,6 +12,7 @@ export type DagRow = {
   readonly max_active_runs: number;
   readonly max_active_tasks: number;
   readonly allowed_run_types: string[] | null;
+  readonly timetable_periodic: boolean;
   readonly current_version_id: string | null;
   /** Version of the Dag's bundle, null where bundles have none. */
   readonly bundle_version: string | null;
@@ -21,11 +22,20 @@ export type DagRow = {
 export async function lockDagForRun(db: Db, dagId: string): Promise<DagRow | null> {
   const rows = await db.query<DagRow>(
     sql`SELECT d.dag_id, d.bundle_name, d.relative_fileloc, d.team, d.is_paused, d.is_stale, d.has_import_errors,
-        d.max_active_runs, d.max_active_tasks, d.allowed_run_types, d.current_version_id, (SELECT v.bundle_version FROM dag_version v WHERE v.id = d.current_version_id) AS bundle_version
+        d.max_active_runs, d.max_active_tasks, d.allowed_run_types, d.timetable_periodic, d.current_version_id, (SELECT v.bundle_version FROM dag_version v WHERE v.id = d.current_version_id) AS bundle_version
       FROM dag d WHERE d.dag_id = ${dagId} FOR SHARE OF d`,
     'dag_lock_for_run',
   );
   return rows[0] ?? null;
+}
+
+/** The version that new runs of a Dag get; null = there is no such Dag, or it is gone from its bundle. */
+export async function findCurrentVersion(db: Db, dagId: string): Promise<string | null> {
+  const rows = await db.query<{ current_version_id: string | null }>(
+    sql`SELECT current_version_id FROM dag WHERE dag_id = ${dagId} AND NOT is_stale`,
+    'dag_current_version',
+  );
+  return rows[0]?.current_version_id ?? null;
 }
 
 /** Documents of versions, as text. Versions never change, so callers keep what they built from them. */

@@ -9,6 +9,8 @@ export type DueDag = {
   readonly next_interval_start: string | null;
   readonly next_interval_end: string | null;
   readonly next_create_after: string;
+  /** What timetables of the authors' own have answered last; null = the timetable is none. */
+  readonly timetable_answer: unknown;
   readonly allowed_run_types: string[] | null;
 };
 
@@ -19,7 +21,8 @@ export type DueDag = {
 export async function lockDueDags(db: Db, o: { nowIso: string; limit: number }): Promise<DueDag[]> {
   return db.query<DueDag>(
     sql`SELECT d.dag_id, d.team, d.current_version_id, (SELECT v.bundle_version FROM dag_version v WHERE v.id = d.current_version_id) AS bundle_version, d.next_logical_date,
-        d.next_interval_start, d.next_interval_end, d.next_create_after, d.allowed_run_types
+        d.next_interval_start, d.next_interval_end, d.next_create_after, d.allowed_run_types,
+        (SELECT q.answer FROM timetable_question q WHERE q.dag_id = d.dag_id AND q.purpose = 'next') AS timetable_answer
       FROM dag d
       WHERE d.next_create_after <= ${o.nowIso}::timestamptz AND NOT d.is_paused AND NOT d.is_stale
         AND NOT d.has_import_errors AND d.current_version_id IS NOT NULL

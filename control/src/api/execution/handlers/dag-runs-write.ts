@@ -8,6 +8,7 @@ import { lockRun } from '@airlock/store/queries/dag-run/lock';
 import { insertEventLog } from '@airlock/store/queries/event-log/insert';
 import { lockCaller } from '@airlock/store/queries/task-instance/report-retry';
 import type { CallerRow } from '@airlock/store/queries/token/caller';
+import { type AskedFacts, askAboutRun } from '../../../runs/asked-timetables.ts';
 import { clearTaskInstances, createDagRun } from '../../../runs/index.ts';
 import { uniqueViolation } from '../../http/errors.ts';
 import { parseBody } from '../../http/validation.ts';
@@ -66,8 +67,18 @@ export const triggerRun: Handler = async (context, call) => {
   const body = parseBody(triggerBody, call.request);
   const target = targetOf(call);
   const caller = await requireTrigger(context, call, target.dagId);
+  const asked = await askAboutRun(context.deps, {
+    ...target,
+    runType: 'operator_triggered',
+    logicalDate: body.logical_date ?? null,
+    intervalAt: body.run_after ?? call.nowIso,
+    runAfter: body.run_after ?? call.nowIso,
+    nowIso: call.nowIso,
+  }).catch((error: unknown) => {
+    throw isAppError(error) ? asWire(error, target.dagId) : error;
+  });
   await context.db.transaction(async (tx) => {
-    if (!(await makeRun(context, tx, call, target, body))) return;
+    if (!(await makeRun(context, tx, call, target, { ...body, asked }))) return;
     await audit(tx, call, 'trigger_dag_run', caller, target);
     // Last, since task instances are locked after Dags and runs: nothing is made by a try that has ended meanwhile.
     await requireLive(context, call, await lockCaller(tx, callerKey(call)));
@@ -76,7 +87,13 @@ export const triggerRun: Handler = async (context, call) => {
 };
 
 /** @returns false when this very call had made the run before. */
-async function makeRun(context: ExecutionContext, tx: Db, call: Call, target: Target, body: Trigger): Promise<boolean> {
+async function makeRun(
+  context: ExecutionContext,
+  tx: Db,
+  call: Call,
+  target: Target,
+  body: Trigger & { readonly asked: AskedFacts | null },
+): Promise<boolean> {
   const { allowed_run_id_pattern: pattern } = context.deps.config.scheduler;
   const given = {
     logicalDate: body.logical_date ?? null,
@@ -94,6 +111,7 @@ async function makeRun(context: ExecutionContext, tx: Db, call: Call, target: Ta
       runAfter: body.run_after ?? null,
       intervalAt: body.run_after ?? call.nowIso,
       note: body.note ?? null,
+      asked: body.asked,
       nowIso: call.nowIso,
       runIdRules: { pattern, allowDoubleDots: false },
     });
