@@ -243,6 +243,24 @@ def notice_exits():
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGCHLD, signal.SIG_DFL))
 
 
+def tell_failed_uploads():
+    """The Task SDK says why it could not upload a log in the file that it could not upload. Here it is said aloud, too."""
+    from airflow.sdk.execution_time import supervisor
+
+    upload = getattr(supervisor.ActivitySubprocess, "_upload_logs", None)
+    if upload is None:
+        return
+
+    def told(self):
+        log, self.process_log = self.process_log, Watched(self.process_log)
+        upload(self)
+        if self.process_log.failure is not None:
+            supervisor.log.error(self.process_log.failure)
+        self.process_log = log
+
+    supervisor.ActivitySubprocess._upload_logs = told
+
+
 def run_task(order):
     """Hands the workload to `python -m airflow.sdk.execution_time.execute_workload`, in this process."""
     os.environ.update(order["env"])
@@ -257,6 +275,7 @@ def run_task(order):
     from airflow.sdk.execution_time import execute_workload
 
     notice_exits()
+    tell_failed_uploads()
     execute_workload.main()
 
 

@@ -5,7 +5,9 @@ import { writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { airflowVenv, ensureVenv, findPython, withoutPython } from '../kit/airflow-venv.ts';
 import { logOf, resultOf, runEnd, taskInstances, triesOf, trigger } from '../kit/api.ts';
+import { installHandler, LOGGING_CONFIG_CLASS, type LogStore, startLogStore } from '../kit/remote-logs.ts';
 import { type Standalone, startStandalone } from '../kit/standalone.ts';
+import { tempHome } from '../kit/temp-home.ts';
 
 const text = `
 import os, signal, subprocess, sys, time, urllib.request, urllib.error
@@ -64,7 +66,11 @@ def behaves():
     def prints_a_secret():
         print("it is " + Variable.get("api_token"))
 
-    raises(), again(), kills_itself(), kills_its_supervisor(), leaves_quietly(), leaves_a_process(), steals(), prints_a_secret()
+    @task
+    def is_not_stored_elsewhere():
+        print("the other store is broken")
+
+    raises(), again(), kills_itself(), kills_its_supervisor(), leaves_quietly(), leaves_a_process(), steals(), prints_a_secret(), is_not_stored_elsewhere()
 
 behaves()
 `;
@@ -72,6 +78,8 @@ behaves()
 describe('Python tasks', { skip: withoutPython }, () => {
   let airlock: Standalone;
   let runId: string;
+  let store: LogStore;
+  const packages = tempHome();
   const states = new Map<string, string | null>();
   const at = (taskId: string) => ({ dagId: 'behaves', runId, taskId });
   const eventsOf = async (taskId: string, tryNumber = 1) =>
@@ -79,9 +87,32 @@ describe('Python tasks', { skip: withoutPython }, () => {
 
   before(async () => {
     ensureVenv(findPython()!);
+    installHandler(packages.path);
+    store = await startLogStore((path) => path.includes('is_not_stored_elsewhere'));
+    const handedOn = {
+      PYTHONPATH: packages.path,
+      AIRFLOW__LOGGING__REMOTE_LOGGING: 'True',
+      AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER: `loopback://${store.address}`,
+      AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID: 'log_store',
+      AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS: LOGGING_CONFIG_CLASS,
+    };
     // The address of the server is known only when it runs: the file comes after it.
     airlock = await startStandalone({
-      env: { AIRLOCK__PYTHON__INTERPRETER: airflowVenv, AIRLOCK__CORE__TASK_SUCCESS_OVERTIME: '2' },
+      env: {
+        AIRLOCK__PYTHON__INTERPRETER: airflowVenv,
+        AIRLOCK__CORE__TASK_SUCCESS_OVERTIME: '2',
+        AIRLOCK__PYTHON__PATHS: packages.path,
+        AIRLOCK__PYTHON__ENV: Object.keys(handedOn).join(','),
+        ...handedOn,
+        // In the environment of the worker, but not named.
+        AIRFLOW__LOGGING__DELETE_LOCAL_LOGS: 'True',
+        NOT_NAMED: 'canary',
+      },
+    });
+    await airlock.api('POST', '/api/v2/connections', {
+      connection_id: 'log_store',
+      conn_type: 'http',
+      password: 'opens-the-log-store',
     });
     writeFileSync(`${airlock.home}/dags/behaves.py`, text.replace('@ORIGIN@', airlock.url));
     for (const [key, value] of [
@@ -93,7 +124,11 @@ describe('Python tasks', { skip: withoutPython }, () => {
     assert.equal(await runEnd(airlock, 'behaves', runId, 280_000), 'failed');
     for (const task of await taskInstances(airlock, 'behaves', runId)) states.set(task.task_id, task.state);
   });
-  after(() => airlock?.stop());
+  after(async () => {
+    await airlock?.stop();
+    store?.[Symbol.dispose]();
+    packages[Symbol.dispose]();
+  });
 
   test('one that raises ends as failed, with the exception in its log', async () => {
     assert.equal(states.get('raises'), 'failed');
@@ -132,5 +167,46 @@ describe('Python tasks', { skip: withoutPython }, () => {
     const events = await eventsOf('prints_a_secret');
     assert.match(events, /it is \*\*\*/);
     assert.doesNotMatch(JSON.stringify(await logOf(airlock, at('prints_a_secret'))), /open-sesame/);
+  });
+
+  describe('with the remote logging of their SDK', () => {
+    const path = (taskId: string, tryNumber = 1) =>
+      `dag_id=behaves/run_id=${runId}/task_id=${taskId}/attempt=${tryNumber}.log`;
+
+    test('each try’s log is uploaded under the name that it has on Airflow, by the connection that the options name', () => {
+      assert.match(store.uploads.get(path('raises'))?.text ?? '', /no such day/);
+      for (const tryNumber of [1, 2])
+        assert.equal(store.uploads.get(path('again', tryNumber))?.password, 'opens-the-log-store');
+      assert.match(store.uploads.get(path('kills_itself'))?.text ?? '', /signal/);
+    });
+
+    test('what was masked here is masked there, and the password of the store is in no log', async () => {
+      const { text: uploaded } = store.uploads.get(path('prints_a_secret'))!;
+      assert.match(uploaded, /it is \*\*\*/);
+      assert.doesNotMatch([...store.uploads.values()].map((each) => each.text).join(), /open-sesame|opens-the-log/);
+      for (const taskId of states.keys()) assert.doesNotMatch(await eventsOf(taskId), /opens-the-log-store/);
+    });
+
+    test('the process that uploads has the options that [python] env names, and no other variable of the worker', () => {
+      const names = new Set([...store.uploads.values()].flatMap((each) => each.environment));
+      for (const name of ['REMOTE_LOGGING', 'REMOTE_BASE_LOG_FOLDER', 'REMOTE_LOG_CONN_ID', 'LOGGING_CONFIG_CLASS'])
+        assert.ok(names.has(`AIRFLOW__LOGGING__${name}`), name);
+      const others = [...names].filter((name) => /NOT_NAMED|DELETE_LOCAL|AIRLOCK|PASSWORD|TOKEN/.test(name));
+      assert.deepEqual(others, []);
+    });
+
+    test('a store that fails fails no task, and the log that is kept here says so', async () => {
+      assert.equal(states.get('is_not_stored_elsewhere'), 'success');
+      assert.equal(store.uploads.has(path('is_not_stored_elsewhere')), false);
+      assert.match(
+        await eventsOf('is_not_stored_elsewhere'),
+        /the other store is broken[\s\S]*Failed to upload remote logs: HTTPError: .*500/,
+      );
+    });
+
+    test('a try that was killed from outside of the SDK has its log here, and nowhere else', async () => {
+      assert.equal(store.uploads.has(path('kills_its_supervisor')), false);
+      assert.match(await eventsOf('kills_its_supervisor'), /killed by SIGKILL/);
+    });
   });
 });
