@@ -19,10 +19,6 @@ const randomRows: Exception = {
   reason: 'it counts a random number of rows',
   covers: /^XCom (?:load\[-1\] return_value|run_job\[-1\] return_value|process_table\[\d\] row_count): /,
 };
-const waits: Exception = {
-  reason: 'a deferred task needs the triggerer, which is not there yet',
-  covers: /^parent_task_sensor: success \/ failed$/,
-};
 const branches: Exception = {
   reason: 'it chooses its branches at random: two runs differ on Airflow, too',
   covers: /^(?:(?:branch|ext_py|venv)\w*: (?:success|skipped|try [01]) \/|XCom )/,
@@ -37,7 +33,6 @@ export const EXCEPTIONS: Readonly<Record<string, Exception>> = {
   example_bash_operator: ownHome,
   example_branch_operator: branches,
   example_branch_python_operator_decorator: branches,
-  example_external_task: waits,
   example_task_state_store: randomRows,
   example_task_state_store_mapped: randomRows,
   read_asset_event: oneAddress,

@@ -55,6 +55,13 @@ test('the page has a row for each Dag and says how many are alike', () => {
   match(page, /^\| b \| success \| 1 success \| 1 \| differs: run success \/ no Dag; /m);
 });
 
+test('rows of single Dags take the place of theirs, and the others stay', () => {
+  const page = pageOf(summaryOf(side({ a: 'success', b: 'success' }), side({ a: 'success' }), null));
+  const again = pageOf(summaryOf(side({ b: 'failed' }), side({ b: 'failed' }), ['b']), page);
+  match(again, /^2 of 2 are alike\.$/m);
+  match(again, /^\| a \| success \| 1 success \| 1 \| alike \|\n\| b \| failed \| 1 failed \| 1 \| alike \|$/m);
+});
+
 test('what was kept is read again as it was', () => {
   using folder = tempHome();
   const file = join(folder.path, 'kept/airflow.json');

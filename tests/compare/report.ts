@@ -94,25 +94,34 @@ function shown(differs: readonly string[]): string {
   return differs.slice(0, SHOWN).join('; ').replaceAll('|', '\\|').replaceAll('\n', ' ') + more;
 }
 
-export function pageOf({ rows, alike }: Summary): string {
-  const lines = rows.map((row) => {
+/** Rows of a page, by Dag or file. */
+function rowsOf(page: string): Map<string, string> {
+  const rows = page.split('\n').filter((line) => line.startsWith('| ') && !line.startsWith('| Dag, '));
+  return new Map(rows.map((line) => [line.slice(2).split(' |', 1)[0]!, line]));
+}
+
+/** @param before the page that gets these rows in place of its own, and keeps the others; null = none is kept */
+export function pageOf({ rows }: Pick<Summary, 'rows'>, before: string | null = null): string {
+  const lines = before === null ? new Map<string, string>() : rowsOf(before);
+  for (const row of rows) {
     const verdict = row.differs.length === 0 ? 'alike' : `differs: ${row.reason ?? shown(row.differs)}`;
-    return `| ${row.id} | ${row.theirs} | ${row.tasks} | ${row.xcoms} | ${verdict} |`;
-  });
+    lines.set(row.id, `| ${row.id} | ${row.theirs} | ${row.tasks} | ${row.xcoms} | ${verdict} |`);
+  }
+  const alike = [...lines.values()].filter((line) => line.endsWith(' | alike |')).length;
   return [
     '# Airflow’s example Dags on Airlock',
     '',
-    'Made by `npm run compare -- --examples --write docs/example-dags.md`: the examples that come with Airflow 3.3.2 and with its',
+    'Made by `npm run compare -- --examples --write docs/example-dags.md`, and rows of single Dags by the same with their names: the examples that come with Airflow 3.3.2 and with its',
     'standard provider, unmodified, each run once on Airflow (from PyPI, PostgreSQL, LocalExecutor) and once on Airlock with the same',
-    'Task SDK. A run that has not ended after a minute or two is compared as it stands. *Alike* means: the same end state of the run, the same states and tries of all task instances with their map indexes,',
+    'Task SDK. A run that has not ended after two minutes or more is compared as it stands. *Alike* means: the same end state of the run, the same states and tries of all task instances with their map indexes,',
     'the same XComs (of times, ids and paths only that they are there), and no task that ran before what it depends on. A request to',
-    'a person is answered with its first option on both sides. No service outside the machine could be reached on either side.',
+    'a person is answered after a while, with its first option, on both sides. No service outside the machine could be reached on either side, but for an index of Python packages.',
     '',
-    `${alike} of ${rows.length} are alike.`,
+    `${alike} of ${lines.size} are alike.`,
     '',
     '| Dag, or file | run on Airflow | its tasks | its XComs | Airlock |',
     '|---|---|---|---|---|',
-    ...lines,
+    ...lines.values(),
     '',
   ].join('\n');
 }

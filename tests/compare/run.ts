@@ -1,7 +1,8 @@
 /**
  * `npm run compare -- [options] [dag_id …]`: the same Python Dags on Airflow 3.3.2 and on Airlock, once each, and what differs.
  * `--examples` takes Airflow's own examples and those of its standard provider instead of the small set beside this file;
- * `--only airlock` runs one side alone; `--limit 120` bounds one run, seconds; `--files a.py,b.py` adds files; `--keep FOLDER`
+ * `--only airlock` runs one side alone; `--limit 120` bounds one run, seconds, where `limits.ts` has no longer bound; `--at-once 4`
+ * runs so many Dags at the same time, most of which wait; `--files a.py,b.py` adds files; `--keep FOLDER`
  * writes down what each Dag came to, and does not run again what is written there; `--write PAGE` makes the page of the result.
  */
 import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -11,6 +12,7 @@ import { AIRFLOW_PASSWORD, installAirflow, startAirflow } from '../kit/airflow.t
 import { ADMIN_PASSWORD, startStandalone } from '../kit/standalone.ts';
 import { tempHome } from '../kit/temp-home.ts';
 import { type Ends, readEnds, writeEnds } from './keep.ts';
+import { LONGER_SECONDS } from './limits.ts';
 import { pageOf, summaryOf } from './report.ts';
 import { type Client, connect } from './side.ts';
 
@@ -20,13 +22,14 @@ const { values, positionals } = parseArgs({
     examples: { type: 'boolean', default: false },
     only: { type: 'string' },
     limit: { type: 'string', default: '120' },
+    'at-once': { type: 'string', default: '1' },
     files: { type: 'string', default: '' },
     keep: { type: 'string' },
     write: { type: 'string' },
   },
 });
 const say = (text: string) => process.stderr.write(`${text}\n`);
-const limitMs = Number(values.limit) * 1000;
+const limitMs = (dagId: string) => Math.max(Number(values.limit), LONGER_SECONDS[dagId] ?? 0) * 1000;
 const venv = installAirflow(say);
 
 /** The folders of examples, whole: some of them import their neighbours. */
@@ -103,13 +106,17 @@ async function runAll(name: string, start: () => Promise<Started>): Promise<Ends
     const all = await client.dags(dagFiles());
     kept.errors.clear();
     for (const [path, text] of await client.importErrors()) kept.errors.set(path, text);
-    for (const dagId of (positionals.length > 0 ? positionals : all).filter(isOpen)) {
-      const end = await client.run(dagId, limitMs);
-      say(`${name}: ${dagId}: ${end.state}`);
-      kept.ends.set(dagId, end);
-      if (end.tasks.length > 0) kept.edges.set(dagId, await client.edges(dagId));
-      writeEnds(file, kept);
-    }
+    const open = (positionals.length > 0 ? positionals : all).filter(isOpen);
+    const runNext = async (): Promise<void> => {
+      for (let dagId = open.shift(); dagId !== undefined; dagId = open.shift()) {
+        const end = await client.run(dagId, limitMs(dagId));
+        say(`${name}: ${dagId}: ${end.state}`);
+        if (end.tasks.length > 0) kept.edges.set(dagId, await client.edges(dagId));
+        kept.ends.set(dagId, end);
+        writeEnds(file, kept);
+      }
+    };
+    await Promise.all(Array.from({ length: Number(values['at-once']) }, runNext));
     return kept;
   } finally {
     stopRunning = null;
@@ -121,5 +128,8 @@ const ours = await runAll('Airlock', airlockSide);
 const theirs = await runAll('Airflow', airflowSide);
 const summary = summaryOf(theirs, ours, positionals.length > 0 ? positionals : null);
 console.log(summary.text);
-if (values.write !== undefined) writeFileSync(values.write, pageOf(summary));
+if (values.write !== undefined) {
+  const before = positionals.length > 0 ? readFileSync(values.write, 'utf8') : null;
+  writeFileSync(values.write, pageOf(summary, before));
+}
 process.exitCode = summary.unexplained.length > 0 ? 1 : 0;

@@ -36,6 +36,11 @@ const LOGICAL_DATE = '2026-01-02T03:04:05Z';
 const SETTLED_MS = 10_000;
 const SETTLED_WITHOUT_MS = 90_000;
 const APPEAR_MS = 600_000;
+/**
+ * What a person takes to answer. Airflow fails a task that goes on before its scheduler has heard of the end of the process
+ * that asked (it calls that a task killed from outside), which no API shows.
+ */
+const ANSWER_AFTER_MS = 15_000;
 
 type HumanRequest = {
   readonly task_instance: { readonly task_id: string; readonly map_index: number; readonly state: string | null };
@@ -87,12 +92,17 @@ export async function connect({ url, user, password }: Side): Promise<Client> {
       ).map((one) => [one.filename, one.stack_trace]),
     );
   /** Whatever a run asks of a person is answered with the first option and the values that it proposes. */
+  const waitingSince = new Map<string, number>();
   const answerRequests = async (run: string) => {
     const { hitl_details: requests } = await get<{ hitl_details: HumanRequest[] }>(`${run}/hitlDetails?limit=100`);
     for (const { task_instance: task, options, params, response_received: answered } of requests) {
-      // Not while the task that asks still runs: Airflow fails a task whose answer is faster than its own process ends.
       if (answered || (task.state !== 'awaiting_input' && task.state !== 'deferred')) continue;
-      await ask('PATCH', `${run}/taskInstances/${encodeURIComponent(task.task_id)}/${task.map_index}/hitlDetails`, {
+      const request = `${run}/taskInstances/${encodeURIComponent(task.task_id)}/${task.map_index}/hitlDetails`;
+      const now = performance.now();
+      const since = waitingSince.get(request) ?? now;
+      waitingSince.set(request, since);
+      if (now - since < ANSWER_AFTER_MS) continue;
+      await ask('PATCH', request, {
         chosen_options: options.slice(0, 1),
         params_input: Object.fromEntries(Object.entries(params ?? {}).map(([name, param]) => [name, proposed(param)])),
       });

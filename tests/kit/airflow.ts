@@ -11,7 +11,7 @@ import { waitFor } from './wait.ts';
 
 const PACKAGES = ['apache-airflow==3.3.2', 'apache-airflow-providers-standard==1.21.0', 'psycopg2-binary', 'asyncpg'];
 const CONSTRAINTS = join(repositoryRoot, 'tests/conformance/airflow/constraints.txt');
-const START_MS = 180_000;
+const START_MS = 600_000;
 export const AIRFLOW_PASSWORD = 'admin';
 
 /** Makes the environment once; later calls find it. @throws Error without Python 3.11 */
