@@ -331,7 +331,15 @@ test('passwords have 12 to 128 characters, any, and are stored as argon2id with 
 
 test('a password that is tried first is refused as a whole, in any case, and not as a part of another', async () => {
   const set = (password: string) => resetPassword(kit.deps, 'test', 'op', password);
-  for (const password of ['password1234', 'PassWord1234', 'administrator', '1q2w3e4r5t6y', '123456789012']) {
+  for (const password of [
+    'password1234',
+    'PassWord1234',
+    'administrator',
+    '1q2w3e4r5t6y',
+    '123456789012',
+    'MailCreated5240',
+    'leavemealone',
+  ]) {
     await assert.rejects(set(password), { code: 'VALIDATION', message: /tried first/ }, password);
   }
   for (const password of ['password1234!', ' password1234', 'password1235x']) await set(password);
