@@ -77,7 +77,7 @@ export function makePythonParse({ hosts, timeoutMs, ownUser, reads, newMasker }:
         startMs: START_MS,
         ...(reads ? { reads: learning(masker, reads) } : {}),
       });
-      return shown(masker, fromEnd(job.relative, end, timeoutMs));
+      return fromEnd(job.relative, shown(masker, end), timeoutMs);
     } catch (error) {
       if (!isAppError(error, 'PYTHON_UNAVAILABLE')) throw error;
       return failed(plainImportError(job.relative, error.message, error.remedy), null, '');
@@ -96,17 +96,19 @@ function learning(masker: Masker, reads: ParseReads): ParseReads {
   };
 }
 
-/** What people are shown of a parse. The Dags themselves are data, and stay. */
-function shown(masker: Masker, parsed: ParsedFile): ParsedFile {
-  const { importError, warnings, dagWarnings, output } = parsed;
+/** What people are shown of a parse, masked before anything of it is cut. The Dags themselves are data, and stay. */
+function shown(masker: Masker, end: ParseEnd): ParseEnd {
+  const { report } = end;
   return {
-    ...parsed,
-    importError: importError === null ? null : masker.mask(importError),
-    warnings: warnings.map((text) => masker.mask(text)),
-    ...(dagWarnings
-      ? { dagWarnings: dagWarnings.map((warning) => ({ ...warning, message: masker.mask(warning.message) })) }
-      : {}),
-    output: masker.mask(output),
+    ...end,
+    stderr: masker.maskCut(end.stderr),
+    output: masker.maskCut(end.output),
+    report: report && {
+      ...report,
+      import_error: masker.maskTexts(report.import_error) as typeof report.import_error,
+      warnings: masker.maskTexts(report.warnings) as typeof report.warnings,
+      dag_warnings: masker.maskTexts(report.dag_warnings) as typeof report.dag_warnings,
+    },
   };
 }
 

@@ -27,7 +27,7 @@ export function logLine(
   atMs: number,
 ): string {
   const shown = fields === undefined ? undefined : (masker.maskTexts(fields) as Record<string, unknown>);
-  return plainLine(masker.mask(source), level, masker.mask(event), atMs, shown);
+  return plainLine(masker.mask(source), level, masker.maskCut(event), atMs, shown);
 }
 
 export function plainLine(

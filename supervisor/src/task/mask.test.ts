@@ -158,3 +158,17 @@ test('an endless line is passed on in pieces, without a secret at their borders,
   for (const line of lines) ok(line.length <= MAX_LINE);
   equal(lines.join(''), text.replaceAll(secret, '***'));
 });
+
+test('of a text that was cut within a secret, what is left of that is hidden too; a short text was not cut', () => {
+  const secret = 'correct "horse" battery';
+  const masker = maskerOf(secret);
+  const before = 'x'.repeat(400);
+  for (const form of formsOf(secret)) {
+    for (let left = 5; left <= form.length; left++)
+      equal(masker.maskCut(before + form.slice(0, left)), `${before}***`, form.slice(0, left));
+    equal(masker.maskCut(before + form.slice(0, 4)), before + form.slice(0, 4));
+  }
+  equal(masker.maskCut('all is correct'), 'all is correct');
+  equal(masker.maskCut(`${before} corrected`), `${before} corrected`);
+  equal(JSON.stringify(masker.maskTexts([`${before}correct "ho`])), JSON.stringify([`${before}***`]));
+});

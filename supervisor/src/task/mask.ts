@@ -7,6 +7,10 @@ import { formsOf } from './mask-forms.ts';
 import { FormSearch, MASK } from './mask-search.ts';
 
 const MAX_DEPTH = 100;
+/** Nobody cuts a text to less before it comes here: the shortest bound of a child is that of an error's name. */
+const MAY_BE_CUT = 200;
+/** What is left of a secret at the end of a cut text, and is shorter, tells nothing. */
+const LEAST_REST = 4;
 /** Further names of variables that count as secret here. In answers of the REST API they are shown, as the reference does. */
 const MORE_NAMES = 'accesskey,accesstoken,credential,pass_code,passcode,privatekey';
 
@@ -20,6 +24,8 @@ export class Masker {
   readonly #forms = new Set<string>();
   /** Made when it is needed: several secrets become known at once. */
   #search: FormSearch | null = null;
+  /** Finds where a form may begin, however little of it is left. */
+  #beginnings: FormSearch | null = null;
   #longest = 0;
 
   /**
@@ -45,6 +51,7 @@ export class Masker {
       this.#longest = Math.max(this.#longest, form.length);
     }
     this.#search = null;
+    this.#beginnings = null;
   }
 
   /** Password and every text inside the extra, whatever its key: extras hold keys under many names. */
@@ -87,7 +94,7 @@ export class Masker {
   }
 
   #maskTexts(value: unknown, depth: number): unknown {
-    if (typeof value === 'string') return this.mask(value);
+    if (typeof value === 'string') return this.maskCut(value);
     if (typeof value === 'number') return this.mask(String(value)) === String(value) ? value : MASK;
     if (typeof value !== 'object' || value === null) return value;
     if (depth === MAX_DEPTH) return MASK;
@@ -99,6 +106,28 @@ export class Masker {
 
   mask(text: string): Masked {
     return (this.#searched()?.replaceAll(text) ?? text) as Masked;
+  }
+
+  /**
+   * As `mask`, for a text that a child made, and may have cut: at the end of a long one the beginning of a secret is
+   * hidden too.
+   */
+  maskCut(text: string): Masked {
+    const masked = this.mask(text);
+    if (text.length < MAY_BE_CUT || this.#forms.size === 0) return masked;
+    const least = Math.max(LEAST_REST, this.#leastLength);
+    const begin = (form: string) => form.slice(0, least);
+    this.#beginnings ??= new FormSearch(new Set([...this.#forms].map(begin)));
+    const search = this.#beginnings;
+    for (
+      let at = search.find(masked, Math.max(0, masked.length - this.#longest));
+      at >= 0;
+      at = search.find(masked, at + 1)
+    ) {
+      const rest = masked.slice(at);
+      for (const form of this.#forms) if (form.startsWith(rest)) return `${masked.slice(0, at)}${MASK}` as Masked;
+    }
+    return masked;
   }
 
   /** Where in a part of a text something to hide may begin, at or after `from`; -1: nowhere before `to`. */

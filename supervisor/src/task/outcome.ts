@@ -30,8 +30,8 @@ function shown(masker: Masker, verdict: Verdict): Verdict {
   const { final, fields } = verdict;
   return {
     ...verdict,
-    final: final.state === 'up_for_retry' ? { ...final, reason: masker.mask(final.reason) } : final,
-    message: masker.mask(verdict.message),
+    final: final.state === 'up_for_retry' ? { ...final, reason: masker.maskCut(final.reason) } : final,
+    message: masker.maskCut(verdict.message),
     ...(fields ? { fields: masker.maskTexts(fields) as NonNullable<Verdict['fields']> } : {}),
   };
 }

@@ -134,5 +134,5 @@ export function startTrigger(ctx: RoleContext, hosts: TriggerHosts, workload: Ta
 /** The reason of a failure is what people read; what an event carries is data, and stays. */
 function shownOf(masker: Masker, outcome: TriggerOutcome): TriggerOutcome {
   if (outcome.kind !== 'failure') return outcome;
-  return { ...outcome, traceback: outcome.traceback?.map((line) => masker.mask(line)) ?? null };
+  return { ...outcome, traceback: outcome.traceback?.map((line) => masker.maskCut(line)) ?? null };
 }
