@@ -114,6 +114,11 @@ test('clearing picks runs and tasks as the body says', async () => {
     'mid',
     'start',
   ]);
+  // Failed ones are meant unless the body says otherwise, so those that run come to them.
+  await db().query(sql`UPDATE task_instance SET state = 'running' WHERE run_id = ${body.dag_run_id} AND task_id = 'mid'`);
+  assert.deepEqual(await ids({ only_running: true }), ['end', 'mid']);
+  assert.deepEqual(await ids({ only_running: true, only_failed: false }), ['mid']);
+  await db().query(sql`UPDATE task_instance SET state = NULL WHERE run_id = ${body.dag_run_id} AND task_id = 'mid'`);
   const before = (await viewer('GET', `${path}/taskInstances/start`)).body.id;
   const cleared = (await clear({ only_failed: false, task_ids: ['start'], dry_run: false, note: 'redo' })).body
     .task_instances[0];
@@ -122,7 +127,12 @@ test('clearing picks runs and tasks as the body says', async () => {
     [{ only_failed: true, only_running: true }, /both are set/],
     [{ task_ids: [] }, /at least 1 element/],
     [{ dag_run_id: null, start_date: '2024-02-01T00:00:00Z', end_date: '2024-01-01T00:00:00Z' }, /sooner than/],
-    [{ start_date: '2024-02-01T00:00:00Z' }, /Exactly one of/],
+    [{ start_date: '2024-02-01T00:00:00Z' }, /Exactly one of dag_run_id or start_date must/],
+    [{ end_date: '2024-02-01T00:00:00Z' }, /Exactly one of dag_run_id or end_date must/],
+    [
+      { start_date: '2024-02-01T00:00:00Z', end_date: '2024-02-01T00:00:00Z' },
+      /Exactly one of dag_run_id or \(start_date and end_date\) must/,
+    ],
   ] as const) {
     const answer = await clear(sent);
     assert.deepEqual([answer.status, text.test(JSON.stringify(answer.body))], [422, true], answer.text);

@@ -23,7 +23,7 @@ export type ClearOptions = {
   readonly tasks?: readonly TaskSelector[] | null;
   readonly includeUpstream?: boolean;
   readonly includeDownstream?: boolean;
-  /** `failed` and `upstream_failed` only; `running` only. */
+  /** `failed` and `upstream_failed` only; `running` only; with both all of these, as in the reference. */
   readonly onlyFailed?: boolean;
   readonly onlyRunning?: boolean;
   /** False: the runs keep their state. */
@@ -59,11 +59,13 @@ export async function clearTaskInstances(tx: Db, options: ClearOptions): Promise
     runs.map((run) => run.id),
   );
   const selectors = new Map(runs.map((run) => [run.id, selection(modelOf(run.id), options)] as const));
+  const states = [
+    ...(options.onlyFailed ? ['failed', 'upstream_failed'] : []),
+    ...(options.onlyRunning ? ['running'] : []),
+  ];
   const chosen = tis.filter((ti) => {
     const selected = selectors.get(ti.dag_run_id)!;
-    if (!selected(ti)) return false;
-    if (options.onlyFailed && ti.state !== 'failed' && ti.state !== 'upstream_failed') return false;
-    return !(options.onlyRunning && ti.state !== 'running');
+    return selected(ti) && (states.length === 0 || states.includes(ti.state ?? ''));
   });
   if (options.preventRunningTask && chosen.some((ti) => ['running', 'queued', 'scheduled'].includes(ti.state ?? ''))) {
     throw new AppError('CONFLICT', {

@@ -26,7 +26,8 @@ const clearBody = z
     dry_run: flag(true),
     start_date: wire.instant().nullish(),
     end_date: wire.instant().nullish(),
-    only_failed: flag(true),
+    // Said or not makes a difference beside only_running, so the default comes later.
+    only_failed: wire.bool().optional().meta({ default: true }),
     only_running: flag(false),
     reset_dag_runs: flag(true),
     task_ids: z
@@ -46,12 +47,13 @@ const clearBody = z
     const refuse = (error: string) =>
       wireIssue(ctx, { type: 'value_error', msg: `Value error, ${error}`, ctx: { error: {} } });
     if (body.only_failed && body.only_running) refuse('only_failed and only_running both are set to True');
-    else if (body.task_ids?.length === 0) refuse('task_ids list should have at least 1 element.');
     else if (body.start_date && body.end_date && body.end_date < body.start_date) {
       refuse('end_date is sooner than start_date');
     } else if (body.dag_run_id && (body.start_date || body.end_date)) {
-      refuse('Exactly one of dag_run_id or (start_date and end_date) must be provided');
-    }
+      const dates =
+        body.start_date && body.end_date ? '(start_date and end_date)' : body.start_date ? 'start_date' : 'end_date';
+      refuse(`Exactly one of dag_run_id or ${dates} must be provided`);
+    } else if (body.task_ids?.length === 0) refuse('task_ids list should have at least 1 element.');
   });
 type ClearBody = z.output<typeof clearBody>;
 
@@ -91,7 +93,7 @@ async function clear(context: RestContext): Promise<unknown> {
       tasks: tasks ?? null,
       includeUpstream: body.include_upstream,
       includeDownstream: body.include_downstream,
-      onlyFailed: body.only_failed,
+      onlyFailed: body.only_failed ?? true,
       onlyRunning: body.only_running,
       resetDagRuns: body.reset_dag_runs,
       preventRunningTask: body.prevent_running_task,
