@@ -110,6 +110,8 @@ describe('an archive is refused', () => {
     match(refused(zipOf([entry('a.py'), entry('b.py')], '', before)), /more than 64 MiB/);
     const control = zipOf([entry('a.py'), entry('b.py')], '', before.subarray(1));
     deepEqual(modules(control), { modules: ['a.py', 'b.py'], entries: 2 });
+    const data = zipOf([entry('data.csv'), entry('pkg/a.py')], '', before);
+    deepEqual(modules(data), { modules: [], entries: 2 }, 'one of data alone is no concern of ours');
   });
 
   for (const [what, bytes] of [

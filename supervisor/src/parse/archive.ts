@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { MAX_INPUT_BYTES, stampOf, useInside } from './digest.ts';
 
 export const ARCHIVE_LIMITS = {
-  /** Of the archive, packed. */
+  /** Of an archive with Dag modules, packed. */
   bytes: MAX_INPUT_BYTES,
   entries: 10_000,
   /** At the top of one archive. */
@@ -54,8 +54,6 @@ function readNames(descriptor: number, bytes: number): string[] | null {
   signature.writeUInt32LE(END.signature);
   const inTail = tail.subarray(0, Math.max(0, tailBytes - END.bytes + 4)).lastIndexOf(signature);
   if (inTail < 0) return null;
-  if (bytes > ARCHIVE_LIMITS.bytes)
-    throw new Refused(`The archive has more than ${ARCHIVE_LIMITS.bytes / 1024 / 1024} MiB.`);
   const end = bytes - tailBytes + inTail;
   const count = tail.readUInt16LE(inTail + 10);
   const length = tail.readUInt32LE(inTail + 12);
@@ -90,6 +88,9 @@ export function listArchive(root: string, path: string): Listing | null {
       const names = readNames(descriptor, bytes);
       if (names === null) return null;
       const modules = [...new Set(names.filter((name) => MODULE.test(name)))];
+      // One of data alone may be of any size: nobody reads more of it than its names.
+      if (modules.length > 0 && bytes > ARCHIVE_LIMITS.bytes)
+        throw new Refused(`The archive has more than ${ARCHIVE_LIMITS.bytes / 1024 / 1024} MiB.`);
       if (modules.length > ARCHIVE_LIMITS.modules)
         throw new Refused(`The archive has more than ${ARCHIVE_LIMITS.modules} modules at its top.`);
       return { modules: modules.sort(), entries: names.length };

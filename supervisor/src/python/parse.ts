@@ -41,7 +41,7 @@ const nothing: ParsedFile = {
 function unusable({ root, relative }: ParseJob): ParsedFile {
   const listing = listArchive(root, relative);
   if (listing === null || !('refused' in listing)) return nothing;
-  const hint = 'Pack it anew, with its Dag modules at its top.';
+  const hint = 'Pack it anew, with its Dag modules at its top, or name it in .airflowignore if it has none.';
   return failed(plainImportError(relative, listing.refused, hint), null, '');
 }
 
