@@ -65,6 +65,6 @@ export const PARTS: readonly Part[] = [
     timeoutMs: 120_000,
   },
   { name: 'system', files: under('system'), postgres: true, concurrency: CORES, timeoutMs: 300_000 },
-  { name: 'fault', files: under('fault'), postgres: true, concurrency: 2, timeoutMs: 900_000 },
+  { name: 'fault', files: under('fault'), postgres: true, concurrency: 1, timeoutMs: 900_000 },
   { name: 'conformance', files: under('conformance'), postgres: true, concurrency: 1, timeoutMs: 1_500_000 },
 ];
