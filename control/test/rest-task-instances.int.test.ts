@@ -115,7 +115,9 @@ test('clearing picks runs and tasks as the body says', async () => {
     'start',
   ]);
   // Failed ones are meant unless the body says otherwise, so those that run come to them.
-  await db().query(sql`UPDATE task_instance SET state = 'running' WHERE run_id = ${body.dag_run_id} AND task_id = 'mid'`);
+  await db().query(
+    sql`UPDATE task_instance SET state = 'running' WHERE run_id = ${body.dag_run_id} AND task_id = 'mid'`,
+  );
   assert.deepEqual(await ids({ only_running: true }), ['end', 'mid']);
   assert.deepEqual(await ids({ only_running: true, only_failed: false }), ['mid']);
   await db().query(sql`UPDATE task_instance SET state = NULL WHERE run_id = ${body.dag_run_id} AND task_id = 'mid'`);
