@@ -29,7 +29,7 @@ export function seededRandom(name: string): Random {
   };
 }
 
-/** Whole with `npm run soak`, else a tenth, but at least `least`. */
-export function scaled(whole: number, least = 1): number {
-  return process.env.AIRLOCK_SOAK ? whole : Math.max(least, Math.round(whole / 10));
+/** Whole with `npm run soak`, else a `share`-th, but at least `least`. */
+export function scaled(whole: number, least = 1, share = 10): number {
+  return process.env.AIRLOCK_SOAK ? whole : Math.max(least, Math.round(whole / share));
 }

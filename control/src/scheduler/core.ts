@@ -60,9 +60,9 @@ const MIN_RUNS_AT_ONCE = 4;
 const MAX_RUNS_AT_ONCE = 256;
 /** While more runs wait for a decision, what they have decided is queued with every so manieth pass. */
 const PASSES_PER_QUEUE = 4;
-/** A run whose decision failed by a defect of ours is left alone for this long, so that it does not spin. */
 /** Triggers without a task that waits, removed in one sweep. */
 const MAX_SWEPT_TRIGGERS = 1000;
+/** A run whose decision failed by a defect of ours is left alone for this long, so that it does not spin. */
 const BROKEN_RUN_PAUSE_MS = 5_000;
 /** A run that someone else holds is looked at again after this. */
 const HELD_RUN_PAUSE_MS = 20;

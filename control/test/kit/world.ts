@@ -26,10 +26,13 @@ export type Ti = {
 
 export type World = AsyncDisposable & {
   readonly db: Database;
+  /** Addresses for the role `airlock_control` and for the one that owns the tables. */
+  readonly url: string;
+  readonly ownerUrl: string;
   readonly clock: { nowMs: () => number; advance: (seconds: number) => void; iso: () => string };
   readonly core: SchedulerCore;
   readonly errors: unknown[];
-  readonly newCore: (over?: { parallelism?: number; maxQueued?: number }) => SchedulerCore;
+  readonly newCore: (over?: { parallelism?: number; maxQueued?: number; db?: Database }) => SchedulerCore;
   readonly dag: (dagId: string, tasks: readonly TaskSpec[], dag?: Readonly<Record<string, unknown>>) => Promise<void>;
   readonly trigger: (dagId: string, over?: object) => Promise<{ id: number; runId: string }>;
   /** Runs the scheduler until nothing is left to do. */
@@ -60,9 +63,9 @@ export async function makeWorld(): Promise<World> {
     iso: () => new Date(now).toISOString(),
   };
   const errors: unknown[] = [];
-  const newCore = (over: { parallelism?: number; maxQueued?: number } = {}) =>
+  const newCore: World['newCore'] = (over = {}) =>
     createSchedulerCore({
-      db,
+      db: over.db ?? db,
       clock,
       log: { ...silent, error: (fields) => errors.push(fields) },
       instanceId: randomUUID(),
@@ -104,6 +107,8 @@ export async function makeWorld(): Promise<World> {
   };
   return {
     db,
+    url: test.url,
+    ownerUrl: test.ownerUrl,
     clock,
     core,
     errors,
