@@ -225,8 +225,10 @@ export const triggerWorkload = z.strictObject({
   runtime: z.enum(['typescript', 'python']),
   team: z.string().nullable(),
   bundle_name: z.string(),
-  /** Folder of the bundle, as the server knows it; null when the bundle is gone. */
+  /** Folder of the bundle, as the server knows it, empty for git; null when the bundle is gone. */
   bundle_path: z.string().nullable(),
+  /** Where the files of a git bundle are, at the commit that the run keeps. */
+  git: gitSource.pick({ repo_url: true, subdir: true }).extend({ version: z.string() }).nullish(),
   /** Instant after which nobody waits for it. */
   timeout_after: z.string().nullable(),
   /** Bytes of log that were sent for this wait before. */

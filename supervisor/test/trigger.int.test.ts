@@ -3,7 +3,8 @@
  * up; that teams are kept apart; and that the death of one child is nobody else's. @see promise L13
  */
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -376,6 +377,57 @@ describe('triggers of Python tasks', { skip: withoutPython }, () => {
     for (const id of [1, 2])
       assert.deepEqual(await role.server.outcome(id, START), { kind: 'event', payload: `of ${tiOf(id)}` });
     assert.equal(children('airlock_triggers').length > 0, true);
+  });
+
+  test('one of a git bundle has the files of its run’s commit, whatever has been committed since', async () => {
+    const repository = mkdtempSync(join(tmpdir(), 'airlock-trigger-git-'));
+    chmodSync(repository, 0o755);
+    const git = (...args: string[]) =>
+      execFileSync('git', ['-c', 'user.name=a', '-c', 'user.email=a@example.org', '-C', repository, ...args], {
+        encoding: 'utf8',
+      }).trim();
+    const commit = (word: string) => {
+      writeFileSync(
+        join(repository, 'pinned.py'),
+        `from airflow.triggers.base import BaseTrigger, TriggerEvent
+class Says(BaseTrigger):
+    def serialize(self):
+        return ("pinned.Says", {})
+    async def run(self):
+        yield TriggerEvent("${word}")
+`,
+      );
+      git('add', '-A');
+      git('commit', '-q', '-m', word);
+      return git('rev-parse', 'HEAD');
+    };
+    git('init', '-q', '-b', 'main');
+    const commits = ['first', 'second'].map(commit);
+    try {
+      await using role = await python();
+      const at = (id: number, version: string) =>
+        workload(
+          id,
+          'pinned.Says',
+          {},
+          {
+            runtime: 'python',
+            bundle_name: 'g',
+            bundle_path: '',
+            git: { repo_url: `file://${repository}`, subdir: null, version },
+          },
+        );
+      role.add(at(1, commits[0]!), at(2, commits[1]!), at(3, 'f'.repeat(40)));
+      const said = async (id: number) => {
+        const outcome = await role.server.outcome(id, 120_000);
+        return outcome.kind === 'event' ? outcome.payload : outcome;
+      };
+      assert.deepEqual([await said(1), await said(2)], ['first', 'second']);
+      const gone = await role.server.outcome(3, 120_000);
+      assert.match(JSON.stringify(gone), /failure.*no longer has the commit/);
+    } finally {
+      rmSync(repository, { recursive: true, force: true });
+    }
   });
 
   test("L13: a team's trigger reads 0 of another team's canaries, and speaks for none of its triggers", async (t) => {

@@ -9,6 +9,7 @@ import { AppError, isAppError } from '@airlock/contract/errors';
 import type { FromRunner } from '@airlock/contract/ipc/runner';
 import type { TriggerWorkload } from '@airlock/contract/supervisor-api';
 import { launchSandboxed, type SandboxedChild, type SandboxSpec } from '@airlock/proc/sandbox/index';
+import { gitCheckouts } from '../git/checkouts.ts';
 import { pythonChildren } from '../python/host.ts';
 import type { RoleContext } from '../role-context.ts';
 import { runnerSpec } from '../task/index.ts';
@@ -38,7 +39,7 @@ export type TriggerHost = {
   leave(): void;
 };
 export type TriggerHosts = {
-  /** @throws AppError PYTHON_UNAVAILABLE */
+  /** What keeps it from starting is told to `fail`. */
   enter(tenant: Tenant): TriggerHost;
   stop(): Promise<void>;
 };
@@ -48,16 +49,22 @@ export function createTriggerHosts(ctx: RoleContext): TriggerHosts {
   const python = pythonChildren(ctx);
   return {
     enter(tenant) {
-      const { team, runtime, bundle_name: bundle, bundle_path: path } = tenant.workload;
-      const root = runtime === 'python' ? bundleRoot(path) : '';
-      const key = JSON.stringify([team, runtime, bundle, root]);
+      const { team, runtime, bundle_name: bundle, bundle_path: path, git } = tenant.workload;
+      const key = JSON.stringify([team, runtime, bundle, runtime === 'python' ? (git ?? path) : null]);
       let host = hosts.get(key);
       if (host === undefined) {
-        const spec =
-          runtime === 'python'
-            ? python.spec({ bundle, network: 'host', script: HOST, folders: [root] })
-            : { ...runnerSpec(ctx), entry: ctx.entries.triggers };
-        host = createHost(ctx, spec, root, () => hosts.delete(key));
+        const place = async (): Promise<Place> => {
+          if (runtime !== 'python')
+            return { root: '', spec: { ...runnerSpec(ctx), entry: ctx.entries.triggers }, release: () => undefined };
+          const { root, release } = await filesOf(ctx, path, git ?? null);
+          try {
+            return { root, spec: python.spec({ bundle, network: 'host', script: HOST, folders: [root] }), release };
+          } catch (error) {
+            release();
+            throw error;
+          }
+        };
+        host = createHost(ctx, place, () => hosts.delete(key));
         hosts.set(key, host);
       }
       return host.enter(tenant);
@@ -66,6 +73,20 @@ export function createTriggerHosts(ctx: RoleContext): TriggerHosts {
       await Promise.all([...hosts.values()].map((host) => host.stop()));
     },
   };
+}
+
+/** Where the children of a host find their bundle. */
+type Place = { readonly root: string; readonly spec: SandboxSpec; readonly release: () => void };
+
+/** The folder of the bundle; for git, its files at the commit that the run keeps. @throws AppError PYTHON_UNAVAILABLE or BUNDLE_UNAVAILABLE */
+async function filesOf(
+  ctx: RoleContext,
+  path: string | null,
+  git: NonNullable<TriggerWorkload['git']> | null,
+): Promise<Pick<Place, 'root' | 'release'>> {
+  if (git === null) return { root: bundleRoot(path), release: () => undefined };
+  const { root, release } = await gitCheckouts(ctx).at(git, git.version);
+  return { root: realpathSync(root), release };
 }
 
 /** @throws AppError PYTHON_UNAVAILABLE */
@@ -81,17 +102,20 @@ function bundleRoot(path: string | null): string {
   });
 }
 
-function createHost(ctx: RoleContext, spec: SandboxSpec, root: string, onEnd: () => void) {
+function createHost(ctx: RoleContext, find: () => Promise<Place>, onEnd: () => void) {
   const { triggerer } = ctx.config;
   const tenants = new Map<number, Tenant>();
   let child: SandboxedChild | null = null;
+  /** Kept while the host lives, so that a checkout is not removed under it. */
+  let place: Place | null = null;
+  let finding = false;
   let deaths = 0;
   let ended = false;
   let heardMs = 0;
   let idle: NodeJS.Timeout | null = null;
   let watch: NodeJS.Timeout | null = null;
 
-  const start = () => {
+  const start = ({ root, spec }: Place) => {
     const own = launchSandboxed(spec);
     child = own;
     heardMs = ctx.clock.nowMs() + START_MS;
@@ -144,15 +168,21 @@ function createHost(ctx: RoleContext, spec: SandboxSpec, root: string, onEnd: ()
       return;
     }
     for (const tenant of tenants.values()) tenant.onRestart();
-    begin();
+    void begin();
   };
-  const begin = () => {
+  const begin = async () => {
+    if (finding) return;
+    finding = true;
     try {
-      start();
+      place ??= await find();
+      if (!ended) start(place);
     } catch (error) {
       const reason = isAppError(error) ? `${error.message} ${error.remedy}` : 'No process could be started.';
       ctx.log.error({ err: error }, 'a process for triggers could not be started');
       for (const tenant of [...tenants.values()]) tenant.fail(reason);
+    } finally {
+      finding = false;
+      if (ended) place?.release();
     }
   };
   const stop = async () => {
@@ -161,6 +191,7 @@ function createHost(ctx: RoleContext, spec: SandboxSpec, root: string, onEnd: ()
     if (idle !== null) clearTimeout(idle);
     onEnd();
     await child?.kill();
+    if (!finding) place?.release();
   };
   if (triggerer.runner_health_check_threshold > 0) {
     watch = setInterval(() => {
@@ -176,7 +207,7 @@ function createHost(ctx: RoleContext, spec: SandboxSpec, root: string, onEnd: ()
       if (idle !== null) clearTimeout(idle);
       idle = null;
       tenants.set(id, tenant);
-      if (child === null) begin();
+      if (child === null) void begin();
       else child.send({ type: 'trigger_start', trigger: tenant.workload });
       return {
         send: (frame) => child?.send(frame),

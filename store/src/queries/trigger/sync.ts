@@ -1,4 +1,5 @@
 /** Which triggerer runs which trigger. @see scheduling semantics 7.5 */
+import type { GitSource } from '@airlock/contract/supervisor-api';
 import { type Db, sql } from '../../database.ts';
 import { RUN_FACTS, type RunFacts } from '../dag-run/facts.ts';
 import { freeOfOwner, inQueues, WATCHED } from './conditions.ts';
@@ -26,6 +27,10 @@ export type ClaimedTrigger = {
   readonly bundle_name: string;
   /** Null when the bundle is gone. */
   readonly bundle_path: string | null;
+  /** Null = the bundle is none of git, or gone. */
+  readonly bundle_git: GitSource | null;
+  /** The commit that the try's run is pinned to, else that of its version; null = the bundle has no versions. */
+  readonly bundle_version: string | null;
   /** Of a trigger that its task starts with: it may have templates of the run. */
   readonly run: RunFacts | null;
 };
@@ -61,6 +66,8 @@ export async function claimTriggers(db: Db, o: ClaimOptions): Promise<ClaimedTri
       SELECT g.id, g.classpath, g.kwargs, g.is_encrypted, t.id AS ti_id, t.dag_id, t.run_id, t.task_id, t.map_index,
         t.try_number, t.dag_version_id, t.queue, t.pool_slots, t.priority_weight, t.team, t.runtime, t.trigger_timeout,
         t.log_bytes - t.log_base AS log_offset, v.bundle_name, b.path AS bundle_path,
+        b.git AS bundle_git,
+        COALESCE((SELECT r.bundle_version FROM dag_run r WHERE r.id = t.dag_run_id), v.bundle_version) AS bundle_version,
         CASE WHEN g.from_document THEN (SELECT ${RUN_FACTS} FROM dag_run r WHERE r.id = g.dag_run_id) END AS run
       FROM taken g JOIN task_instance t ON t.trigger_id = g.id
       JOIN dag_version v ON v.id = t.dag_version_id LEFT JOIN dag_bundle b ON b.name = v.bundle_name

@@ -1,4 +1,5 @@
 /** Triggers that belong to an asset and to no try. @see scheduling semantics 7.5; serialized Dag 8.1 */
+import type { GitSource } from '@airlock/contract/supervisor-api';
 import { type Db, sql } from '../../database.ts';
 import { freeOfOwner, inQueues, runBy, WATCHED } from './conditions.ts';
 import type { ClaimOptions } from './sync.ts';
@@ -68,6 +69,9 @@ export type ClaimedWatcher = {
   /** Of the first Dag that names it, whose file its class is beside. */
   readonly bundle_name: string;
   readonly bundle_path: string | null;
+  readonly bundle_git: GitSource | null;
+  /** The commit of that Dag's version; null = the bundle has no versions. */
+  readonly bundle_version: string | null;
 };
 
 /** As `claimTriggers`, for those of assets. Locks: the trigger rows; locked ones are skipped. */
@@ -84,9 +88,10 @@ export async function claimWatchers(db: Db, o: ClaimOptions): Promise<ClaimedWat
         FROM free WHERE g.id = free.id RETURNING g.*
       )
       SELECT g.id, g.classpath, g.kwargs, g.team, a.id AS asset_id, a.name AS asset_name, a.uri AS asset_uri,
-        b.name AS bundle_name, b.path AS bundle_path
+        b.name AS bundle_name, b.path AS bundle_path, b.git AS bundle_git,
+        (SELECT v.bundle_version FROM dag_version v WHERE v.id = f.current_version_id) AS bundle_version
       FROM taken g JOIN asset a ON a.id = g.asset_id
-      CROSS JOIN LATERAL (SELECT d.bundle_name FROM asset_watcher w JOIN dag d ON d.dag_id = w.dag_id
+      CROSS JOIN LATERAL (SELECT d.bundle_name, d.current_version_id FROM asset_watcher w JOIN dag d ON d.dag_id = w.dag_id
         WHERE w.trigger_id = g.id AND NOT d.is_paused AND NOT d.is_stale AND d.team IS NOT DISTINCT FROM g.team
         ORDER BY d.dag_id LIMIT 1) f
       JOIN dag_bundle b ON b.name = f.bundle_name

@@ -92,6 +92,7 @@ async function workloadOf(context: ExecutionContext, row: ClaimedTrigger): Promi
     team: row.team,
     bundle_name: row.bundle_name,
     bundle_path: row.bundle_path,
+    ...gitOf(row),
     timeout_after: wireInstant(row.trigger_timeout),
     log_offset: row.log_offset,
     ti: workloadTi(row.ti_id, row),
@@ -110,6 +111,13 @@ async function startOf(
   return { dag_data: documentOfOne(model.document, row.task_id), dag_run_data: dagRunContext(run) };
 }
 
+/** Where a triggerer finds the files of a git bundle, at the commit that was kept; nothing for others. */
+function gitOf(row: Pick<ClaimedTrigger, 'bundle_git' | 'bundle_version'>): Pick<TriggerWorkload, 'git'> {
+  if (row.bundle_git === null) return {};
+  const { repo_url, subdir } = row.bundle_git;
+  return { git: { repo_url, subdir, version: row.bundle_version ?? '' } };
+}
+
 function watcherWorkload(row: ClaimedWatcher): TriggerWorkload {
   return {
     id: row.id,
@@ -119,6 +127,7 @@ function watcherWorkload(row: ClaimedWatcher): TriggerWorkload {
     team: row.team,
     bundle_name: row.bundle_name,
     bundle_path: row.bundle_path,
+    ...gitOf(row),
     timeout_after: null,
     log_offset: 0,
     ti: null,
