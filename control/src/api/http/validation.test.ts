@@ -28,6 +28,30 @@ test('a missing field shows the object that lacks it', () => {
   assert.deepEqual(items(schema, undefined), [{ type: 'missing', loc: ['body'], msg: 'Field required', input: null }]);
 });
 
+test('what was sent under the name of a secret does not come back, alone, in its neighbourhood or inside JSON', () => {
+  const schema = z.strictObject({
+    id: wire.text(),
+    password: wire.text().nullish(),
+    extra: wire.text().nullish(),
+    port: wire.int().nullish(),
+  });
+  const sent = { password: 'pw', extra: '{"api_key": "k", "region": "eu"}', port: 1 };
+  const [missing] = items(schema, sent);
+  assert.deepEqual(missing!.input, { password: '***', extra: '{"api_key":"***","region":"eu"}', port: 1 });
+  assert.deepEqual(items(schema, { id: 'a', password: ['pw'] })[0]!.input, '***');
+  assert.deepEqual(
+    items(schema, { id: 'a', password: { inner: 'pw' }, token: 't' }).map((item) => item.input),
+    ['***', '***'],
+  );
+  const deep = `{"a":${'['.repeat(200_000)}"pw"${']'.repeat(200_000)}}`;
+  assert.ok(!JSON.stringify(items(schema, { extra: deep })[0]).includes('pw'), 'nor from so deep that nobody can look');
+  assert.deepEqual(items(schema, { id: 'a', port: 'pw' })[0]!.input, 'pw', 'control: another value does');
+  assert.deepEqual(items(schema, { extra: '{no JSON', password: null })[0]!.input, {
+    extra: '{no JSON',
+    password: null,
+  });
+});
+
 test('an unknown field is refused even when it is null', () => {
   const schema = z.strictObject({ a: wire.int().optional() });
   assert.deepEqual(items(schema, { b: null }), [

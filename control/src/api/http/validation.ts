@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
+import { sensitiveNames } from '@airlock/contract/sensitive-names';
 import type { FastifyRequest } from 'fastify';
 
 export type ValidationItem = {
@@ -174,9 +175,44 @@ function itemsOf(issue: Issue, input: unknown, prefix: Path): ValidationItem[] {
   }
 }
 
+const isSensitive = sensitiveNames('');
+const HIDDEN = '***';
+const MAX_DEPTH = 100;
+
+/**
+ * What is shown of a value that was sent: nothing under names that say that it is secret, also inside JSON that stands in a
+ * text, as in the `extra` of a connection. The reference sends all of it back, and an answer ends up in logs of clients.
+ */
+function shown(value: unknown, depth = 0): unknown {
+  if (typeof value === 'string') {
+    if (!value.startsWith('{')) return value;
+    try {
+      const inner: unknown = JSON.parse(value);
+      const text = JSON.stringify(shown(inner, depth + 1));
+      return text === JSON.stringify(inner) ? value : text;
+    } catch (error) {
+      return error instanceof SyntaxError ? value : HIDDEN;
+    }
+  }
+  if (typeof value !== 'object' || value === null) return value;
+  if (depth >= MAX_DEPTH) return HIDDEN;
+  if (Array.isArray(value)) return value.map((item) => shown(item, depth + 1));
+  return Object.fromEntries(
+    Object.entries(value).map(([name, inner]) => [
+      name,
+      isSensitive(name) && inner !== null ? HIDDEN : shown(inner, depth + 1),
+    ]),
+  );
+}
+
+function withoutSecrets(item: ValidationItem): ValidationItem {
+  const secret = item.input !== null && item.type !== 'missing' && item.loc.some((name) => isSensitive(String(name)));
+  return { ...item, input: secret ? HIDDEN : shown(item.input) };
+}
+
 /** The issues of a failed parse, in the wire's form. `prefix` is `['body']`, `['query']`, … */
 export function toValidationItems(error: z.core.$ZodError, input: unknown, prefix: Path): ValidationItem[] {
-  return error.issues.flatMap((issue) => itemsOf(issue, input, prefix));
+  return error.issues.flatMap((issue) => itemsOf(issue, input, prefix)).map(withoutSecrets);
 }
 
 /** The 422 answer for these items. */
