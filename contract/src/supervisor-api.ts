@@ -252,15 +252,16 @@ export const triggerSyncAnswer = z.strictObject({
  * or somebody else runs it, so a repeat after a lost answer does no harm.
  */
 export const triggerOutcome = z.discriminatedUnion('kind', [
-  /** The task goes on; `payload` is any JSON value. */
-  z.strictObject({ kind: z.literal('event'), payload: z.unknown() }),
+  /** The task goes on; `payload` is JSON text, which nobody on the way parses: its numbers stay what they are. */
+  z.strictObject({ kind: z.literal('event'), payload: z.string().min(1) }),
   /** It ended without an event: the task goes on, to fail. */
   z.strictObject({ kind: z.literal('failure'), traceback: z.array(z.string().max(100_000)).max(1000).nullable() }),
   /** The task ends here, without a worker. */
   z.strictObject({
     kind: z.literal('end'),
     state: z.enum(['success', 'failed', 'skipped']),
-    xcoms: z.record(z.string().min(1).max(512), z.unknown()),
+    /** JSON texts. */
+    xcoms: z.record(z.string().min(1).max(512), z.string().min(1)),
   }),
 ]);
 export const triggerOutcomeAnswer = z.strictObject({ accepted: z.boolean() });

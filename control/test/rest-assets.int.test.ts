@@ -126,7 +126,9 @@ test('an event from outside wakes the unpaused Dags that wait, once, and says wh
     created_dagruns: [],
     partition_key: null,
   });
-  await op('POST', '/assets/events', { asset_id: id });
+  const exact = '{"k":1.0,"more":{"big":12345678901234567890}}';
+  const sent = await op('POST', '/assets/events', `{"asset_id":${id},"extra":${exact}}`);
+  assert.ok(sent.text.includes(exact.slice(0, -1)), `the numbers that were sent: ${sent.text}`);
   const { body } = await viewer('GET', `/assets/${id}/queuedEvents`);
   assert.deepEqual(
     [body.total_entries, body.queued_events[0].dag_id, body.queued_events[0].asset_id],

@@ -58,6 +58,19 @@ test('a trigger from a page is marked as such; null and absent mean the same', a
   assert.deepEqual([answer.status, answer.body.triggered_by, answer.body.conf], [200, 'ui', {}]);
 });
 
+test('a conf keeps the numbers that were sent, and is checked as what they are', async () => {
+  // Python tells 1.0 from 1, and knows integers of any size.
+  const conf = '{"ratio":1.0,"big":12345678901234567890,"count":3.0}';
+  const made = await user('POST', '/dags/p/dagRuns', `{"logical_date":null,"dag_run_id":"exact","conf":${conf}}`);
+  assert.equal(made.status, 200, made.text);
+  for (const { text } of [made, await viewer('GET', '/dags/p/dagRuns/exact'), await viewer('GET', '/dags/p/dagRuns')])
+    assert.ok(text.includes(`"conf":${conf}`), text);
+  for (const count of ['11.0', '1.1e1', '2.5', '12345678901234567890']) {
+    const body = `{"logical_date":null,"conf":{"count":${count}}}`;
+    assert.equal((await user('POST', '/dags/p/dagRuns', body)).status, 400, count);
+  }
+});
+
 test('logical dates carry their interval, in UTC', async () => {
   const { body } = await newRun('d', { logical_date: '2023-05-07T02:00:00+02:00' });
   for (const field of ['logical_date', 'data_interval_start', 'data_interval_end'])

@@ -145,6 +145,11 @@ def make_comms():
     return Comms()
 
 
+def json_text(value):
+    """Values of authors go as text, so that nobody on the way makes other numbers of them. @raises ValueError for NaN"""
+    return json.dumps(value, allow_nan=False)
+
+
 def plain(value):
     try:
         json.dumps(value)
@@ -291,9 +296,9 @@ class Runner:
 
         state = getattr(event, "task_instance_state", None)
         if state is not None:
-            xcoms = {key: serialize(value) for key, value in (event.xcoms or {}).items()}
+            xcoms = {key: json_text(serialize(value)) for key, value in (event.xcoms or {}).items()}
             return {"kind": "end", "state": str(getattr(state, "value", state)), "xcoms": xcoms}
-        return {"kind": "event", "payload": serialize(event.payload)}
+        return {"kind": "event", "payload": json_text(serialize(event.payload))}
 
     def end(self, number, outcome):
         send({"type": "trigger_outcome", "trigger_id": number, "outcome": outcome})

@@ -70,15 +70,21 @@ const http = { every: 0.05, method: 'GET', headers: { 'x-key': 'k' }, status: 20
 
 test('a time that is over, and one that comes', async () => {
   const past = '2020-01-01T00:00:00.000Z';
-  assert.deepEqual(await start(1, 'airlock.until', { at: past }), { kind: 'event', payload: { at: past } });
+  assert.deepEqual(await start(1, 'airlock.until', { at: past }), {
+    kind: 'event',
+    payload: JSON.stringify({ at: past }),
+  });
   const soon = new Date(Date.now() + 300).toISOString();
-  assert.deepEqual(await start(2, 'airlock.until', { at: soon }), { kind: 'event', payload: { at: soon } });
+  assert.deepEqual(await start(2, 'airlock.until', { at: soon }), {
+    kind: 'event',
+    payload: JSON.stringify({ at: soon }),
+  });
   assert.ok(Date.now() >= Date.parse(soon), 'not before');
 });
 
 test('an address is asked until it answers as it should', async () => {
   const event = await start(3, 'airlock.http', { ...http, url: origin, contains: 'ready' });
-  assert.deepEqual(event, { kind: 'event', payload: { status: 200, body: 'all is ready' } });
+  assert.deepEqual(event, { kind: 'event', payload: JSON.stringify({ status: 200, body: 'all is ready' }) });
   assert.ok(asked > 2);
   assert.ok(child.frames.some((frame) => frame.type === 'trigger_log' && frame.event.includes('503')));
 });

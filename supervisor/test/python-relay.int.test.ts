@@ -148,6 +148,18 @@ test('a final report is taken once, kept, and not passed on; another one is refu
   equal((await at.ask('POST', 'xcoms/d/r/t/link', '"x"')).status, 200, 'what comes after it still works');
 });
 
+test("what an author's report holds keeps its numbers: Python tells 1.0 from 1", async () => {
+  await using at = await relayTo(fine);
+  at.masker.add('opensesame');
+  const kwargs = '{"delta":1.0,"big":12345678901234567890}';
+  const report = `{"state":"deferred","classpath":"a.B","trigger_kwargs":${kwargs},"next_method":"m","trigger_timeout":60.0}`;
+  equal((await at.ask('PATCH', `task-instances/${ID}/state`, report)).status, 204);
+  equal(JSON.stringify(at.relay.report()), report);
+  const fields = `{"a":${kwargs},"b":"***"}`;
+  await at.ask('PUT', `task-instances/${ID}/rtif`, fields.replace('***', 'opensesame'));
+  equal(at.seen.at(-1)!.body, fields);
+});
+
 for (const [name, body] of [
   ['without its date', { state: 'success' }],
   ['with a word that is no state', { state: 'done', end_date: END }],

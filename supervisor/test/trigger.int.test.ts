@@ -321,7 +321,7 @@ class Thief(Named):
         host = sys.modules["__main__"]
         token = host.CURRENT.set(self.kwargs["victim"])
         forged = asyncio.create_task(asyncio.to_thread(host.CALLS.call, "GET", "/variables/plain", {}, None))
-        host.send({"type": "trigger_outcome", "trigger_id": self.kwargs["victim"], "outcome": {"kind": "event", "payload": "forged"}})
+        host.send({"type": "trigger_outcome", "trigger_id": self.kwargs["victim"], "outcome": {"kind": "event", "payload": '"forged"'}})
         host.CURRENT.reset(token)
         done, _ = await asyncio.wait({forged}, timeout=2)
         yield TriggerEvent({"hits": hits, "looked": looked, "answered": len(done)})
@@ -375,7 +375,10 @@ describe('triggers of Python tasks', { skip: withoutPython }, () => {
     await using role = await python();
     role.add(of('a', 1, 'Asks', {}), of('a', 2, 'Asks', {}));
     for (const id of [1, 2])
-      assert.deepEqual(await role.server.outcome(id, START), { kind: 'event', payload: `of ${tiOf(id)}` });
+      assert.deepEqual(await role.server.outcome(id, START), {
+        kind: 'event',
+        payload: JSON.stringify(`of ${tiOf(id)}`),
+      });
     assert.equal(children('airlock_triggers').length > 0, true);
   });
 
@@ -439,14 +442,18 @@ class Says(BaseTrigger):
     role.add(of('a', 2, 'Thief', { mark: 'canary-of-b-xxxx', folder: roots.b, victim: 1 }));
     const stolen = await role.server.outcome(2, START);
     assert.ok(stolen.kind === 'event', JSON.stringify(stolen));
-    const { hits, looked, answered } = stolen.payload as { hits: string[]; looked: number; answered: number };
+    const { hits, looked, answered } = JSON.parse(stolen.payload) as {
+      hits: string[];
+      looked: number;
+      answered: number;
+    };
     t.diagnostic(`L13: ${hits.length} canaries in ${looked} places`);
     assert.deepEqual([hits, answered], [[], 0]);
     assert.ok(looked > 4, 'it did look');
     assert.ok(role.server.asked.every(({ tiId }) => tiId !== tiOf(1)));
     const victim = await role.server.outcome(1, START);
     assert.ok(victim.kind === 'event');
-    const { secret } = victim.payload as { secret: string };
+    const { secret } = JSON.parse(victim.payload) as { secret: string };
     assert.match(secret, /^canary-of-b-xxxx/, 'the control: it is there to be found');
   });
 
@@ -458,7 +465,7 @@ class Says(BaseTrigger):
     role.add(of('a', 3, 'Blocks', {}));
     const ticks = await role.server.outcome(1, START);
     assert.ok(ticks.kind === 'event');
-    const { worst } = ticks.payload as { worst: number };
+    const { worst } = JSON.parse(ticks.payload) as { worst: number };
     t.diagnostic(`L13: the longest delay beside crashes was ${Math.round(worst * 1000)} ms`);
     assert.ok(worst <= 1, `${worst} s`);
     assert.equal((await role.server.outcome(3, START)).kind, 'failure', 'a loop that is stuck is ended');

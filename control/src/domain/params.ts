@@ -5,6 +5,7 @@
  * @see serialized Dag 4.5; REST 5.1
  */
 import { AppError } from '@airlock/contract/errors';
+import { plainJson } from '@airlock/contract/exact-json';
 import { type OutputUnit, type Schema, Validator } from '@cfworker/json-schema';
 import { refusePattern } from './pattern-check.ts';
 import { printPython } from './python-text.ts';
@@ -71,9 +72,9 @@ export function mergeParams(
   return { ...Object.fromEntries(defaults), ...conf };
 }
 
-/** @throws BAD_REQUEST with Airflow's text for the first param that is missing or does not fit its schema */
+/** @param conf may be exact JSON. @throws BAD_REQUEST with Airflow's text for the first param that is missing or does not fit its schema */
 export function checkParams(params: readonly ParamDefinition[], conf: Readonly<Record<string, unknown>>): void {
-  const merged = mergeParams(params, conf);
+  const merged = mergeParams(params, plainJson(conf));
   for (const { name, schema } of params) {
     if (!Object.hasOwn(merged, name)) {
       throw new AppError('BAD_REQUEST', {

@@ -1,4 +1,5 @@
 /** Deferred tries go on: with an event, to fail, or without a worker to their end. @see scheduling semantics 7.4 */
+import { parseExact } from '@airlock/contract/exact-json';
 import type { TriggerOutcome } from '@airlock/contract/supervisor-api';
 import type { Db } from '@airlock/store';
 import {
@@ -36,7 +37,7 @@ export async function endTrigger(
   const { id } = waiting;
   switch (outcome.kind) {
     case 'event': {
-      const kwargs = withEvent(waiting.next_kwargs, outcome.payload ?? null);
+      const kwargs = withEvent(parseExact(waiting.next_kwargs ?? '{}'), parseExact(outcome.payload));
       await resumeDeferred(tx, [{ id, method: null, kwargs }], nowIso);
       return true;
     }

@@ -1,4 +1,5 @@
 /** Tries that wait for people go on: with an answer, with the defaults, or to fail. @see scheduling semantics 7.6 */
+import { parseExact } from '@airlock/contract/exact-json';
 import type { Db } from '@airlock/store';
 import { answerByDefaults, lockAnswered, resumeTries, type WaitingTry } from '@airlock/store/queries/hitl/resume';
 import { answerEvent, defaultInput, storedAnswerEvent, TIMEOUT_EVENT, withEvent } from '../domain/hitl.ts';
@@ -29,7 +30,10 @@ export async function resumeAnswered(
   );
   await resumeTries(
     tx,
-    tries.map((each) => ({ id: each.id, kwargs: withEvent(each.next_kwargs, eventOf(each, o.nowIso)) })),
+    tries.map((each) => ({
+      id: each.id,
+      kwargs: withEvent(parseExact(each.next_kwargs ?? '{}'), eventOf(each, o.nowIso)),
+    })),
     o.nowIso,
   );
   return tries.length;

@@ -89,7 +89,7 @@ test('an event resumes the try once, in the same try, however often and by whome
   await using server = await startExecutionApi();
   const { ti, triggerer, workload } = await waiting(server);
   const stranger = await joinTriggerer(server);
-  const event = { kind: 'event', payload: { rows: [1, null] } };
+  const event = { kind: 'event', payload: JSON.stringify({ rows: [1, null] }) };
   assert.equal(await accepted(server, stranger, workload.id, event), false, 'it runs on another');
   assert.equal((await rowOf(server, ti.id))!.state, 'deferred');
   const words = await Promise.all(Array.from({ length: 16 }, () => accepted(server, triggerer, workload.id, event)));
@@ -117,7 +117,7 @@ test('a trigger that fails sends its task to a worker, to fail', async () => {
 test('a trigger may end its task without a worker, with values; a failure asks for the retries', async () => {
   await using server = await startExecutionApi();
   const done = await waiting(server);
-  const end = { kind: 'end', state: 'success', xcoms: { return_value: [7] } };
+  const end = { kind: 'end', state: 'success', xcoms: { return_value: '[7]' } };
   assert.equal(await accepted(server, done.triggerer, done.workload.id, end), true);
   assert.equal((await rowOf(server, done.ti.id))!.state, 'success');
   assert.deepEqual(await server.db.query(sql`SELECT key, value FROM xcom WHERE dag_run_id = ${done.ti.run.dagRunId}`), [
@@ -144,7 +144,7 @@ test('past its time the try goes on to fail, and a later event finds nobody', as
     [row.state, row.next_method, row.next_kwargs],
     ['scheduled', '__fail__', { error: 'Trigger timeout' }],
   );
-  assert.equal(await accepted(server, triggerer, workload.id, { kind: 'event', payload: 1 }), false);
+  assert.equal(await accepted(server, triggerer, workload.id, { kind: 'event', payload: '1' }), false);
 });
 
 test('a trigger has one owner: handed on when that one is dead or silent, never while it lives', async () => {
@@ -159,7 +159,7 @@ test('a trigger has one owner: handed on when that one is dead or silent, never 
   assert.equal((await sync(server, second)).run[0]?.id, workload.id, '31 s of silence');
   assert.deepEqual((await sync(server, triggerer, [workload.id])).cancel, [{ id: workload.id, ended: false }]);
   assert.equal(
-    await accepted(server, triggerer, workload.id, { kind: 'event', payload: 1 }),
+    await accepted(server, triggerer, workload.id, { kind: 'event', payload: '1' }),
     false,
     'no longer its own',
   );
@@ -231,7 +231,7 @@ test('a triggerer uses what the waiting task declared, for that task alone, and 
   assert.deepEqual(await statuses([triggerer, ti.id, 'mine']), [403], 'put out');
   await server.db.query(sql`UPDATE supervisor SET ended_at = NULL WHERE id = ${triggerer.id}`);
   assert.deepEqual(await statuses([triggerer, ti.id, 'mine']), [200], 'the control');
-  await accepted(server, triggerer, workload.id, { kind: 'event', payload: 1 });
+  await accepted(server, triggerer, workload.id, { kind: 'event', payload: '1' });
   assert.deepEqual(await statuses([triggerer, ti.id, 'mine']), [403], 'it waits no more');
 });
 
@@ -270,7 +270,7 @@ test('a task that a person cleared or marked waits for no trigger any more', asy
   const kept = await waiting(server);
   await server.db.query(sql`UPDATE task_instance SET state = 'failed', trigger_id = NULL WHERE id = ${ti.id}`);
   assert.deepEqual((await sync(server, triggerer, [workload.id])).cancel, [{ id: workload.id, ended: true }]);
-  assert.equal(await accepted(server, triggerer, workload.id, { kind: 'event', payload: 1 }), false);
+  assert.equal(await accepted(server, triggerer, workload.id, { kind: 'event', payload: '1' }), false);
   assert.equal((await rowOf(server, ti.id))!.state, 'failed');
   assert.equal(await sweepTriggers(server.db, 100), 1);
   assert.deepEqual(await triggers(server), [{ id: kept.workload.id }], 'the control: one that is waited for');
@@ -279,12 +279,26 @@ test('a task that a person cleared or marked waits for no trigger any more', asy
 test('what is no outcome, or of no trigger, is refused without harm', async () => {
   await using server = await startExecutionApi();
   const { ti, triggerer, workload } = await waiting(server);
-  for (const outcome of [{}, { kind: 'event', payload: 1, more: 1 }, { kind: 'end', state: 'running', xcoms: {} }, []])
-    assert.equal((await say(server, triggerer, workload.id, outcome)).status, 422);
+  const refused = [
+    {},
+    [],
+    { kind: 'event', payload: '1', more: 1 },
+    { kind: 'event', payload: { no: 'text' } },
+    { kind: 'event', payload: 'no JSON' },
+    { kind: 'event', payload: '[NaN]' },
+    { kind: 'event', payload: '['.repeat(100) + ']'.repeat(100) },
+    { kind: 'end', state: 'running', xcoms: {} },
+    { kind: 'end', state: 'success', xcoms: { a: 'no JSON' } },
+  ];
+  for (const outcome of refused) assert.equal((await say(server, triggerer, workload.id, outcome)).status, 422);
   for (const id of ['0', '-1', 'x', '1.5', '99999999999999999999'])
     assert.equal(
-      (await server.call('POST', `/triggers/${id}/outcome`, { ...as(triggerer), json: { kind: 'event', payload: 1 } }))
-        .status,
+      (
+        await server.call('POST', `/triggers/${id}/outcome`, {
+          ...as(triggerer),
+          json: { kind: 'event', payload: '1' },
+        })
+      ).status,
       422,
       id,
     );
@@ -299,7 +313,7 @@ test('what is no outcome, or of no trigger, is refused without harm', async () =
     assert.equal((await defer(server, fresh, body)).status, 422, JSON.stringify(body));
   }
   assert.equal((await rowOf(server, ti.id))!.state, 'deferred');
-  assert.equal(await accepted(server, triggerer, workload.id, { kind: 'event', payload: 1 }), true, 'the control');
+  assert.equal(await accepted(server, triggerer, workload.id, { kind: 'event', payload: '1' }), true, 'the control');
 });
 
 test('arguments that no key opens fail their own task, and hold up no other', async () => {

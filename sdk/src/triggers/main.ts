@@ -44,7 +44,8 @@ async function outcomeOf(workload: TriggerWorkload, host: TriggerHost): Promise<
   try {
     const trigger = TRIGGERS.get(workload.classpath);
     if (trigger === undefined) throw new TypeError(`There is no trigger ${workload.classpath}.`);
-    return { kind: 'event', payload: await trigger(JSON.parse(workload.kwargs) as never, host) };
+    const payload = await trigger(JSON.parse(workload.kwargs) as never, host);
+    return { kind: 'event', payload: JSON.stringify(payload ?? null) };
   } catch (thrown) {
     const text = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
     if (!host.signal.aborted) host.log(`The trigger failed, so its task fails: ${text}`);

@@ -9,6 +9,7 @@
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { parseExact } from '@airlock/contract/exact-json';
 import { type StateReport, stateReport } from '@airlock/contract/execution/state-report';
 import type { CallOptions, ExecutionAnswer, ExecutionClient, TokenHolder } from '../client/index.ts';
 import type { Masker } from '../task/mask.ts';
@@ -101,9 +102,9 @@ export function watcherPath(url: string, triggerId: number): string | null {
   return path !== null && /^\/(?:variables|connections)\//.test(path) ? `/triggers/${triggerId}${path}` : null;
 }
 
-function parsed(body: Buffer): unknown {
+function parsed(body: Buffer, parse: (text: string) => unknown = JSON.parse): unknown {
   try {
-    return JSON.parse(body.toString('utf8'));
+    return parse(body.toString('utf8'));
   } catch {
     return undefined;
   }
@@ -162,7 +163,8 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     const next = stateReport.safeParse(parsed(body));
     if (!next.success) return null;
     if (report === null) {
-      report = shownOf(masker, next.data);
+      // What the author wrote goes on as it is, and so do its numbers.
+      report = shownOf(masker, parsed(body, parseExact) as StateReport);
       options.onReport(report);
       return { status: 204 };
     }
@@ -196,7 +198,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     }
     // What people are shown of a try: its rendered fields and label, and what it asks them.
     if ([`PUT ${own('rtif')}`, `PATCH ${own('rendered-map-index')}`, `POST /hitlDetails/${ti.id}`].includes(route)) {
-      const given = parsed(body);
+      const given = parsed(body, parseExact);
       if (given !== undefined) sent = JSON.stringify(masker.maskTexts(given));
     }
     const contentType = request.headers['content-type'];

@@ -2,6 +2,7 @@
  * Hides secrets that a try was handed from all that people are shown of it, in the forms in which programs print them.
  * The second line of defence: the first is that a try is handed only what it declared.
  */
+import { isRawNumber } from '@airlock/contract/exact-json';
 import { type NameTest, sensitiveNames } from '@airlock/contract/sensitive-names';
 import { formsOf } from './mask-forms.ts';
 import { FormSearch, MASK } from './mask-search.ts';

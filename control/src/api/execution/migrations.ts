@@ -3,6 +3,7 @@
  * made, newest change first. Refusals are the same in every version. @see execution API 8.1
  */
 import { AppError } from '@airlock/contract/errors';
+import { isRawNumber } from '@airlock/contract/exact-json';
 import type { ApiVersion } from './version.ts';
 
 /** Answers that differ between versions; `null` is a run that there is none of. */
@@ -97,11 +98,13 @@ type Typed = { readonly __classname__: string; readonly __data__?: unknown };
  */
 export function legacyEncoding(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(legacyEncoding);
-  if (typeof value !== 'object' || value === null) return value;
+  if (typeof value !== 'object' || value === null || isRawNumber(value)) return value;
   if (isTyped(value)) return legacyTyped(value);
   const inner = Object.fromEntries(Object.entries(value).map(([key, item]) => [key, legacyEncoding(item)]));
   return { __type: 'dict', __var: inner };
 }
+
+const isNumber = (value: unknown): boolean => typeof value === 'number' || isRawNumber(value);
 
 function isTyped(value: object): value is Typed {
   return typeof (value as Partial<Typed>).__classname__ === 'string';
@@ -110,9 +113,9 @@ function isTyped(value: object): value is Typed {
 function legacyTyped({ __classname__: name, __data__: data }: Typed): unknown {
   if (name === 'datetime.datetime' || name === 'pendulum.datetime.DateTime') {
     const timestamp = (data as { timestamp?: unknown } | undefined)?.timestamp;
-    if (typeof timestamp === 'number') return { __type: 'datetime', __var: timestamp };
+    if (isNumber(timestamp)) return { __type: 'datetime', __var: timestamp };
   }
-  if (name === 'datetime.timedelta' && typeof data === 'number') return { __type: 'timedelta', __var: data };
+  if (name === 'datetime.timedelta' && isNumber(data)) return { __type: 'timedelta', __var: data };
   if (name === 'builtins.tuple' && Array.isArray(data)) return { __type: 'tuple', __var: data.map(legacyEncoding) };
   throw new AppError('INTERNAL', {
     public: 'The arguments of this task have no form that this client version reads.',

@@ -1,4 +1,5 @@
 /** How a run is shown to a task, in the newest version. @see execution API 3.2 */
+import { parseExact } from '@airlock/contract/exact-json';
 import type { DagRunContext } from '@airlock/contract/execution/run-context';
 import type { RunFacts } from '@airlock/store/queries/dag-run/facts';
 import { wireInstant } from '../http/instant.ts';
@@ -19,7 +20,7 @@ export function dagRunContext(
     clear_number: run.clear_number,
     run_type: run.run_type,
     state: run.state,
-    conf: run.conf,
+    conf: parseExact(run.conf),
     triggering_user_name: run.triggering_user_name,
     consumed_asset_events: more.consumed_asset_events ?? [],
     partition_key: run.partition_key,

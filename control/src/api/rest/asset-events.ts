@@ -1,5 +1,6 @@
 /** Events of assets: lists, those that a run consumed, and events from outside. @see rest-api 4.7, 5.14 */
 import { AppError } from '@airlock/contract/errors';
+import { parseExact } from '@airlock/contract/exact-json';
 import { z } from '@airlock/contract/schema';
 import { notify } from '@airlock/store';
 import { insertAssetEvents } from '@airlock/store/queries/asset/emit';
@@ -13,6 +14,7 @@ import {
   listAssetEvents,
 } from '@airlock/store/queries/rest-asset/events';
 import { getAsset } from '@airlock/store/queries/rest-asset/list';
+import { exactMember } from '../http/exact-member.ts';
 import { wireInstant } from '../http/instant.ts';
 import { parseBody, parseQuery } from '../http/validation.ts';
 import { wire } from '../http/wire.ts';
@@ -38,7 +40,7 @@ function answer(deps: Pick<RestDeps, 'masker'>, row: AssetEventRow): Record<stri
   const { at, runs, extra, ...rest } = row;
   return {
     ...rest,
-    extra: deps.masker.mask(extra),
+    extra: deps.masker.mask(parseExact(extra)),
     created_dagruns: runs.map(runAnswer),
     timestamp: wireInstant(at),
   };
@@ -98,7 +100,7 @@ async function create(context: RestContext): Promise<unknown> {
     if (!(await getAsset(tx, visible, body.asset_id))) {
       throw new AppError('NOT_FOUND', { public: `Asset with ID: \`${body.asset_id}\` was not found` });
     }
-    const extra = { ...body.extra, from_rest_api: true };
+    const extra = { ...exactMember(context.request.bodyText, 'extra', body.extra), from_rest_api: true };
     const { ids, queued } = await insertAssetEvents(tx, {
       events: [{ asset_id: body.asset_id, extra, partition_key: body.partition_key ?? null, aliases: [] }],
       source: null,

@@ -8,6 +8,7 @@ import type { Method } from '../../auth-managers/auth-manager.ts';
 import { instantIsoOrNull } from '../../domain/instants.ts';
 import { askForBackfill } from '../../runs/asked-timetables.ts';
 import { type BackfillRequest, createBackfill, planBackfill } from '../../runs/index.ts';
+import { exactMember } from '../http/exact-member.ts';
 import { wireInstant } from '../http/instant.ts';
 import { check, parseBody, parseQuery } from '../http/validation.ts';
 import { wire } from '../http/wire.ts';
@@ -89,7 +90,7 @@ const requestOf = async (context: RestContext): Promise<BackfillRequest> => {
     fromDate: given.from_date,
     toDate: given.to_date,
     backwards: given.run_backwards,
-    conf: given.dag_run_conf ?? null,
+    conf: exactMember(context.request.bodyText, 'dag_run_conf', given.dag_run_conf) ?? null,
     reprocess: given.reprocess_behavior as BackfillRequest['reprocess'],
     maxActiveRuns: given.max_active_runs,
     runOnLatestVersion: given.run_on_latest_version ?? null,

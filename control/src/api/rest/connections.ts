@@ -1,5 +1,7 @@
 /** Connections. @see rest-api 4.6, 5.9 */
 import { AppError } from '@airlock/contract/errors';
+import { parseExact } from '@airlock/contract/exact-json';
+
 import { z } from '@airlock/contract/schema';
 import type { Db } from '@airlock/store';
 import { type ConnectionRow, findConnection } from '@airlock/store/queries/connection/get';
@@ -18,12 +20,12 @@ import { bulkBody, runBulk } from './bulk.ts';
 import { DEFAULT_CONNECTIONS } from './default-connections.ts';
 import { fieldsToUpdate, maskQuery, pageOf, pageQuery, patterns, sortKeys } from './list-query.ts';
 import { HIDDEN } from './mask.ts';
-import { parseKeepingNumbers, pythonJson } from './python-json.ts';
+import { pythonJson } from './python-json.ts';
 import type { RestContext, RestDeps, RestRoute } from './route.ts';
 import { changedTeam, checkTeam, named, type TeamName, withTeams } from './team.ts';
 
 function isObject(value: unknown): value is Record<string, unknown> {
-  // Plain objects only: numbers that keep their digits are objects of a class.
+  // Plain objects only: numbers that keep their digits are objects too.
   return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 }
 
@@ -70,7 +72,7 @@ function notFound(id: string): AppError {
 function shownExtra(deps: RestDeps, extra: string | null): string | null {
   if (extra === null) return null;
   try {
-    return pythonJson(deps.masker.mask(parseKeepingNumbers(extra)));
+    return pythonJson(deps.masker.mask(parseExact(extra)));
   } catch {
     // Stored by another road than this API, and not JSON: nothing of it can be told apart from a secret.
     return HIDDEN;
@@ -128,7 +130,7 @@ export function mergeExtra(deps: Pick<RestDeps, 'masker'>, stored: string | null
     const before = isObject(old) ? old : {};
     return Object.fromEntries(Object.entries(next).map(([key, value]) => [key, merge(before[key], value, key)]));
   };
-  return pythonJson(merge(stored === null ? {} : parseKeepingNumbers(stored), parseKeepingNumbers(sent)));
+  return pythonJson(merge(stored === null ? {} : parseExact(stored), parseExact(sent)));
 }
 
 async function change(

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseKeepingNumbers, pythonJson, pythonRepr } from './python-json.ts';
+import { parseExact } from '@airlock/contract/exact-json';
+import { pythonJson, pythonRepr } from './python-json.ts';
 
-const through = (text: string, indent = 0) => pythonJson(parseKeepingNumbers(text), indent);
+const through = (text: string, indent = 0) => pythonJson(parseExact(text), indent);
 
 test('stored JSON reads back as Python writes it', () => {
   assert.equal(through('{"a":1,  "b":2}'), '{"a": 1, "b": 2}');

@@ -1,31 +1,8 @@
 /**
  * JSON and `repr` as Python writes them, because stored variables and stringified XComs are read back that way by clients.
- * Numbers keep the text that they were sent with, so that no digit is lost.
+ * Given exact JSON, no digit is lost.
  */
-
-/** A number as its JSON text. */
-export class NumberText {
-  readonly text: string;
-  constructor(text: string) {
-    this.text = text;
-  }
-}
-
-/** Parses JSON, numbers as `NumberText`. @throws SyntaxError */
-export function parseKeepingNumbers(text: string): unknown {
-  return JSON.parse(text, function (this: unknown, _key, value, context?: { source?: string }) {
-    return typeof value === 'number' && context?.source !== undefined ? new NumberText(context.source) : value;
-  } as (this: unknown, key: string, value: unknown) => unknown);
-}
-
-/**
- * One member of a JSON body with its numbers as they were sent. @param parsed the member as it was parsed, which is given
- * back where nothing could have been lost
- */
-export function exactMember(bodyText: string | null, name: string, parsed: unknown): unknown {
-  if (typeof parsed === 'string' || bodyText === null) return parsed;
-  return (parseKeepingNumbers(bodyText) as Record<string, unknown>)[name] ?? null;
-}
+import { isRawNumber, type RawNumber } from '@airlock/contract/exact-json';
 
 /** `1000.0`, `1e+16`, `1e-05`: the shortest digits, exponents from 1e16 and below 1e-4. */
 function floatRepr(value: number): string {
@@ -45,8 +22,8 @@ function floatRepr(value: number): string {
   return plain.includes('.') ? plain : `${plain}.0`;
 }
 
-function numberRepr(value: NumberText | number): string {
-  const text = value instanceof NumberText ? value.text : String(value);
+function numberRepr(value: RawNumber | number): string {
+  const text = typeof value === 'number' ? String(value) : value.rawJSON;
   if (/^-?\d+$/.test(text)) return text === '-0' ? '0' : text;
   return floatRepr(Number(text));
 }
@@ -59,7 +36,7 @@ function quote(text: string): string {
 export function pythonJson(value: unknown, indent = 0, level = 0): string {
   if (value === null || value === undefined) return 'null';
   if (typeof value === 'boolean') return String(value);
-  if (typeof value === 'number' || value instanceof NumberText) return numberRepr(value);
+  if (typeof value === 'number' || isRawNumber(value)) return numberRepr(value);
   if (typeof value === 'string') return quote(value);
   const wrap = (open: string, items: string[], close: string): string => {
     if (items.length === 0) return open + close;
@@ -101,7 +78,7 @@ export function pythonRepr(value: unknown): string {
   if (value === null || value === undefined) return 'None';
   if (value === true) return 'True';
   if (value === false) return 'False';
-  if (typeof value === 'number' || value instanceof NumberText) return numberRepr(value);
+  if (typeof value === 'number' || isRawNumber(value)) return numberRepr(value);
   if (typeof value === 'string') return stringRepr(value);
   if (Array.isArray(value)) return `[${value.map(pythonRepr).join(', ')}]`;
   const entries = Object.entries(value as Record<string, unknown>);

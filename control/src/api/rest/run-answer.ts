@@ -1,22 +1,11 @@
 /** Runs as the wire shows them. */
 import { AppError } from '@airlock/contract/errors';
+import { parseExact } from '@airlock/contract/exact-json';
 import type { Db } from '@airlock/store';
 import { type DagVersionRow, getDagVersionsById } from '@airlock/store/queries/rest-dag/versions';
 import { getRunRow, type RunRow } from '@airlock/store/queries/rest-run/list';
 import { wireInstant } from '../http/instant.ts';
 import { versionAnswer } from './dag-answer.ts';
-
-/** JSON that is passed through with the digits that it was stored with. */
-type RawJson = { readonly rawJSON: string };
-const withRaw = JSON as unknown as { rawJSON: (text: string) => RawJson };
-
-/** A stored JSON text inside an answer, byte for byte where it is compact already. */
-export function rawJson(text: string): unknown {
-  const trimmed = text.trim();
-  // rawJSON takes scalars only; objects and lists are parsed, and lose digits beyond what a double holds.
-  if (trimmed.startsWith('{') || trimmed.startsWith('[')) return JSON.parse(trimmed);
-  return withRaw.rawJSON(trimmed);
-}
 
 export function runNotFound(dagId: string, runId: string): AppError {
   return new AppError('NOT_FOUND', {
@@ -41,7 +30,7 @@ function answer(row: RunRow, versions: ReadonlyMap<string, DagVersionRow>): Reco
     state: row.state,
     triggered_by: row.triggered_by,
     triggering_user_name: row.triggering_user_name,
-    conf: rawJson(row.conf),
+    conf: parseExact(row.conf),
     note: row.note,
     dag_versions: row.version_ids.flatMap((id) => (versions.has(id) ? [versionAnswer(versions.get(id)!)] : [])),
     bundle_version: row.bundle_version,

@@ -7,6 +7,7 @@ import { setRunNote } from '@airlock/store/queries/rest-run/list';
 import { type AskedFacts, askAboutRun } from '../../runs/asked-timetables.ts';
 import { createDagRun, deleteDagRun, setDagRunState } from '../../runs/index.ts';
 import { uniqueViolation } from '../http/errors.ts';
+import { exactMember } from '../http/exact-member.ts';
 import { parseBody, parseQuery, wireIssue } from '../http/validation.ts';
 import { wire } from '../http/wire.ts';
 import { fieldsToUpdate, maskQuery } from './list-query.ts';
@@ -57,7 +58,7 @@ export async function createRunOf(
       logicalDate: body.logical_date ?? null,
       dataInterval: intervalOf(body),
       runAfter: body.run_after,
-      conf: body.conf,
+      conf: exactMember(context.request.bodyText, 'conf', body.conf),
       note: body.note,
       noteUser: context.user.name,
       partitionKey: body.partition_key,

@@ -1,5 +1,7 @@
 /** What task instances and assets keep between tries, as people see and change it. @see rest-api 4.5 */
 import { AppError } from '@airlock/contract/errors';
+import { parseExact } from '@airlock/contract/exact-json';
+
 import { z } from '@airlock/contract/schema';
 import { getAsset } from '@airlock/store/queries/rest-asset/list';
 import {
@@ -21,14 +23,14 @@ import {
 import { MAX_ASSET_STATE_KEYS } from '@airlock/store/queries/state-store/asset';
 import { MAX_TASK_STATE_KEYS } from '@airlock/store/queries/state-store/task';
 import { instantIso } from '../../domain/instants.ts';
+import { exactMember } from '../http/exact-member.ts';
 import { wireInstant } from '../http/instant.ts';
 import { check, parseBody, parseQuery, wireIssue } from '../http/validation.ts';
 import { one, wire } from '../http/wire.ts';
 import { pathAssetId } from './assets.ts';
 import { optionalOne, pageOf, pageQuery } from './list-query.ts';
-import { exactMember, pythonJson, pythonRepr } from './python-json.ts';
+import { pythonJson, pythonRepr } from './python-json.ts';
 import type { RestContext, RestRoute } from './route.ts';
-import { rawJson } from './run-answer.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -92,7 +94,7 @@ function noTaskKey(key: string): AppError {
 function taskAnswer(row: TaskStateRow): Record<string, unknown> {
   return {
     key: row.key,
-    value: rawJson(row.text),
+    value: parseExact(row.text),
     updated_at: wireInstant(row.updated_at),
     expires_at: wireInstant(row.expires_at),
   };
@@ -177,7 +179,7 @@ function assetAnswer(row: AssetStateRow): Record<string, unknown> {
   const byTask = row.writer_dag_id !== null;
   return {
     key: row.key,
-    value: rawJson(row.text),
+    value: parseExact(row.text),
     updated_at: wireInstant(row.updated_at),
     last_updated_by: {
       kind: byTask ? 'task' : 'api',

@@ -1,17 +1,20 @@
 /** Variables. @see rest-api 4.6, 5.8 */
 import { AppError } from '@airlock/contract/errors';
+import { parseExact } from '@airlock/contract/exact-json';
+
 import { z } from '@airlock/contract/schema';
 import type { Db } from '@airlock/store';
 import { listVariables, VARIABLE_ORDER } from '@airlock/store/queries/rest-variable/list';
 import { findVariable, type VariableRow } from '@airlock/store/queries/variable/get';
 import { deleteVariable, insertVariable, updateVariable } from '@airlock/store/queries/variable/write';
+import { exactMember } from '../http/exact-member.ts';
 import { parseBody, parseQuery } from '../http/validation.ts';
 import { wire } from '../http/wire.ts';
 import { openVariable, secretOwner } from '../secrets/stored.ts';
 import { bulkBody, runBulk } from './bulk.ts';
 import { fieldsToUpdate, maskQuery, pageOf, pageQuery, patterns, sortKeys } from './list-query.ts';
 import { HIDDEN } from './mask.ts';
-import { exactMember, parseKeepingNumbers, pythonJson } from './python-json.ts';
+import { pythonJson } from './python-json.ts';
 import type { RestContext, RestDeps, RestRoute } from './route.ts';
 import { changedTeam, checkTeam, named, type TeamName, withTeams } from './team.ts';
 
@@ -25,7 +28,7 @@ const listQuery = z.object({ ...pageQuery, ...patterns('variable_key') });
 export function shownValue(deps: Pick<RestDeps, 'masker'>, key: string, val: string): string {
   if (deps.masker.isSensitive(key)) return HIDDEN;
   try {
-    return pythonJson(deps.masker.mask(parseKeepingNumbers(val)));
+    return pythonJson(deps.masker.mask(parseExact(val)));
   } catch {
     return val;
   }

@@ -1,10 +1,13 @@
 /** XComs. Values are JSON and stay JSON: nothing turns data into classes. @see rest-api 4.5, 5.11 */
 import { AppError } from '@airlock/contract/errors';
+import { parseExact } from '@airlock/contract/exact-json';
+
 import { z } from '@airlock/contract/schema';
 import type { Db } from '@airlock/store';
 import { getRunRow } from '@airlock/store/queries/rest-run/list';
 import { getXCom, listXComs, XCOM_ORDER, type XComRow } from '@airlock/store/queries/rest-xcom/read';
 import { insertXCom, removeXCom, updateXCom, type XComPlace } from '@airlock/store/queries/rest-xcom/write';
+import { exactMember } from '../http/exact-member.ts';
 import { wireInstant } from '../http/instant.ts';
 import { XCOM_BODY_LIMIT_BYTES } from '../http/server.ts';
 import { parseBody, parseQuery } from '../http/validation.ts';
@@ -13,9 +16,8 @@ import type { AuditTarget } from './audit.ts';
 import { loadModelOf } from './dags.ts';
 import { instantRange, optionalOne, pageOf, pageQuery, patterns, rangeOf, sortKeys } from './list-query.ts';
 import { modelOf } from './models.ts';
-import { exactMember, parseKeepingNumbers, pythonJson, pythonRepr } from './python-json.ts';
+import { pythonJson, pythonRepr } from './python-json.ts';
 import type { RestContext, RestRoute } from './route.ts';
-import { rawJson } from './run-answer.ts';
 import { taskNotFound } from './task-answer.ts';
 import { parsedText, xcomValue } from './xcom-value.ts';
 
@@ -113,13 +115,13 @@ async function get(context: RestContext): Promise<unknown> {
   const row = await getXCom(context.deps.db, placeOf(context, key, query.map_index));
   if (!row) throw new AppError('NOT_FOUND', { public: `XCom entry with key: \`${key}\` not found` });
   const stored = row.value ?? 'null';
-  let value: unknown = rawJson(stored);
+  let value: unknown = parseExact(stored);
   if (query.deserialize) {
     const own: unknown = JSON.parse(stored);
     value = describe(typeof own === 'string' ? parsedText(own) : value);
   }
   if (query.stringify && value !== null) {
-    const exact = query.deserialize ? value : parseKeepingNumbers(stored);
+    const exact = query.deserialize ? value : parseExact(stored);
     value = exact === null ? null : typeof exact === 'string' ? exact : pythonRepr(exact);
   }
   return { ...answer(row), value };
@@ -132,7 +134,7 @@ const updateBody = z.strictObject({ value: xcomValue, map_index: mapIndex });
 /** The value that was stored, as an answer. */
 async function stored(tx: Db, place: XComPlace): Promise<Record<string, unknown>> {
   const row = (await getXCom(tx, place))!;
-  return { ...answer(row), value: rawJson(row.value ?? 'null') };
+  return { ...answer(row), value: parseExact(row.value ?? 'null') };
 }
 
 function absent(key: string): AppError {

@@ -2,8 +2,9 @@ import { type Sql, sql } from '../../database.ts';
 
 /** An event, as the tasks of the run that it made are told of it. */
 export type ConsumedEvent = {
-  readonly asset: { readonly name: string; readonly uri: string; readonly extra: unknown };
-  readonly extra: unknown;
+  /** `extra`, here and there: JSON text. */
+  readonly asset: { readonly name: string; readonly uri: string; readonly extra: string };
+  readonly extra: string;
   readonly source_task_id: string | null;
   readonly source_dag_id: string | null;
   readonly source_run_id: string | null;
@@ -15,8 +16,8 @@ export type ConsumedEvent = {
 
 /** `ConsumedEvent`s of `dag_run r`, oldest first; looked for only where a run can have any. */
 export const CONSUMED_EVENTS: Sql = sql`CASE WHEN r.run_type = 'asset_triggered' THEN (
-    SELECT COALESCE(json_agg(json_build_object('asset', json_build_object('name', a.name, 'uri', a.uri, 'extra', a.extra),
-      'extra', e.extra, 'source_task_id', e.source_task_id, 'source_dag_id', e.source_dag_id,
+    SELECT COALESCE(json_agg(json_build_object('asset', json_build_object('name', a.name, 'uri', a.uri, 'extra', a.extra::text),
+      'extra', e.extra::text, 'source_task_id', e.source_task_id, 'source_dag_id', e.source_dag_id,
       'source_run_id', e.source_run_id, 'source_map_index', e.source_map_index,
       'source_aliases', COALESCE((SELECT json_agg(json_build_object('name', l.name) ORDER BY l.name)
         FROM asset_event_alias y JOIN asset_alias l ON l.id = y.alias_id WHERE y.event_id = e.id), '[]'),

@@ -58,7 +58,8 @@ export type CreatedRun = {
 export type AssetEventFacts = {
   readonly id: number;
   readonly timestamp: string;
-  readonly extra: unknown;
+  /** JSON text. */
+  readonly extra: string;
   readonly asset: AssetFacts;
   readonly created_dagruns: CreatedRun[];
   readonly source_task_id: string | null;
@@ -93,7 +94,7 @@ export async function listAssetEventsFor(
   return await readForCaller<AssetEventFacts[] | null>(db, key, {
     name: `asset_events_for_try_${filter.ascending ? 'up' : 'down'}`,
     value: sql`(SELECT COALESCE(json_agg(f.event ORDER BY f.at ${direction}, f.id ${direction}), '[]') FROM (
-      SELECT e.at, e.id, json_build_object('id', e.id, 'timestamp', e.at, 'extra', e.extra, 'asset', ${FACTS},
+      SELECT e.at, e.id, json_build_object('id', e.id, 'timestamp', e.at, 'extra', e.extra::text, 'asset', ${FACTS},
         'created_dagruns', COALESCE((SELECT json_agg(json_build_object('run_id', r.run_id, 'dag_id', r.dag_id,
             'logical_date', r.logical_date, 'start_date', r.start_date, 'run_after', r.run_after, 'end_date', r.end_date,
             'state', r.state, 'data_interval_start', r.data_interval_start, 'data_interval_end', r.data_interval_end,

@@ -13,7 +13,8 @@ export type RunFacts = {
   readonly clear_number: number;
   readonly run_type: string;
   readonly state: string;
-  readonly conf: unknown;
+  /** JSON text. */
+  readonly conf: string;
   readonly triggering_user_name: string | null;
   readonly partition_key: string | null;
   readonly partition_date: string | null;
@@ -24,5 +25,5 @@ export type RunFacts = {
 export const RUN_FACTS: Sql = sql`json_build_object('dag_id', r.dag_id, 'run_id', r.run_id, 'logical_date', r.logical_date,
   'data_interval_start', r.data_interval_start, 'data_interval_end', r.data_interval_end, 'run_after', r.run_after,
   'start_date', r.start_date, 'end_date', r.end_date, 'clear_number', r.clear_number, 'run_type', r.run_type,
-  'state', r.state, 'conf', r.conf, 'triggering_user_name', r.triggering_user_name, 'partition_key', r.partition_key,
+  'state', r.state, 'conf', r.conf::text, 'triggering_user_name', r.triggering_user_name, 'partition_key', r.partition_key,
   'partition_date', r.partition_date, 'note', r.note)`;

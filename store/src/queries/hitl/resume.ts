@@ -37,7 +37,8 @@ export async function parkTask(
 export type WaitingTry = {
   readonly id: string;
   readonly dag_run_id: number;
-  readonly next_kwargs: unknown;
+  /** JSON text. */
+  readonly next_kwargs: string | null;
   readonly defaults: string[] | null;
   readonly params: Readonly<Record<string, unknown>> | null;
   readonly responded_at: string | null;
@@ -64,7 +65,7 @@ export async function lockAnswered(
           AND (h.responded_at IS NOT NULL OR t.trigger_timeout <= ${o.nowIso}::timestamptz)
         ORDER BY t.trigger_timeout, t.id LIMIT ${o.limit} FOR NO KEY UPDATE OF t SKIP LOCKED
       ), h AS (SELECT d.* FROM t JOIN hitl_detail d ON d.ti_id = t.id ORDER BY d.ti_id FOR NO KEY UPDATE OF d)
-      SELECT t.id, t.dag_run_id, t.next_kwargs, h.defaults, h.params, h.responded_at, h.responded_by_id,
+      SELECT t.id, t.dag_run_id, t.next_kwargs::text AS next_kwargs, h.defaults, h.params, h.responded_at, h.responded_by_id,
         h.responded_by_name, h.chosen_options, h.params_input
       FROM t LEFT JOIN h ON h.ti_id = t.id`,
     'hitl_lock_answered',

@@ -33,7 +33,8 @@ export type AssetEventRow = {
   readonly uri: string;
   readonly name: string;
   readonly group: string;
-  readonly extra: Record<string, unknown>;
+  /** JSON text. */
+  readonly extra: string;
   readonly source_task_id: string | null;
   readonly source_dag_id: string | null;
   readonly source_run_id: string | null;
@@ -45,7 +46,7 @@ export type AssetEventRow = {
 
 /** Runs that have not started are left out: clients know no run here without a start. */
 function columns(visible: Visible): Sql {
-  return sql`e.id, e.asset_id, a.uri, a.name, a.asset_group AS "group", e.extra, e.source_task_id, e.source_dag_id,
+  return sql`e.id, e.asset_id, a.uri, a.name, a.asset_group AS "group", e.extra::text AS extra, e.source_task_id, e.source_dag_id,
     e.source_run_id, e.source_map_index, e.at, e.partition_key,
     COALESCE((SELECT json_agg(json_build_object('run_id', r.run_id, 'dag_id', r.dag_id, 'logical_date', r.logical_date,
         'start_date', r.start_date, 'end_date', r.end_date, 'state', r.state, 'data_interval_start', r.data_interval_start,

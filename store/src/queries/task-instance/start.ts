@@ -42,7 +42,8 @@ export type StartRow = {
   readonly dag_run_id: number;
   readonly runtime: string;
   readonly next_method: string | null;
-  readonly next_kwargs: unknown;
+  /** JSON text. */
+  readonly next_kwargs: string | null;
   readonly first_start_date: string | null;
   readonly reschedule_count: number;
   readonly xcom_keys: string[];
@@ -103,7 +104,7 @@ export async function startTask(db: Db, o: StartOptions): Promise<StartRow | nul
       )
       SELECT c.outcome, c.state AS previous_state, u.execution_jti, u.exchanged_at, u.deadline_at,
         c.dag_id, c.run_id, c.task_id, c.map_index, c.try_number, c.max_tries, c.dag_run_id, c.runtime, c.team,
-        c.next_method, c.next_kwargs, c.start_date AS first_start_date,
+        c.next_method, c.next_kwargs::text AS next_kwargs, c.start_date AS first_start_date,
         (SELECT count(*)::integer FROM task_reschedule s WHERE s.ti_id = c.id) AS reschedule_count,
         CASE WHEN c.next_method IS NULL AND c.runtime <> 'typescript' THEN COALESCE((SELECT json_agg(v.key ORDER BY v.map_index, v.key) FROM xcom v
           WHERE v.dag_run_id = c.dag_run_id AND v.task_id = c.task_id AND (c.map_index = -1 OR v.map_index = c.map_index)),

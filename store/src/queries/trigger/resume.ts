@@ -9,7 +9,8 @@ export type DeferredTry = {
   readonly map_index: number;
   readonly dag_id: string;
   readonly run_id: string;
-  readonly next_kwargs: unknown;
+  /** JSON text. */
+  readonly next_kwargs: string | null;
 };
 
 /**
@@ -21,7 +22,8 @@ export async function lockDeferredBy(
   o: { readonly triggerId: number; readonly supervisorId: string },
 ): Promise<DeferredTry | null> {
   const rows = await tx.query<DeferredTry>(
-    sql`SELECT t.id, t.trigger_id, t.dag_run_id, t.task_id, t.map_index, t.dag_id, t.run_id, t.next_kwargs
+    sql`SELECT t.id, t.trigger_id, t.dag_run_id, t.task_id, t.map_index, t.dag_id, t.run_id,
+        t.next_kwargs::text AS next_kwargs
       FROM task_instance t JOIN trigger g ON g.id = t.trigger_id AND g.ti_id = t.id
       WHERE t.trigger_id = ${o.triggerId}::bigint AND t.state = 'deferred' AND g.supervisor_id = ${o.supervisorId}::uuid
       FOR NO KEY UPDATE OF t`,
@@ -33,7 +35,7 @@ export async function lockDeferredBy(
 /** Tries whose trigger has had its time. Locks: their rows; those that somebody else holds are skipped. */
 export async function lockOverdueDeferred(tx: Db, o: { nowIso: string; limit: number }): Promise<DeferredTry[]> {
   return tx.query<DeferredTry>(
-    sql`SELECT id, trigger_id, dag_run_id, task_id, map_index, dag_id, run_id, next_kwargs FROM task_instance
+    sql`SELECT id, trigger_id, dag_run_id, task_id, map_index, dag_id, run_id, next_kwargs::text AS next_kwargs FROM task_instance
       WHERE state = 'deferred' AND trigger_timeout <= ${o.nowIso}::timestamptz
       ORDER BY trigger_timeout, id LIMIT ${o.limit} FOR NO KEY UPDATE SKIP LOCKED`,
     'trigger_overdue',

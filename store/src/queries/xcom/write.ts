@@ -82,7 +82,7 @@ const audited = (
 ): Sql => sql`json_build_object('dag_id', ${place.dagId}::text, 'run_id', ${place.runId}::text,
   'task_id', ${place.taskId}::text, 'map_index', ${place.mapIndex}::integer, 'key', ${place.key}::text)::text`;
 
-/** Stores several values of one task instance, as the server itself says. Needs its row locked. Locks: the xcom rows. */
+/** Stores several values of one task instance, as the server itself says. Needs its row locked. Locks: the xcom rows. @param values JSON texts */
 export async function putXComsOf(
   tx: Db,
   of: {
@@ -92,14 +92,14 @@ export async function putXComsOf(
     readonly task_id: string;
     readonly map_index: number;
   },
-  values: Readonly<Record<string, unknown>>,
+  values: Readonly<Record<string, string>>,
   nowIso: string,
 ): Promise<void> {
   if (Object.keys(values).length === 0) return;
   await tx.query(
     sql`INSERT INTO xcom (dag_run_id, task_id, map_index, key, dag_id, run_id, value, at)
-      SELECT ${of.dag_run_id}::bigint, ${of.task_id}, ${of.map_index}::integer, v.key, ${of.dag_id}, ${of.run_id}, v.value,
-        ${nowIso}::timestamptz FROM json_each(${JSON.stringify(values)}::json) v
+      SELECT ${of.dag_run_id}::bigint, ${of.task_id}, ${of.map_index}::integer, v.key, ${of.dag_id}, ${of.run_id}, v.value::json,
+        ${nowIso}::timestamptz FROM json_each_text(${JSON.stringify(values)}::json) v
       ON CONFLICT (dag_run_id, task_id, map_index, key) DO UPDATE SET value = excluded.value, at = excluded.at`,
     'xcom_put_all',
   );

@@ -1,5 +1,6 @@
 /** Assets and their events. @see execution API 3.13 */
 import { AppError } from '@airlock/contract/errors';
+import { parseExact } from '@airlock/contract/exact-json';
 import { z } from '@airlock/contract/schema';
 import {
   type AssetEventFacts,
@@ -110,6 +111,7 @@ async function answerEvents(
 function shownEvent(event: AssetEventFacts) {
   return {
     ...event,
+    extra: parseExact(event.extra),
     timestamp: wireInstant(event.timestamp),
     // Clients ask for a start; a run that has none yet is shown with the earliest that it may have.
     created_dagruns: event.created_dagruns.map(({ run_after: runAfter, ...run }) => ({

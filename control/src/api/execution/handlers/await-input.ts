@@ -4,6 +4,7 @@ import { lockRequestFor } from '@airlock/store/queries/hitl/for-try';
 import { parkTask } from '@airlock/store/queries/hitl/resume';
 import type { CallerRow } from '@airlock/store/queries/token/caller';
 import { storedAnswerEvent, withEvent } from '../../../domain/hitl.ts';
+import { exactMember } from '../../http/exact-member.ts';
 import { nowIso } from '../../http/instant.ts';
 import type { Call, ExecutionContext } from '../context.ts';
 import type { AwaitInputReport } from '../schemas.ts';
@@ -18,7 +19,7 @@ export async function awaitInput(
   return await context.db.transaction(async (tx: Db) => {
     const row = await lockRequestFor(tx, callerKey(call));
     if (!row?.live) return { finished: false, row };
-    const kwargs = body.next_kwargs ?? {};
+    const kwargs = exactMember(call.request.bodyText, 'next_kwargs', body.next_kwargs) ?? {};
     const answered = row.request && storedAnswerEvent(row.request);
     await parkTask(tx, {
       id: row.id,

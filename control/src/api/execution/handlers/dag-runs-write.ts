@@ -11,6 +11,7 @@ import type { CallerRow } from '@airlock/store/queries/token/caller';
 import { type AskedFacts, askAboutRun } from '../../../runs/asked-timetables.ts';
 import { clearTaskInstances, createDagRun } from '../../../runs/index.ts';
 import { uniqueViolation } from '../../http/errors.ts';
+import { exactMember } from '../../http/exact-member.ts';
 import { parseBody } from '../../http/validation.ts';
 import { wire } from '../../http/wire.ts';
 import type { Call, ExecutionContext, Handler } from '../context.ts';
@@ -97,7 +98,7 @@ async function makeRun(
   const { allowed_run_id_pattern: pattern } = context.deps.config.scheduler;
   const given = {
     logicalDate: body.logical_date ?? null,
-    conf: body.conf ?? {},
+    conf: exactMember(call.request.bodyText, 'conf', body.conf) ?? {},
     partitionKey: body.partition_key ?? null,
   };
   try {

@@ -2,6 +2,7 @@
 
 import type { CallerRow } from '@airlock/store/queries/token/caller';
 import { deferTask } from '@airlock/store/queries/trigger/defer';
+import { exactMember } from '../../http/exact-member.ts';
 import { nowIso } from '../../http/instant.ts';
 import { secretOwner } from '../../secrets/stored.ts';
 import type { Call, ExecutionContext } from '../context.ts';
@@ -16,7 +17,8 @@ export async function defer(
 ): Promise<{ finished: boolean; row: CallerRow | null }> {
   const { box, deps } = context;
   const key = callerKey(call);
-  const given = body.trigger_kwargs ?? {};
+  const exact = <T>(name: string, parsed: T) => exactMember(call.request.bodyText, name, parsed);
+  const given = exact('trigger_kwargs', body.trigger_kwargs ?? {});
   const kwargs = typeof given === 'string' ? given : JSON.stringify(given);
   const row = await deferTask(context.db, {
     ...key,
@@ -25,7 +27,7 @@ export async function defer(
     encrypted: box.encrypts,
     queue: deps.config.triggerer.queues_enabled ? (body.queue ?? null) : null,
     nextMethod: body.next_method,
-    nextKwargs: JSON.stringify(body.next_kwargs ?? {}),
+    nextKwargs: JSON.stringify(exact('next_kwargs', body.next_kwargs ?? {})),
     timeoutAt: body.trigger_timeout == null ? null : nowIso(call.nowMs + body.trigger_timeout * 1000),
   });
   return { finished: row?.finished ?? false, row };

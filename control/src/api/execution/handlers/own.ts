@@ -22,7 +22,8 @@ import { answerLive, callerKey, requireLive } from '../token-life.ts';
 
 export const setRtif: Handler = async (context, call) => {
   const fields = check(wire.object(), call.request.body, ['body']);
-  const row = await setRenderedFields(context.db, callerKey(call), JSON.stringify(fields));
+  const text = call.request.bodyText ?? JSON.stringify(fields);
+  const row = await setRenderedFields(context.db, callerKey(call), text);
   if (!row?.changed) {
     const own = row ? null : await findOwnTry(context.db, callerKey(call));
     if (own?.archived) throw tryArchived();

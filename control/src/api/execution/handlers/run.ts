@@ -1,5 +1,6 @@
 /** Start of a try: the one exchange of the workload token. @see execution API 3.2; promise L5 */
 
+import { parseExact } from '@airlock/contract/exact-json';
 import type { TaskRunContext } from '@airlock/contract/execution/run-context';
 import type { TokenAlarm } from '@airlock/contract/token-alarms';
 import { insertEventLog } from '@airlock/store/queries/event-log/insert';
@@ -84,13 +85,20 @@ function runContext(row: StartRow, multiTeam: boolean): TaskRunContext {
   return {
     dag_run: dagRunContext(row.run, {
       team_name: multiTeam ? row.team : null,
-      consumed_asset_events: row.consumed.map((event) => ({ ...event, timestamp: wireInstant(event.timestamp) })),
+      consumed_asset_events: row.consumed.map((event) => ({
+        ...event,
+        asset: { ...event.asset, extra: parseExact(event.asset.extra) },
+        extra: parseExact(event.extra),
+        timestamp: wireInstant(event.timestamp),
+      })),
     }),
     task_reschedule_count: row.reschedule_count,
     max_tries: row.max_tries,
     variables: [],
     connections: [],
-    ...(row.next_method === null ? {} : { next_method: row.next_method, next_kwargs: row.next_kwargs ?? {} }),
+    ...(row.next_method === null
+      ? {}
+      : { next_method: row.next_method, next_kwargs: parseExact(row.next_kwargs ?? '{}') }),
     xcom_keys_to_clear: row.xcom_keys,
     should_retry: row.previous_state === 'restarting' || (row.max_tries !== 0 && row.try_number <= row.max_tries),
     ...(row.next_method === null || row.first_start_date === null

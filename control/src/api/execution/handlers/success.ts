@@ -6,6 +6,7 @@ import { clearTaskState } from '@airlock/store/queries/state-store/task';
 import { type FinishRow, finishTask } from '@airlock/store/queries/task-instance/finish';
 import { readVersionOf } from '@airlock/store/queries/task-instance/version';
 import { emitAssetEvents, findModel, type OutletEvent, type Outlets } from '../../../runs/index.ts';
+import { exactMember } from '../../http/exact-member.ts';
 import { type AssetName, isDeclared, shownAsset, usesOf } from '../asset-rights.ts';
 import type { Call, ExecutionContext } from '../context.ts';
 import { notEntitled } from '../errors.ts';
@@ -20,7 +21,8 @@ const MAX_PARTITION_KEY = 250;
  * @throws VALIDATION a partition key that is none · NOT_ENTITLED an asset that the task does not declare; the try runs on
  */
 export async function succeed(context: ExecutionContext, call: Call, body: SuccessReport): Promise<FinishRow | null> {
-  const events = (body.outlet_events ?? []).map(eventOf);
+  const exact = exactMember(call.request.bodyText, 'outlet_events', body.outlet_events);
+  const events = (body.outlet_events ?? []).map((event, index) => eventOf(event, exact![index]!));
   const finish = (db: Db) =>
     finishTask(db, {
       ...callerKey(call),
@@ -59,12 +61,14 @@ function outletsOf(profiles: NonNullable<SuccessReport['task_outlets']>): Outlet
   return { assets: [...assets.values()], names: [...names], uris: [...uris], aliases: [...aliases] };
 }
 
-function eventOf(event: NonNullable<SuccessReport['outlet_events']>[number]): OutletEvent {
+type ReportedEvent = NonNullable<SuccessReport['outlet_events']>[number];
+
+function eventOf(event: ReportedEvent, exact: ReportedEvent): OutletEvent {
   return {
     asset: { name: event.dest_asset_key.name, uri: event.dest_asset_key.uri },
     alias: event.source_alias_name || null,
-    assetExtra: event.dest_asset_extra ?? {},
-    extra: event.extra ?? {},
+    assetExtra: exact.dest_asset_extra ?? {},
+    extra: exact.extra ?? {},
     partitionKey: partitionKeyOf(event.partition_key),
   };
 }

@@ -17,6 +17,7 @@ import { waitForEvents } from '../../../executors/wait.ts';
 import { workloadTi } from '../../../executors/workload-parts.ts';
 import { endTrigger, findModel, recordWatcherEvent } from '../../../runs/index.ts';
 import { nowIso, wireInstant } from '../../http/instant.ts';
+import { parseJsonBody } from '../../http/json.ts';
 import { check, parseBody } from '../../http/validation.ts';
 import { wire } from '../../http/wire.ts';
 import { secretOwner } from '../../secrets/stored.ts';
@@ -162,9 +163,16 @@ export const event = forSupervisor(async (context, call) => {
 export const outcome = forSupervisor(async (context, call) => {
   const triggerId = triggerIdOf(call);
   const body = parseBody(triggerOutcome, call.request);
+  requireJson(body);
   const accepted = await end(context, call, triggerId, body);
   return { status: 200, body: { accepted } };
 });
+
+/** @throws VALIDATION a value of the author that is no JSON, or too deep */
+function requireJson(outcome: TriggerOutcome): void {
+  if (outcome.kind === 'event') parseJsonBody(outcome.payload);
+  if (outcome.kind === 'end') for (const text of Object.values(outcome.xcoms)) parseJsonBody(text);
+}
 
 async function end(
   context: ExecutionContext,
