@@ -1,5 +1,6 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
+import { parseExact } from '@airlock/contract/exact-json';
 import fc from 'fast-check';
 import { LineSplitter, MAX_LINE } from './lines.ts';
 import { Masker } from './mask.ts';
@@ -119,6 +120,8 @@ test('a number that is a secret is hidden, and what is left is the same value', 
     none: null,
     inside: '***',
   });
+  const exact = parseExact('{"pin":12345678.0,"long":99912345678999999999,"other":1.0}');
+  equal(JSON.stringify(masker.maskTexts(exact)), '{"pin":"***","long":"***","other":1.0}');
 });
 
 test('however a stream is cut, no line shows a secret, and all else comes out in order', () => {

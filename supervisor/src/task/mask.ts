@@ -96,7 +96,10 @@ export class Masker {
 
   #maskTexts(value: unknown, depth: number): unknown {
     if (typeof value === 'string') return this.maskCut(value);
-    if (typeof value === 'number') return this.mask(String(value)) === String(value) ? value : MASK;
+    if (typeof value === 'number' || isRawNumber(value)) {
+      const text = typeof value === 'number' ? String(value) : value.rawJSON;
+      return this.mask(text) === text ? value : MASK;
+    }
     if (typeof value !== 'object' || value === null) return value;
     if (depth === MAX_DEPTH) return MASK;
     if (Array.isArray(value)) return value.map((item) => this.#maskTexts(item, depth + 1));
