@@ -1,7 +1,7 @@
 import { deepEqual, equal, ok, throws } from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { isRawNumber, parseExact } from './exact-json.ts';
+import { floatNumber, isRawNumber, parseExact } from './exact-json.ts';
 
 const through = (text: string) => JSON.stringify(parseExact(text));
 
@@ -26,6 +26,10 @@ test('what a double holds anyway is a plain number, as is everything else', () =
     a: [1, -2, 0.5, true, null, '1.0', '9007199254740993'],
   });
   ok(!isRawNumber(1) && !isRawNumber({ rawJSON: '1.0' }) && isRawNumber(parseExact('1.0')));
+});
+
+test('a float is written as one', () => {
+  equal(JSON.stringify([60, 0, -1, 1.5, 1e300].map(floatNumber)), '[60.0,0.0,-1.0,1.5,1e+300]');
 });
 
 test('what is no JSON is refused', () => {

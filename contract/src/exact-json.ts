@@ -30,6 +30,11 @@ export function parseExact(text: string): unknown {
   return SUSPICIOUS.test(text) ? json.parse(text, keep) : (JSON.parse(text) as unknown);
 }
 
+/** A number that Python must read as a float: `60.0`. */
+export function floatNumber(value: number): number | RawNumber {
+  return Number.isSafeInteger(value) ? json.rawJSON(`${value}.0`) : value;
+}
+
 /** The same value with nothing but plain numbers, for what checks or counts. */
 export function plainJson<T>(value: T): T {
   return JSON.parse(JSON.stringify(value)) as T;

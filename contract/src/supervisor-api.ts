@@ -272,8 +272,8 @@ export const triggerOutcomeAnswer = z.strictObject({ accepted: z.boolean() });
 export const watcherEvent = z.strictObject({
   /** Made by the sender, for this event alone. */
   event_id: uuid,
-  /** Any JSON value. */
-  payload: z.unknown(),
+  /** JSON text, as that of an outcome. */
+  payload: z.string().min(1),
 });
 /**
  * GET /triggers/{id}/variables/{key}, GET /triggers/{id}/connections/{conn_id} (trigger token): what a trigger of an asset

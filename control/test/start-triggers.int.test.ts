@@ -50,7 +50,7 @@ const end = (world: World, triggerId: number, supervisorId: string, payload: unk
     endTrigger(tx, {
       triggerId,
       supervisorId,
-      outcome: { kind: 'event', payload },
+      outcome: { kind: 'event', payload: JSON.stringify(payload) },
       nowIso: world.clock.iso(),
       maxRetryDelaySeconds: 86_400,
     }),

@@ -58,7 +58,7 @@ class Calls:
         return self.ask({"type": "trigger_call", "method": method, "path": path, "headers": headers, "body": body})
 
     def event(self, payload):
-        """Tells an event of an asset. Returns when the server has it. @raises RuntimeError: it does not take it"""
+        """Tells an event of an asset, by its JSON text. Returns when the server has it. @raises RuntimeError: it does not take it"""
         answer = self.ask({"type": "trigger_event", "payload": payload})
         if answer.get("error") is not None:
             raise RuntimeError(answer["error"]["message"])
@@ -147,7 +147,7 @@ def make_comms():
 
 def json_text(value):
     """Values of authors go as text, so that nobody on the way makes other numbers of them. @raises ValueError for NaN"""
-    return json.dumps(value, allow_nan=False)
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
 def plain(value):
@@ -343,7 +343,7 @@ class Runner:
     async def tell(self, event):
         from airflow.sdk.serde import serialize
 
-        await asyncio.to_thread(CALLS.event, serialize(event.payload))
+        await asyncio.to_thread(CALLS.event, json_text(serialize(event.payload)))
 
     async def killed(self, trigger):
         on_kill = getattr(trigger, "on_kill", None)

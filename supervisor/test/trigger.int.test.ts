@@ -61,7 +61,8 @@ function createServer() {
     if (o.path === '/triggers/sync') return await sync(o.json as never, o.signal);
     const event = /^\/triggers\/(\d+)\/events$/.exec(o.path);
     if (event) {
-      const { event_id: eventId, payload } = o.json as { event_id: string; payload: unknown };
+      const { event_id: eventId, payload: text } = o.json as { event_id: string; payload: string };
+      const payload: unknown = JSON.parse(text);
       if (refusing.has(payload)) return reply(413, {});
       if (failing > 0) {
         failing--;
@@ -603,9 +604,16 @@ class Says(BaseTrigger):
       { ...of('a', 1, 'Rendered', kwargs), start: { dag_data: document, dag_run_data: run } },
       of('a', 2, 'Rendered', kwargs),
     );
-    assert.deepEqual(await role.server.outcome(1, START), { kind: 'event', payload: ['r from conf', '0:01:30'] });
+    assert.deepEqual(await role.server.outcome(1, START), {
+      kind: 'event',
+      payload: JSON.stringify(['r from conf', '0:01:30']),
+    });
     const plain = await role.server.outcome(2, START);
     assert.ok(plain.kind === 'event');
-    assert.deepEqual(plain.payload, ['{{ run_id }} {{ dag_run.conf.x }}', '0:01:30'], 'the control: without the task');
+    assert.deepEqual(
+      JSON.parse(plain.payload),
+      ['{{ run_id }} {{ dag_run.conf.x }}', '0:01:30'],
+      'the control: without the task',
+    );
   });
 });

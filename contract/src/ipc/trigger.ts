@@ -24,7 +24,12 @@ export const cancelTrigger = z.strictObject({ type: z.literal('trigger_cancel'),
 export const triggerNotices = [
   z.strictObject({ type: z.literal('trigger_outcome'), trigger_id: z.int(), outcome: triggerOutcome }),
   /** An event of the asset that a trigger watches for. Answered when the server has it: true, or false when nobody wants it. */
-  z.strictObject({ type: z.literal('trigger_event'), id: z.int().min(0), trigger_id: z.int(), payload: z.unknown() }),
+  z.strictObject({
+    type: z.literal('trigger_event'),
+    id: z.int().min(0),
+    trigger_id: z.int(),
+    payload: z.string().min(1),
+  }),
   z.strictObject({
     type: z.literal('trigger_log'),
     /** Null = of no trigger in particular. */

@@ -1,4 +1,5 @@
 /** Values as the Task SDK writes them into arguments, made from values of a document. Pure. @see serialized Dag 3 */
+import { floatNumber } from '@airlock/contract/exact-json';
 import { isObject, isTagged } from './values.ts';
 
 const sdkObject = (classname: string, version: number, data: unknown) => ({
@@ -25,7 +26,8 @@ function sdkValue(value: unknown): unknown {
     case 'set':
       return Array.isArray(inner) ? sdkObject(`builtins.${type}`, 1, inner.map(sdkValue)) : value;
     case 'timedelta':
-      return sdkObject('datetime.timedelta', 2, inner);
+      // The SDK takes no integer for it.
+      return sdkObject('datetime.timedelta', 2, typeof inner === 'number' ? floatNumber(inner) : inner);
     case 'datetime':
       return typeof inner === 'number' ? sdkInstant(inner) : value;
     default:

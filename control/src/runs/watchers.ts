@@ -1,5 +1,7 @@
 /** What watches for assets: what a Dag says of it, and the events that come of it. @see serialized Dag 8.1 */
+
 import { createHash } from 'node:crypto';
+import { parseExact } from '@airlock/contract/exact-json';
 import { type Db, notify } from '@airlock/store';
 import { insertAssetEvents } from '@airlock/store/queries/asset/emit';
 import { insertEventLog } from '@airlock/store/queries/event-log/insert';
@@ -29,7 +31,8 @@ export async function recordWatcherEvent(
     readonly triggerId: number;
     readonly supervisorId: string;
     readonly eventId: string;
-    readonly payload: unknown;
+    /** JSON text. */
+    readonly payload: string;
     readonly multiTeam: boolean;
     readonly nowIso: string;
   },
@@ -38,7 +41,7 @@ export async function recordWatcherEvent(
   if (watched === null) return false;
   if (watched.repeated) return true;
   const { asset_id: assetId, team } = watched;
-  const extra = { from_trigger: true, payload: o.payload };
+  const extra = { from_trigger: true, payload: parseExact(o.payload) };
   const { ids, queued } = await insertAssetEvents(tx, {
     events: [{ asset_id: assetId, extra, partition_key: null, aliases: [] }],
     source: null,

@@ -50,7 +50,7 @@ async function start(teams: readonly (string | null)[] = [null], env: Record<str
 const tell = (server: Server, who: Triggerer, id: number, json: unknown) =>
   server.call('POST', `/triggers/${id}/events`, { ...as(who), json });
 const accepted = async (server: Server, who: Triggerer, id: number, payload: unknown, eventId = randomUUID()) => {
-  const answer = await tell(server, who, id, { event_id: eventId, payload });
+  const answer = await tell(server, who, id, { event_id: eventId, payload: JSON.stringify(payload) });
   assert.equal(answer.status, 200, answer.text);
   return answer.json<{ accepted: boolean }>().accepted;
 };
@@ -115,7 +115,7 @@ test('nobody speaks for an asset but the triggerer that runs its trigger, with i
   assert.equal(await accepted(server, stranger, id, 1), false);
   assert.equal(await accepted(server, triggerer, id + 1, 1), false, 'no such trigger');
   const ti = await server.startTry();
-  const json = { event_id: randomUUID(), payload: 1 };
+  const json = { event_id: randomUUID(), payload: '1' };
   const statusOf = async (send: object) =>
     (await server.call('POST', `/triggers/${id}/events`, { ...send, json })).status;
   assert.equal(await statusOf({ key: worker.key, token: worker.tokens.worker! }), 403);
@@ -143,7 +143,7 @@ test('the trigger of a task makes no event of an asset, and that of an asset end
   assert.equal(await accepted(server, triggerer, ofTask.id, 1), false);
   const outcome = await server.call('POST', `/triggers/${ofAsset.id}/outcome`, {
     ...as(triggerer),
-    json: { kind: 'end', state: 'success', xcoms: { return_value: 1 } },
+    json: { kind: 'end', state: 'success', xcoms: { return_value: '1' } },
   });
   assert.deepEqual(outcome.json(), { accepted: false });
   assert.deepEqual(await events(server), []);
@@ -303,16 +303,27 @@ test('what is no event, or too large, is refused without harm; so is what is no 
   const triggerer = await joinTriggerer(server);
   const { id } = (await sync(server, triggerer)).run[0]!;
   const event_id = randomUUID();
-  for (const body of [{}, [], { payload: 1 }, { event_id: 'x', payload: 1 }, { event_id, payload: 1, more: 1 }])
+  for (const body of [
+    {},
+    [],
+    { event_id, payload: {} },
+    { event_id, payload: '{' },
+    { payload: '1' },
+    { event_id: 'x', payload: '1' },
+    { event_id, payload: '1', more: 1 },
+  ])
     assert.equal((await tell(server, triggerer, id, body)).status, 422, JSON.stringify(body));
-  assert.equal((await tell(server, triggerer, id, { event_id, payload: 'x'.repeat(1 << 20) })).status, 413);
+  assert.equal(
+    (await tell(server, triggerer, id, { event_id, payload: JSON.stringify('x'.repeat(1 << 20)) })).status,
+    413,
+  );
   for (const path of ['0', '-1', 'x', '1.5', '99999999999999999999'])
     assert.equal(
-      (await server.call('POST', `/triggers/${path}/events`, { ...as(triggerer), json: { event_id, payload: 1 } }))
+      (await server.call('POST', `/triggers/${path}/events`, { ...as(triggerer), json: { event_id, payload: '1' } }))
         .status,
       422,
     );
-  assert.equal((await tell(server, triggerer, id, { event_id, payload: 'a\0b' })).status, 422);
+  assert.equal((await tell(server, triggerer, id, { event_id, payload: JSON.stringify('a\0b') })).status, 422);
   assert.equal(await accepted(server, triggerer, id, null, event_id), true, 'none of those was taken');
 
   const bad = [

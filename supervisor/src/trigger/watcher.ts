@@ -47,8 +47,8 @@ export function startWatcher(ctx: RoleContext, hosts: TriggerHosts, workload: Tr
     again(pauseMs);
   };
   /** What has happened outside is said until the server has heard it, however long that takes. */
-  const tell = async (payload: unknown): Promise<boolean> => {
-    const json = { event_id: randomUUID(), payload: payload ?? null };
+  const tell = async (payload: string): Promise<boolean> => {
+    const json = { event_id: randomUUID(), payload };
     for (;;) {
       const answer = await ctx.client
         .call({

@@ -147,12 +147,13 @@ export function triggerIdOf(call: Call): number {
 export const event = forSupervisor(async (context, call) => {
   const triggerId = triggerIdOf(call);
   const { event_id: eventId, payload } = parseBody(watcherEvent, call.request);
+  parseJsonBody(payload);
   const accepted = await context.db.transaction((tx) =>
     recordWatcherEvent(tx, {
       triggerId,
       supervisorId: call.identity.claims.sub,
       eventId,
-      payload: payload ?? null,
+      payload,
       multiTeam: context.rights.multiTeam,
       nowIso: call.nowIso,
     }),
