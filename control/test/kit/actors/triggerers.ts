@@ -94,7 +94,7 @@ export class Triggerers {
         supervisorId,
         outcome:
           word === 'event'
-            ? { kind: 'event', payload: 1 }
+            ? { kind: 'event', payload: '1' }
             : word === 'failure'
               ? { kind: 'failure', traceback: [] }
               : { kind: 'end', state: word, xcoms: {} },

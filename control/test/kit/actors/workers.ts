@@ -233,7 +233,7 @@ export class Workers {
           VALUES (${dagRunId}, ${attempt.taskId}, ${attempt.mapIndex}, ${outcome.length})
           ON CONFLICT (dag_run_id, task_id, map_index) DO UPDATE SET length = EXCLUDED.length`);
       if (outcome.kind === 'success' && outcome.followed !== undefined)
-        await putXComsOf(tx, row, { skipmixin_key: { followed: outcome.followed } }, nowIso);
+        await putXComsOf(tx, row, { skipmixin_key: JSON.stringify({ followed: outcome.followed }) }, nowIso);
       return state;
     });
   }
