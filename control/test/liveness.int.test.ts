@@ -1,20 +1,19 @@
 import { deepEqual, equal, notEqual } from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
-import { sql } from '@airlock/store';
-import { clearTaskInstances, endRestart, reapMissingTries } from '../src/runs/index.ts';
+import { type Database, type Db, sql } from '@airlock/store';
+import { clearTaskInstances, endRestart, reapMissingTries, releaseTriesOf } from '../src/runs/index.ts';
 import { makeWorld, type Ti, type World } from './kit/world.ts';
 
 /** All limits as by default, and a scheduler that has been there for long. */
-const sweep = (world: World, over: { availableSinceMs?: number } = {}) =>
-  world.core.sweep({
-    availableSinceMs: 0,
-    heartbeatTimeoutMs: 300_000,
-    queueTimeoutMs: 600_000,
-    supervisorTimeoutMs: 30_000,
-    maxRetryDelaySeconds: 86_400,
-    ...over,
-  });
+const SWEEP = {
+  availableSinceMs: 0,
+  heartbeatTimeoutMs: 300_000,
+  queueTimeoutMs: 600_000,
+  supervisorTimeoutMs: 30_000,
+  maxRetryDelaySeconds: 86_400,
+};
+const sweep = (world: World, over: { availableSinceMs?: number } = {}) => world.core.sweep({ ...SWEEP, ...over });
 
 async function addSupervisor(world: World): Promise<string> {
   const id = randomUUID();
@@ -216,3 +215,43 @@ test('two schedulers that sweep at once end a try once', async () => {
   equal((await world.db.query(sql`SELECT 1 FROM task_instance_history`)).length, 1);
   equal((await only(world, run)).try_number, 1);
 });
+
+/** A transaction in which, right after the named statement, something happens on another connection. */
+function withMeanwhile(tx: Db, name: string, meanwhile: () => Promise<unknown>): Db {
+  return {
+    query: async (statement, asked) => {
+      const rows = await tx.query<never>(statement, asked);
+      if (asked === name) await meanwhile();
+      return rows;
+    },
+  };
+}
+for (const beganAnew of [true, false])
+  test(`what ${beganAnew ? 'has begun anew on another worker' : 'runs'} between the look and the lock is ${beganAnew ? 'left alone by what judged the stretch before' : 'ended'}`, async () => {
+    for (const by of ['sweep', 'release'] as const) {
+      await using world = await makeWorld();
+      const { run, ti } = await running(world);
+      const [dead, other] = [await addSupervisor(world), await addSupervisor(world)];
+      await claim(world, ti, dead);
+      // Reported as waiting, resumed, queued, claimed and started: the same try under the same id.
+      const meanwhile = () =>
+        world.db.query(
+          beganAnew
+            ? sql`UPDATE task_instance SET supervisor_id = ${other}, workload_jti = 'another' WHERE id = ${ti.id}`
+            : sql`SELECT 1`,
+        );
+      if (by === 'sweep') {
+        world.clock.advance(400);
+        await seen(world, other);
+        const db: Database = {
+          ...world.db,
+          transaction: (work) => world.db.transaction((tx) => work(withMeanwhile(tx, 'sweep_dead', meanwhile))),
+        };
+        await world.newCore({ db }).sweep(SWEEP);
+      } else {
+        const options = { supervisorId: dead, nowIso: world.clock.iso() };
+        await world.db.transaction((tx) => releaseTriesOf(withMeanwhile(tx, 'ti_missing', meanwhile), options));
+      }
+      equal((await only(world, run)).state, beganAnew ? 'running' : 'up_for_retry', by);
+    }
+  });

@@ -26,6 +26,11 @@ export type FailOptions = {
   readonly reportedState?: string | null;
   /** States in which the try may be ended; it is left alone in any other. */
   readonly from?: readonly string[];
+  /**
+   * `workload_jti` of the stretch that was judged. Between the judgement and the lock the try may have been reported, queued and
+   * begun anew under the same id: what runs now was judged by nobody, and is left alone. Absent = whatever runs.
+   */
+  readonly stretch?: string | null;
   /** `[core] max_task_retry_delay`, seconds. */
   readonly maxRetryDelaySeconds?: number;
 };
@@ -41,7 +46,7 @@ export type FailedTry = {
 /**
  * Ends a try as failed. With budget left it is archived under its id, and its row waits as `up_for_retry` under a new one.
  * Locks: the task_instance row. Sends the event of the run.
- * @returns null when the try is gone or no longer in one of `from`.
+ * @returns null when the try is gone, no longer in one of `from`, or in another stretch.
  */
 export async function failTry(tx: Db, options: FailOptions): Promise<FailedTry | null> {
   const { id, nowIso } = options;
@@ -49,6 +54,7 @@ export async function failTry(tx: Db, options: FailOptions): Promise<FailedTry |
   const endDate = options.endDate ?? nowIso;
   const row = await lockTryToEnd(tx, id);
   if (!row || row.state === null || !from.includes(row.state)) return null;
+  if (options.stretch !== undefined && row.workload_jti !== options.stretch) return null;
   const retry = options.retry ?? (row.state === 'restarting' || mayRetry(row.try_number, row.max_tries));
   await logTries(tx, [{ ...row, event: retry ? 'up_for_retry' : 'failed', reason: options.reason }], nowIso);
   await notify(tx, { kind: 'run', dagRunId: row.dag_run_id });

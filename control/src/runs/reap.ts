@@ -47,13 +47,10 @@ type Reaping = {
 async function reap(tx: Db, options: Reaping): Promise<readonly string[]> {
   const { nowIso, reason } = options;
   const missing = await findMissingTries(tx, options);
-  await unclaimTries(
-    tx,
-    missing.filter((ti) => ti.state === 'queued').map((ti) => ti.id),
-    nowIso,
-  );
-  for (const { id, state } of missing) {
-    if (state === 'running') await failTry(tx, { id, reason, nowIso, from: ['running'] });
+  const claimed = missing.filter((ti) => ti.state === 'queued').map((ti) => ti.id);
+  await unclaimTries(tx, { ids: claimed, supervisorId: options.supervisorId, nowIso });
+  for (const { id, state, workload_jti: stretch } of missing) {
+    if (state === 'running') await failTry(tx, { id, reason, nowIso, from: ['running'], stretch });
   }
   return missing.map((ti) => ti.id);
 }

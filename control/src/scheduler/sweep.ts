@@ -12,7 +12,7 @@ import {
 import { logTries } from '@airlock/store/queries/task-instance/end-try';
 import { sweepQuestions } from '@airlock/store/queries/timetable/ask';
 import { instantIso, instantIsoOrNull } from '../domain/instants.ts';
-import { failTry } from '../runs/fail-try.ts';
+import { type FailOptions, failTry } from '../runs/fail-try.ts';
 
 /** A claimed try that was not started within this time goes back to the queue. */
 export const CLAIM_TIMEOUT_MS = 30_000;
@@ -95,12 +95,13 @@ export async function sweepTries(tx: Db, options: SweepOptions): Promise<SweepRe
   await failLateConnectionTests(tx, nowIso);
   await sweepQuestions(tx, instantIso(nowMs - QUESTION_KEPT_MS));
   const failed: { id: string; reason: string }[] = [];
-  const fail = async (id: string, reason: string, from: readonly string[]) => {
-    const done = await failTry(tx, { id, reason, nowIso, from, maxRetryDelaySeconds: options.maxRetryDelaySeconds });
+  const { maxRetryDelaySeconds } = options;
+  const fail = async (id: string, reason: string, which: Pick<FailOptions, 'from' | 'stretch'>) => {
+    const done = await failTry(tx, { id, reason, nowIso, maxRetryDelaySeconds, ...which });
     if (done) failed.push({ id, reason });
   };
-  for (const { id } of exhausted) await fail(id, 'No worker took the try, again and again.', ['queued']);
-  for (const { id, why } of dead) await fail(id, REASONS[why], ['running']);
+  for (const { id } of exhausted) await fail(id, 'No worker took the try, again and again.', { from: ['queued'] });
+  for (const { id, why, workload_jti: stretch } of dead) await fail(id, REASONS[why], { from: ['running'], stretch });
   const endedCallbacks = await sweepCallbacks(tx, {
     claimedBeforeIso: instantIso(nowMs - CLAIM_TIMEOUT_MS),
     seenBeforeIso,

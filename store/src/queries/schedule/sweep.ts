@@ -84,7 +84,11 @@ export async function returnStuckTries(
   return { returned: rows.filter((row) => !row.exhausted), exhausted: rows.filter((row) => row.exhausted) };
 }
 
-export type DeadTry = Suspect & { readonly why: 'heartbeat' | 'supervisor' | 'deadline' };
+export type DeadTry = Suspect & {
+  readonly why: 'heartbeat' | 'supervisor' | 'deadline';
+  /** Names the stretch that was found dead. */
+  readonly workload_jti: string | null;
+};
 
 /**
  * Running tries that are dead: silent too long, past their deadline, or on a host that has ended or is silent. Reads running
@@ -95,7 +99,7 @@ export async function findDeadTries(
   o: { heartbeatBeforeIso: string; seenBeforeIso: string | null; deadlineBeforeIso: string },
 ): Promise<DeadTry[]> {
   return db.query<DeadTry>(
-    sql`SELECT t.id, t.dag_id, t.run_id, t.task_id, t.map_index, t.try_number, t.state,
+    sql`SELECT t.id, t.dag_id, t.run_id, t.task_id, t.map_index, t.try_number, t.state, t.workload_jti,
         CASE WHEN s.ended_at IS NOT NULL OR s.last_seen_at < ${o.seenBeforeIso}::timestamptz THEN 'supervisor'
           WHEN t.deadline_at < ${o.deadlineBeforeIso}::timestamptz THEN 'deadline' ELSE 'heartbeat' END AS why
       FROM task_instance t LEFT JOIN supervisor s ON s.id = t.supervisor_id

@@ -13,13 +13,14 @@ export type TryToEnd = {
   readonly max_tries: number;
   readonly dag_version_id: string;
   readonly logical_date: string | null;
+  readonly workload_jti: string | null;
 };
 
 /** Reads a live try that is about to be ended, and locks its row. @returns null when no row has this id any more. */
 export async function lockTryToEnd(db: Db, id: string): Promise<TryToEnd | null> {
   const rows = await db.query<TryToEnd>(
     sql`SELECT t.id, t.dag_run_id, t.dag_id, t.run_id, t.task_id, t.map_index, t.state, t.try_number, t.max_tries,
-        t.dag_version_id, r.logical_date
+        t.dag_version_id, t.workload_jti, r.logical_date
       FROM task_instance t JOIN dag_run r ON r.id = t.dag_run_id
       WHERE t.id = ${id} FOR NO KEY UPDATE OF t`,
     'ti_lock_to_end',

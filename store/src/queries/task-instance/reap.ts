@@ -8,9 +8,9 @@ import { TOKENS_CLEARED } from '../token/caller.ts';
 export async function findMissingTries(
   db: Db,
   o: { supervisorId: string; holds: readonly string[]; givenBeforeIso: string },
-): Promise<{ id: string; state: string }[]> {
+): Promise<{ id: string; state: string; workload_jti: string | null }[]> {
   return db.query(
-    sql`SELECT id, state FROM task_instance
+    sql`SELECT id, state, workload_jti FROM task_instance
       WHERE supervisor_id = ${o.supervisorId}::uuid AND state IN ('queued', 'running')
         AND COALESCE(exchanged_at, claimed_at) < ${o.givenBeforeIso}::timestamptz AND id <> ALL(${o.holds}::uuid[])
       ORDER BY id`,
@@ -18,13 +18,16 @@ export async function findMissingTries(
   );
 }
 
-/** Puts claimed tries back into the queue, for another worker. Locks: the rows. Wakes the queue. */
-export async function unclaimTries(db: Db, ids: readonly string[], nowIso: string): Promise<void> {
+/** Puts tries that this supervisor has claimed back into the queue, for another worker. Locks: the rows. Wakes the queue. */
+export async function unclaimTries(
+  db: Db,
+  { ids, supervisorId, nowIso }: { ids: readonly string[]; supervisorId: string; nowIso: string },
+): Promise<void> {
   if (ids.length === 0) return;
   await db.query(
     sql`WITH back AS (
         UPDATE task_instance t SET updated_at = ${nowIso}::timestamptz, ${TOKENS_CLEARED}
-        WHERE t.id = ANY(${ids}::uuid[]) AND t.state = 'queued' RETURNING 1
+        WHERE t.id = ANY(${ids}::uuid[]) AND t.state = 'queued' AND t.supervisor_id = ${supervisorId}::uuid RETURNING 1
       ) SELECT CASE WHEN EXISTS (SELECT 1 FROM back) THEN pg_notify('airlock', 'queue') END`,
     'ti_unclaim',
   );
