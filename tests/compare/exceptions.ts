@@ -21,7 +21,7 @@ const randomRows: Exception = {
 };
 const branches: Exception = {
   reason: 'it chooses its branches at random: two runs differ on Airflow, too',
-  covers: /^(?:(?:branch|ext_py|venv)\w*: (?:success|skipped|try [01]) \/|XCom )/,
+  covers: /^(?:(?:branch|follow|ext_py|venv)_\w*: (?:success|skipped|try [01]) \/|XCom )/,
 };
 
 export const EXCEPTIONS: Readonly<Record<string, Exception>> = {
