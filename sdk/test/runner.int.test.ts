@@ -63,7 +63,7 @@ test('a body gets params with conf over their defaults, the run, its work folder
     type: 'manual',
     at: '2026-01-01T00:00:00.000Z',
     dir: '/tmp',
-    tries: [2, 3, -1],
+    tries: [2, 4, -1],
     conf: { n: 2, must: 'm', other: true },
   });
 });

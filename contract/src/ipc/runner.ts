@@ -181,6 +181,10 @@ export const runnerNotice = z.discriminatedUnion('type', [
         /** False: an explicit "do not retry". */
         retryable: z.boolean(),
         error: z.strictObject({ name: z.string(), message: z.string(), stack: z.string() }),
+        /** What the task's own policy says of the next try, if there is one. */
+        retry: z
+          .strictObject({ delay_seconds: z.number().min(0).max(1e9), reason: z.string().max(2000).nullable() })
+          .optional(),
         /** It ended in a way that left the task no time for its own callbacks. */
         abrupt: z.boolean().optional(),
       }),

@@ -97,6 +97,7 @@ test('slips that the compiler would show are refused at parse time too', () => {
   refused((d) => loose(d).task('a', { run, retires: 3 }), /no option "retires"/, /Known options/);
   refused((d) => loose(d).task('a', { run, retry_delay: 3 }), /no option "retry_delay"/, /Did you mean retryDelay/);
   refused((d) => loose(d).task('a', { run, retries: 1.5 }), /retries: 1.5/);
+  refused((d) => loose(d).task('a', { run, retryPolicy: 'never' }), /retryPolicy: "never" is not a function/);
   refused((d) => loose(d).task('a', { run, pool: '' }), /pool/);
   refused((d) => loose(d).task('a', { run, needs: { x: 'warehouse' } }), /needs.x: "warehouse" is not a handle/);
   refused((d) => loose(d).sensor('a', { run }), /no option "run"|check is undefined/);

@@ -3,11 +3,13 @@ import type { TaskCallbackMap } from './callbacks.ts';
 import { DagError } from './dag-error.ts';
 import type { RetryDelay } from './duration.ts';
 import type { NeedHandles } from './handles.ts';
+import type { RetryPolicy } from './retry-policy.ts';
 
 /** Options of one task after the Dag's `defaults`. Absent = the format's default. Durations are seconds. */
 export type ResolvedOptions = {
   readonly retries?: number;
   readonly retryDelay?: RetryDelay;
+  readonly retryPolicy?: RetryPolicy;
   readonly timeout?: number;
   readonly pool?: string;
   readonly poolSlots?: number;

@@ -18,6 +18,7 @@ export {
 export type { Json, NotJson } from './json.ts';
 export { Fail, Skip } from './outcome.ts';
 export type { ParamDeclaration, ParamInputs, ParamSchema, ParamValues } from './params.ts';
+export type { Attempt, RetryDecision, RetryPolicy } from './retry-policy.ts';
 export type { Schedule } from './schedule.ts';
 export type {
   CommonOptions,

@@ -4,10 +4,22 @@ import { DagError, show } from './dag-error.ts';
 import { parseDuration, parseRetryDelay } from './duration.ts';
 import type { ResolvedOptions } from './graph.ts';
 import { isHandle, type NeedHandles } from './handles.ts';
+import type { RetryPolicy } from './retry-policy.ts';
 
 type Given = Readonly<Record<string, unknown>>;
 
-const COMMON = ['retries', 'retryDelay', 'timeout', 'pool', 'poolSlots', 'queue', 'priority', 'owner', 'dependsOnPast'];
+const COMMON = [
+  'retries',
+  'retryDelay',
+  'retryPolicy',
+  'timeout',
+  'pool',
+  'poolSlots',
+  'queue',
+  'priority',
+  'owner',
+  'dependsOnPast',
+];
 const CALLBACKS = ['onSuccess', 'onFailure', 'onRetry', 'onSkip'];
 export const TASK_KEYS = [...COMMON, ...CALLBACKS, 'needs', 'docs', 'displayName', 'run'];
 export const SENSOR_KEYS = [...COMMON, ...CALLBACKS, 'needs', 'docs', 'displayName', 'every', 'check'];
@@ -73,6 +85,7 @@ export function resolveOptions(own: Given, defaults: Given, where: string, senso
   return {
     retries: readInteger(given, 'retries', where, 0, 10_000),
     retryDelay,
+    retryPolicy: readPolicy(given, where),
     timeout,
     pool: readText(given, 'pool', where, 256),
     poolSlots: readInteger(given, 'poolSlots', where, 1, 1_000_000),
@@ -83,6 +96,14 @@ export function resolveOptions(own: Given, defaults: Given, where: string, senso
     docs: readText(own, 'docs', where, DOCS_LENGTH),
     displayName: readText(own, 'displayName', where),
   };
+}
+
+function readPolicy({ retryPolicy }: Given, where: string): RetryPolicy | undefined {
+  if (retryPolicy === undefined || typeof retryPolicy === 'function') return retryPolicy as RetryPolicy | undefined;
+  throw new DagError(
+    `${where}.retryPolicy: ${show(retryPolicy)} is not a function.`,
+    "Write retryPolicy: (error) => (error instanceof TypeError ? { fail: 'a bug' } : undefined).",
+  );
 }
 
 /** The declared needs. @throws DagError when one is not a handle */

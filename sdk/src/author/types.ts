@@ -3,6 +3,7 @@ import type { Duration } from './duration.ts';
 import type { NeedHandles, NeedValues } from './handles.ts';
 import type { Returned } from './json.ts';
 import type { ParamInputs, ParamValues } from './params.ts';
+import type { RetryPolicy } from './retry-policy.ts';
 import type { Schedule } from './schedule.ts';
 import type { Trigger } from './until.ts';
 
@@ -112,6 +113,11 @@ export interface CommonOptions {
   readonly retries?: number;
   /** Wait before a retry: `'30s'`, or a range `'10s..5m'` that doubles from the first to the second. Default 5 minutes. */
   readonly retryDelay?: Duration;
+  /**
+   * Asked about the error of a try that is to be retried: `{ retry: '5m' }` waits so long, `{ fail: 'why' }` ends the task, nothing
+   * leaves it as it is. Not asked about `Fail`, nor where the process is gone: killed, timed out, lost worker.
+   */
+  readonly retryPolicy?: RetryPolicy;
   /** Longest run of one try. Default none. */
   readonly timeout?: Duration;
   readonly pool?: string;

@@ -33,7 +33,8 @@ export function makeContext(
       taskId: context.task_id,
       mapIndex: context.map_index,
       tryNumber: context.try_number,
-      maxTries: context.max_tries,
+      // The server counts what may follow the first try.
+      maxTries: context.max_tries + 1,
       startDate: new Date(context.start_date),
     },
     workDir,

@@ -3,6 +3,7 @@ import type { TaskOutcome } from '@airlock/contract/ipc/runner';
 import type { Dag } from '../author/dag.ts';
 import type { Graph, TaskVertex } from '../author/graph.ts';
 import { isFail, isSkip } from '../author/outcome.ts';
+import { readDecision } from '../author/retry-policy.ts';
 import { cutForDisplay } from '../author/serialize/value.ts';
 import { isTrigger } from '../author/until.ts';
 import { callTaskCallback } from './callbacks.ts';
@@ -41,6 +42,7 @@ export async function executeTask(dag: Dag, assignment: Assignment, host: TaskHo
     outcome = outcomeOfThrown(caught);
   }
   if (!vertex) return outcome;
+  outcome = decided(vertex, outcome, thrown, assignment.context, host);
   // Told to stop: the supervisor ends it, whatever it says now, and the server calls what it has for that.
   if (assignment.signal.aborted) return outcome.state === 'failed' ? { ...outcome, abrupt: true } : outcome;
   const { should_retry: shouldRetry } = assignment.context;
@@ -93,6 +95,32 @@ async function wait(
     return { state: 'failed', retryable: false, error: { name: 'WaitTimeout', message, stack: '' } };
   }
   return { state: 'failed', retryable: true, error: { name: 'TriggerFailure', message: resumed.failure, stack: '' } };
+}
+
+/** What the task's policy says about its error. One that fails itself is logged, and changes nothing. */
+function decided(
+  vertex: TaskVertex,
+  outcome: TaskOutcome,
+  thrown: unknown,
+  { try_number: tryNumber, max_tries: retries }: Assignment['context'],
+  host: TaskHost,
+): TaskOutcome {
+  const policy = vertex.options.retryPolicy;
+  if (policy === undefined || outcome.state !== 'failed' || !outcome.retryable) return outcome;
+  const { name, message } = outcome.error;
+  const error = thrown instanceof Error ? thrown : Object.assign(new Error(message), { name });
+  try {
+    const decision = readDecision(policy(error, { tryNumber, maxTries: retries + 1 }));
+    if (decision === null) return outcome;
+    if (decision.kind === 'fail') {
+      host.log('info', `The retry policy ends the task: ${decision.reason}`);
+      return { ...outcome, retryable: false };
+    }
+    return { ...outcome, retry: { delay_seconds: decision.delaySeconds, reason: decision.reason } };
+  } catch (failure) {
+    host.log('error', `The retry policy failed, and changes nothing: ${describeThrown(failure).message}`);
+    return outcome;
+  }
 }
 
 /** The outcome of a body that threw. Also for errors that nobody awaited. */

@@ -57,7 +57,7 @@ export async function runInstance(part: Part): Promise<InstanceRun> {
         task_id: vertex.taskId,
         map_index: mapIndex,
         try_number: tries,
-        max_tries: lastTry,
+        max_tries: lastTry - 1,
         start_date: new Date(startedMs).toISOString(),
         reschedule_count: 0,
         should_retry: tries < lastTry,
@@ -84,7 +84,7 @@ export async function runInstance(part: Part): Promise<InstanceRun> {
     if (!outcome.retryable || tries >= lastTry) {
       return { ...common, state: 'failed', value: undefined, error: outcome.error, reason: null };
     }
-    clock.nowMs += retryWait(vertex, tries) * 1000;
+    clock.nowMs += (outcome.retry?.delay_seconds ?? retryWait(vertex, tries)) * 1000;
   }
 }
 

@@ -173,3 +173,70 @@ test('each try has a work folder of its own, which is gone afterwards', async ()
   assert.equal(new Set(folders).size, 2);
   assert.ok(folders.every((folder) => !existsSync(folder)));
 });
+
+class Throttled extends Error {}
+class Denied extends Error {}
+
+test('a retry policy decides by the error: another wait, no further try, or as the task says', async () => {
+  const asked: unknown[] = [];
+  const policed = (thrown: () => Error, policy: unknown, retries = 2) =>
+    runDag(
+      dag('policed', {}, (d) => {
+        d.task('t', {
+          retries,
+          retryDelay: '100s',
+          retryPolicy: policy as () => undefined,
+          run: () => {
+            throw thrown();
+          },
+        })();
+      }),
+    );
+  const policy = (error: Error, attempt: unknown) => {
+    asked.push(attempt);
+    if (error instanceof Throttled) return { retry: '5s', reason: 'rate limit' };
+    return error instanceof Denied ? { fail: 'no key helps' } : undefined;
+  };
+  const seen = async (...of: Parameters<typeof policed>) => {
+    const run = await policed(...of);
+    return [run.task('t').state, run.task('t').tries, run.skippedSeconds];
+  };
+  assert.deepEqual(await seen(() => new Throttled('429'), policy), ['failed', 3, 10]);
+  assert.deepEqual(
+    asked,
+    [1, 2, 3].map((tryNumber) => ({ tryNumber, maxTries: 3 })),
+  );
+  assert.deepEqual(await seen(() => new Denied('401'), policy), ['failed', 1, 0]);
+  assert.deepEqual(await seen(() => new Error('other'), policy), ['failed', 3, 200], 'control: nothing said');
+  assert.deepEqual(await seen(() => new Throttled('429'), policy, 0), ['failed', 1, 0], 'it adds no try');
+  asked.length = 0;
+  assert.deepEqual(await seen(() => new Fail('for good'), policy), ['failed', 1, 0]);
+  assert.deepEqual(asked, [], 'Fail has decided already');
+});
+
+test('a retry policy that fails, or says something else, changes nothing and is logged', async () => {
+  const wrong: unknown[] = [
+    () => assert.fail('no policy'),
+    () => 'fail',
+    () => ({ retry: 'soon' }),
+    () => ({ retry: '5s', fail: 'both' }),
+    () => ({ retry: '5s', reason: 1 }),
+    async () => ({ fail: 'late' }),
+  ];
+  for (const policy of wrong) {
+    const run = await runDag(
+      dag('policed', {}, (d) => {
+        d.task('t', {
+          retries: 1,
+          retryDelay: '100s',
+          retryPolicy: policy as () => undefined,
+          run: () => {
+            throw new Error('x');
+          },
+        })();
+      }),
+    );
+    assert.deepEqual([run.task('t').tries, run.skippedSeconds], [2, 100], String(policy));
+    assert.ok(run.task('t').logs.some((line) => /retry policy failed/.test(line.event)));
+  }
+});

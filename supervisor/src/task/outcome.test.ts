@@ -17,6 +17,16 @@ test('a failure is reported for retry only if the server left a try and the task
   equal(judge(failed(false), true).final.state, 'failed');
 });
 
+test('what the task’s own policy says of the next try is reported with it, and only if there is one', () => {
+  const { outcome } = failed(true);
+  const policed = (retry: object) => judge({ kind: 'outcome', outcome: { ...outcome, retry } as never }, true).final;
+  const own = { delay_seconds: 5, reason: 'rate limit' };
+  deepEqual(policed(own), { state: 'up_for_retry', reason: 'rate limit', delaySeconds: 5 });
+  match(JSON.stringify(policed({ delay_seconds: 0, reason: null })), /"The task failed: Error: no".*"delaySeconds":0/);
+  const last = judge({ kind: 'outcome', outcome: { ...outcome, retry: own } as never }, false).final;
+  deepEqual(last, { state: 'failed' });
+});
+
 test('whatever ends a process without an outcome is a failure that says what happened', () => {
   const endings = [
     [{ kind: 'exited', exit: { code: 3, signal: null } }, /ended with status 3/],

@@ -68,7 +68,10 @@ function ofOutcome(outcome: TaskOutcome, shouldRetry: boolean): Verdict {
     }
     case 'failed': {
       const { name, message, stack } = outcome.error;
-      return failure(outcome.retryable && shouldRetry, `The task failed: ${name}: ${message}`, { stack });
+      const verdict = failure(outcome.retryable && shouldRetry, `The task failed: ${name}: ${message}`, { stack });
+      if (!outcome.retry || verdict.final.state !== 'up_for_retry') return verdict;
+      const { delay_seconds: delaySeconds, reason } = outcome.retry;
+      return { ...verdict, final: { state: 'up_for_retry', reason: reason ?? verdict.final.reason, delaySeconds } };
     }
   }
 }

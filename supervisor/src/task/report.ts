@@ -6,7 +6,7 @@ export type FinalState =
   | { readonly state: 'success' }
   | { readonly state: 'failed' }
   | { readonly state: 'skipped' }
-  | { readonly state: 'up_for_retry'; readonly reason: string }
+  | { readonly state: 'up_for_retry'; readonly reason: string; readonly delaySeconds?: number }
   | { readonly state: 'up_for_reschedule'; readonly afterSeconds: number }
   | {
       readonly state: 'deferred';
@@ -27,7 +27,12 @@ function bodyOf(final: FinalState, nowMs: number): { readonly state: string } & 
     case 'success':
       return { state: 'success', end_date: endDate, task_outlets: [], outlet_events: [] };
     case 'up_for_retry':
-      return { state: 'up_for_retry', end_date: endDate, retry_reason: final.reason.slice(0, REASON_LENGTH) };
+      return {
+        state: 'up_for_retry',
+        end_date: endDate,
+        retry_reason: final.reason.slice(0, REASON_LENGTH),
+        ...(final.delaySeconds === undefined ? {} : { retry_delay_seconds: final.delaySeconds }),
+      };
     case 'up_for_reschedule':
       return {
         state: 'up_for_reschedule',
