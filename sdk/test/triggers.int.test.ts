@@ -1,9 +1,13 @@
 // The process that runs what TypeScript tasks wait for: what each trigger comes to, and that nothing is said of a cancelled one.
 import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { FromRunner } from '@airlock/contract/ipc/runner';
 import type { TriggerWorkload } from '@airlock/contract/supervisor-api';
+import { waitFor } from '../../tests/kit/wait.ts';
 import { type Child, startChild } from './kit/child.ts';
 
 type Said = Extract<FromRunner, { type: 'trigger_outcome' }>;
@@ -17,6 +21,18 @@ const outcome = (id: number) => {
   return said.get(id)!;
 };
 
+/** What the server answers to each path, one after the other; the last one stays. */
+const answers = new Map<string, unknown[]>();
+const calls: Array<{ path: string; trigger: number }> = [];
+function answerTo(path: string, trigger: number) {
+  calls.push({ path, trigger });
+  const left = answers.get(path) ?? [403];
+  const next = left.length > 1 ? left.shift() : left[0];
+  if (next === 'away') return { error: { status: null, code: 'API_UNREACHABLE', message: 'away' } };
+  const status = typeof next === 'number' ? next : 200;
+  return { value: { status, headers: {}, body: status === 200 ? JSON.stringify((next as { is: unknown }).is) : '{}' } };
+}
+
 before(async () => {
   server = createServer((request, response) => {
     asked++;
@@ -28,6 +44,8 @@ before(async () => {
   child = startChild('triggers');
   child.onFrame = (frame) => {
     if (frame.type === 'trigger_outcome') outcome(frame.trigger_id).resolve(frame.outcome);
+    if (frame.type === 'trigger_call')
+      child.send({ type: 'answer', id: frame.id, ...answerTo(frame.path, frame.trigger_id) });
   };
   child.send({ type: 'triggers', bundle_root: '', on_kill_seconds: 1, env: {} });
 });
@@ -110,4 +128,76 @@ test('of a cancelled one nothing is heard, and the loop goes on', async () => {
   await start(10, 'airlock.until', { at: new Date(Date.now() + 600).toISOString() });
   assert.equal(heard, false);
   assert.ok(child.frames.some((frame) => frame.type === 'beat'));
+});
+
+test('a file, once it is one', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'airlock-file-'));
+  const path = join(folder, 'ready');
+  await mkdir(path);
+  const waiting = start(20, 'airlock.file', { path, every: 0.05 });
+  const gone = start(21, 'airlock.file', { path: join(folder, 'absent'), every: 0.05 });
+  const said = (text: string) =>
+    child.frames.some((frame) => frame.type === 'trigger_log' && frame.event.includes(text));
+  await waitFor('it has looked', () => said('is there, and no file') && said('ENOENT'));
+  await rm(path, { recursive: true });
+  await writeFile(path, 'all');
+  const event = await waiting;
+  assert.ok(event.kind === 'event');
+  const { size, modifiedAt } = event.payload as { size: number; modifiedAt: string };
+  assert.deepEqual([size, Number.isNaN(Date.parse(modifiedAt))], [3, false]);
+  child.send({ type: 'trigger_cancel', id: 21, kill: true });
+  void gone;
+  await rm(folder, { recursive: true });
+});
+
+const run = { dag_id: 'a b', task_id: null, run_id: 'r&s', logical_date: null, every: 0.05 };
+const count = (state: string, of = 'run_ids=r%26s') => `/dag-runs/count?dag_id=a+b&${of}&states=${state}`;
+
+test('a run, when it has succeeded; asked for in the name of its own trigger, through an absence of the server', async () => {
+  answers.set(count('success'), ['away', 503, { is: 0 }, { is: 1 }]);
+  answers.set(count('failed'), [{ is: 0 }]);
+  assert.deepEqual(await start(30, 'airlock.run', run), { kind: 'event', payload: { state: 'success' } });
+  assert.ok(calls.every(({ trigger }) => trigger === 30));
+});
+
+test('refused, failed, or skipped: the wait fails, whatever it waits for', async () => {
+  const date = 'logical_dates=2026-01-01T00%3A00%3A00.000Z';
+  answers.set(count('success', date), [{ is: 0 }]);
+  answers.set(count('failed', date), [{ is: 0 }, { is: 1 }]);
+  const failed = await start(31, 'airlock.run', { ...run, run_id: null, logical_date: '2026-01-01T00:00:00.000Z' });
+  assert.ok(failed.kind === 'failure' && /ended as failed/.test(failed.traceback![0]!));
+  const refused = await start(32, 'airlock.run', { ...run, dag_id: 'not declared' });
+  assert.ok(refused.kind === 'failure' && /reads/.test(refused.traceback![0]!), 'it says what to do');
+  assert.equal((await start(33, 'airlock.asset', { name: 'not declared', after: 'x', every: 0.05 })).kind, 'failure');
+  const states = '/task-instances/states?dag_id=a+b&run_ids=r%26s&task_ids=t';
+  answers.set(states, [
+    { is: { task_states: {} } },
+    { is: { task_states: { r: { t_0: 'success', t_1: 'skipped' } } } },
+  ]);
+  assert.equal((await start(34, 'airlock.run', { ...run, task_id: 't' })).kind, 'failure');
+  answers.set(states, [
+    { is: { task_states: { r: { t_0: 'success', t_1: null } } } },
+    { is: { task_states: { r: { t_0: 'success', t_1: 'success' } } } },
+  ]);
+  assert.equal((await start(35, 'airlock.run', { ...run, task_id: 't' })).kind, 'event', 'the control: every instance');
+});
+
+test('the first event of an asset', async () => {
+  const event = {
+    id: 7,
+    timestamp: 't',
+    extra: { n: 1 },
+    source_dag_id: 'd',
+    source_run_id: 'r',
+    source_task_id: 't',
+    more: 1,
+  };
+  answers.set('/asset-events/by-asset?name=a&after=t0&ascending=true&limit=1', [
+    { is: { asset_events: [] } },
+    { is: { asset_events: [event] } },
+  ]);
+  assert.deepEqual(await start(40, 'airlock.asset', { name: 'a', after: 't0', every: 0.05 }), {
+    kind: 'event',
+    payload: { id: 7, timestamp: 't', extra: { n: 1 }, source: { dagId: 'd', runId: 'r', taskId: 't' } },
+  });
 });

@@ -1,6 +1,8 @@
 /** TypeScript tasks that wait for a time or an address without holding a worker, over all processes; and kills in between. */
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { ask, logOf, resultOf, runEnd, runPath, taskInstances, trigger } from '../kit/api.ts';
 import { descendantsOf, kill9 } from '../kit/processes.ts';
@@ -20,6 +22,18 @@ export const waits = dag('waits', { params: { url: '' } }, (d) => {
 });
 export const survives = dag('survives', {}, (d) => {
   for (const n of [0, 1, 2, 3, 4]) d.wait('w' + n, { until: until.delay('6s') })();
+});
+export const done = dag('done', {}, (d) => {
+  d.task('one', { run: () => 1 })();
+});
+export const looks = dag('looks', { params: { run: '', key: '' } }, (d) => {
+  const reads = { dags: ['done'] };
+  d.wait('file', { until: until.file('/etc/passwd', { every: '1s' }) })();
+  d.wait('key', { until: ({ params }) => until.file(params.key, { every: '1s' }), timeout: '3s' })();
+  d.wait('run', { until: ({ params }) => until.run('done', { runId: params.run, every: '1s' }), reads })();
+  d.wait('one', { until: ({ params }) => until.run('done', { runId: params.run, task: 'one', every: '1s' }), reads })();
+  d.wait('undeclared', { until: ({ params }) => until.run('done', { runId: params.run, every: '1s' }) })();
+  d.wait('other', { until: ({ params }) => until.run('marked', { runId: params.run, every: '1s' }), reads })();
 });
 export const marked = dag('marked', {}, (d) => {
   d.wait('w', { until: until.delay('1h') })();
@@ -61,6 +75,30 @@ describe('waiting TypeScript tasks', () => {
     assert.equal(await resultOf(airlock, { dagId: 'waits', runId, taskId: 'read' }), 'it is ready');
     const log = JSON.stringify(await logOf(airlock, { dagId: 'waits', runId, taskId: 'page' }));
     assert.match(log, /answered 200, and not yet/, 'what the trigger says is in the log of its task');
+  });
+
+  test('a wait looks at files that its tasks can see and at runs that it declares, and at nothing else', async () => {
+    const done = await trigger(airlock, 'done');
+    assert.equal(await runEnd(airlock, 'done', done), 'success');
+    const [key] = readdirSync(join(airlock.home, 'keys'), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name));
+    assert.ok(key, 'the control: it is there');
+    const runId = await trigger(airlock, 'looks', { run: done, key });
+    assert.equal(await runEnd(airlock, 'looks', runId), 'failed');
+    const states = Object.fromEntries(
+      (await taskInstances(airlock, 'looks', runId)).map((task) => [task.task_id, task.state]),
+    );
+    assert.deepEqual(states, {
+      file: 'success',
+      key: 'failed',
+      run: 'success',
+      one: 'success',
+      undeclared: 'failed',
+      other: 'failed',
+    });
+    const log = JSON.stringify(await logOf(airlock, { dagId: 'looks', runId, taskId: 'undeclared' }));
+    assert.match(log, /may not look at this/);
   });
 
   test('while one waits it shows its trigger and triggerer, counts in its pool, and has a cause', async () => {

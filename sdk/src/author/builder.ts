@@ -11,6 +11,7 @@ import {
   checkKeys,
   readInteger,
   readNeeds,
+  readReads,
   readText,
   resolveOptions,
   SENSOR_KEYS,
@@ -102,6 +103,7 @@ export class GraphBuilder {
       until: typeof until === 'function' ? (until as (context: unknown) => unknown) : () => until,
       waitTimeout:
         options.timeout === undefined ? null : parseDuration(options.timeout, `${where}.timeout`, { min: 0.1 }),
+      reads: readReads(options.reads ?? (isTrigger(until) ? until.reads : {}), where),
     };
     const resolved = resolveOptions(options, this.#defaults, where, true);
     const callbacks = readTaskCallbacks(options, this.#defaults, where);

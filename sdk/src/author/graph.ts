@@ -4,6 +4,7 @@ import { DagError } from './dag-error.ts';
 import type { RetryDelay } from './duration.ts';
 import type { NeedHandles } from './handles.ts';
 import type { RetryPolicy } from './retry-policy.ts';
+import type { Reads } from './until.ts';
 
 /** Options of one task after the Dag's `defaults`. Absent = the format's default. Durations are seconds. */
 export type ResolvedOptions = {
@@ -37,7 +38,12 @@ export type TaskVertex = {
   readonly taskId: string;
   readonly body:
     | { readonly kind: 'task'; readonly run: TaskBody }
-    | { readonly kind: 'wait'; readonly until: (context: unknown) => unknown; readonly waitTimeout: number | null }
+    | {
+        readonly kind: 'wait';
+        readonly until: (context: unknown) => unknown;
+        readonly waitTimeout: number | null;
+        readonly reads: Reads;
+      }
     | { readonly kind: 'sensor'; readonly check: SensorBody; readonly every: number; readonly sensorTimeout: number };
   readonly options: ResolvedOptions;
   readonly needs: NeedHandles;

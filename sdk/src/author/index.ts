@@ -44,4 +44,13 @@ export type {
   TaskOptions,
   WaitOptions,
 } from './types.ts';
-export { type HttpOptions, type Trigger, until } from './until.ts';
+export {
+  type AssetEvent,
+  type AssetOptions,
+  type FileOptions,
+  type HttpOptions,
+  type Reads,
+  type RunOptions,
+  type Trigger,
+  until,
+} from './until.ts';

@@ -5,6 +5,7 @@ import { parseDuration, parseRetryDelay } from './duration.ts';
 import type { ResolvedOptions } from './graph.ts';
 import { isHandle, type NeedHandles } from './handles.ts';
 import type { RetryPolicy } from './retry-policy.ts';
+import type { Reads } from './until.ts';
 
 type Given = Readonly<Record<string, unknown>>;
 
@@ -23,7 +24,7 @@ const COMMON = [
 const CALLBACKS = ['onSuccess', 'onFailure', 'onRetry', 'onSkip'];
 export const TASK_KEYS = [...COMMON, ...CALLBACKS, 'needs', 'docs', 'displayName', 'run'];
 export const SENSOR_KEYS = [...COMMON, ...CALLBACKS, 'needs', 'docs', 'displayName', 'every', 'check'];
-export const WAIT_KEYS = [...COMMON, ...CALLBACKS, 'needs', 'docs', 'displayName', 'until'];
+export const WAIT_KEYS = [...COMMON, ...CALLBACKS, 'needs', 'docs', 'displayName', 'until', 'reads'];
 export const DEFAULT_KEYS = [...COMMON, ...CALLBACKS];
 
 /** The option object, with no key that nobody reads: a typing slip must not be silent. @throws DagError */
@@ -134,4 +135,20 @@ export function checkId(kind: string, id: unknown): asserts id is string {
     const hint = 'Use 1 to 250 letters, digits, dashes, underscores and dots.';
     throw new DagError(`${show(id)} is not a ${kind} id.`, hint);
   }
+}
+
+/** Names of Dags and assets that a wait may read, sorted. @throws DagError */
+export function readReads(value: unknown, where: string): Required<Reads> {
+  const given = checkKeys(`${where}.reads`, value, ['dags', 'assets']);
+  const names = (key: 'dags' | 'assets'): string[] => {
+    const list = given[key] ?? [];
+    const isName = (name: unknown) => typeof name === 'string' && name !== '' && name.length <= 250;
+    if (!Array.isArray(list) || !list.every(isName) || list.length > 1000)
+      throw new DagError(
+        `${where}.reads.${key}: ${show(list)} is no list of names.`,
+        `Write reads: { ${key}: ['orders'] }.`,
+      );
+    return [...new Set(list as string[])].sort();
+  };
+  return { dags: names('dags'), assets: names('assets') };
 }

@@ -5,7 +5,7 @@ import type { Returned } from './json.ts';
 import type { ParamInputs, ParamValues } from './params.ts';
 import type { RetryPolicy } from './retry-policy.ts';
 import type { Schedule } from './schedule.ts';
-import type { Trigger } from './until.ts';
+import type { Reads, Trigger } from './until.ts';
 
 declare const result: unique symbol;
 
@@ -208,6 +208,8 @@ export interface SensorOptions<P, N extends NeedHandles> extends TaskOptions<N>,
 export interface WaitOptions<P, N extends NeedHandles, E> extends TaskOptions<N> {
   /** What it waits for, or a function that says so when the task starts. No worker is held meanwhile. */
   readonly until: Trigger<E> | ((context: Context<P, N>) => Trigger<E> | Promise<Trigger<E>>);
+  /** Dags and assets that it may look at, where `until` is a function; a trigger given as it is says so itself. */
+  readonly reads?: Reads;
   /** From the start; then the task fails, without retry. Default: as long as it takes. */
   readonly timeout?: Duration;
 }

@@ -31,7 +31,44 @@ test('an address has defaults', () => {
   });
 });
 
+test('a file, a run and an asset say what is looked at, and what has to be declared for it', () => {
+  assert.deepEqual(made(until.file('/data/in.csv', { every: '5s' })), {
+    name: 'airlock.file',
+    path: '/data/in.csv',
+    every: 5,
+  });
+  const run = { name: 'airlock.run', dag_id: 'orders', every: 60 };
+  assert.deepEqual(made(until.run('orders', { runId: 'r', task: 'load' })), {
+    ...run,
+    task_id: 'load',
+    run_id: 'r',
+    logical_date: null,
+  });
+  assert.deepEqual(made(until.run('orders', { logicalDate: '2026-07-01T12:00:00+02:00' })), {
+    ...run,
+    task_id: null,
+    run_id: null,
+    logical_date: '2026-07-01T10:00:00.000Z',
+  });
+  const asset = { name: 'orders', after: '2026-01-01T00:00:00.000Z', every: 60 };
+  assert.deepEqual(made(until.asset('orders')), asset, 'from the start of the wait');
+  assert.deepEqual(made(until.asset('orders', { after: new Date(NOW - 1000) })), {
+    ...asset,
+    after: '2025-12-31T23:59:59.000Z',
+  });
+});
+
 for (const [what, make] of Object.entries({
+  'a file beside the Dag': () => until.file('in.csv'),
+  'a file without a name': () => until.file(''),
+  'a file with a NUL': () => until.file('/a\0b'),
+  'no run': () => until.run('orders', {}),
+  'no options': () => until.run('orders', undefined as never),
+  'two runs': () => until.run('orders', { runId: 'r', logicalDate: new Date(NOW) }),
+  'a run of no Dag': () => until.run('', { runId: 'r' }),
+  'a day without an offset': () => until.run('orders', { logicalDate: '2026-07-01T00:00:00' }),
+  'an asset without a name': () => until.asset(''),
+  'a look each millisecond at a file': () => until.file('/a', { every: '1ms' }),
   'a negative delay': () => until.delay(-1),
   'no duration': () => until.delay('soon'),
   'an instant without an offset, which means another time on each machine': () => until.at('2026-07-01T12:00:00'),

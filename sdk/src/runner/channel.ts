@@ -10,7 +10,7 @@ import type { Answer, FromRunner, RunnerRequest, ToRunner } from '@airlock/contr
 
 type WithoutId<T> = T extends { id: number } ? Omit<T, 'id'> : never;
 /** A request as a caller writes it; the channel numbers it. */
-export type Request = WithoutId<RunnerRequest>;
+export type Request = WithoutId<RunnerRequest | Extract<FromRunner, { type: 'trigger_call' }>>;
 
 /** The parent's refusal of a request. `status` is the server's HTTP status, null when it was not asked. */
 export class RequestRefused extends Error {

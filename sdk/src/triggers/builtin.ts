@@ -3,15 +3,10 @@
  * its task goes on with, any JSON value, or throws to fail it.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { atAsset, atRun } from './api.ts';
+import { atFile } from './file.ts';
+import { LONGEST_MS, poll, type TriggerHost } from './poll.ts';
 
-export type TriggerHost = {
-  /** Nobody waits any more. */
-  readonly signal: AbortSignal;
-  log(event: string, fields?: Record<string, unknown>): void;
-};
-
-/** The longest that a timer can wait. */
-const LONGEST_MS = 2 ** 31 - 1;
 const MAX_BODY_CHARACTERS = 100_000;
 const MAX_BODY_BYTES = 1024 * 1024;
 const REQUEST_MS = 30_000;
@@ -34,27 +29,21 @@ type HttpArguments = {
   readonly contains: string | null;
 };
 
-async function atHttp(given: HttpArguments, { signal, log }: TriggerHost): Promise<unknown> {
+async function atHttp(given: HttpArguments, host: TriggerHost): Promise<unknown> {
   // What is wrong with the request itself never gets better by waiting.
   new Request(given.url, { method: given.method, headers: given.headers });
-  let seen = '';
-  const note = (text: string) => {
-    if (text !== seen) log(text);
-    seen = text;
-  };
-  for (;;) {
-    signal.throwIfAborted();
+  return await poll(given.every, host, async (note) => {
     try {
-      const answer = await ask(given, AbortSignal.any([signal, AbortSignal.timeout(REQUEST_MS)]));
+      const answer = await ask(given, AbortSignal.any([host.signal, AbortSignal.timeout(REQUEST_MS)]));
       if (answer.status === given.status && (given.contains === null || answer.body.includes(given.contains)))
         return answer;
       note(`It answered ${answer.status}, and not yet as the task waits for.`);
     } catch (error) {
-      signal.throwIfAborted();
+      host.signal.throwIfAborted();
       note(`It can't be reached: ${(error as Error).message}`);
     }
-    await delay(Math.min(given.every * 1000, LONGEST_MS), undefined, { signal });
-  }
+    return null;
+  });
 }
 
 async function ask({ url, method, headers }: HttpArguments, signal: AbortSignal) {
@@ -73,4 +62,7 @@ type Trigger = (given: never, host: TriggerHost) => Promise<unknown>;
 export const TRIGGERS: ReadonlyMap<string, Trigger> = new Map<string, Trigger>([
   ['airlock.until', atTime],
   ['airlock.http', atHttp],
+  ['airlock.file', atFile],
+  ['airlock.run', atRun],
+  ['airlock.asset', atAsset],
 ]);

@@ -1,8 +1,10 @@
 /** The process that runs triggers of TypeScript tasks: those that come with Airlock, none of them anybody's own code. */
 import type { ToRunner } from '@airlock/contract/ipc/runner';
+import type { CallAnswer } from '@airlock/contract/ipc/trigger';
 import type { TriggerOutcome, TriggerWorkload } from '@airlock/contract/supervisor-api';
 import { Channel } from '../runner/channel.ts';
-import { TRIGGERS, type TriggerHost } from './builtin.ts';
+import { TRIGGERS } from './builtin.ts';
+import type { TriggerHost } from './poll.ts';
 
 const BEAT_MS = 1000;
 
@@ -14,6 +16,18 @@ export function serveTriggers(): void {
     running.set(workload.id, stop);
     const host: TriggerHost = {
       signal: stop.signal,
+      ask: async (path) => {
+        const frame = {
+          type: 'trigger_call',
+          trigger_id: workload.id,
+          method: 'GET',
+          path,
+          headers: {},
+          body: null,
+        } as const;
+        const { status, body } = (await channel.request(frame)) as CallAnswer;
+        return { status, body: status === 200 ? JSON.parse(body) : null };
+      },
       log: (event, fields) =>
         channel.send({
           type: 'trigger_log',

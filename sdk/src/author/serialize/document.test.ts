@@ -3,7 +3,17 @@ import { test } from 'node:test';
 import type { TaskDocument } from '@airlock/contract/dag/document';
 import fc from 'fast-check';
 import { assertValidDocument } from '../../../test/kit/schema.ts';
-import { callback, connection, type Dag, type DagBuilder, dag, type Node, type Task, variable } from '../index.ts';
+import {
+  callback,
+  connection,
+  type Dag,
+  type DagBuilder,
+  dag,
+  type Node,
+  type Task,
+  until,
+  variable,
+} from '../index.ts';
 import { serializeDag } from './document.ts';
 
 const SOURCE = { fileloc: '/dags/sub/a.ts', relativeFileloc: 'sub/a.ts' };
@@ -90,6 +100,27 @@ test('a task carries its options in seconds, its needs, and what it takes as a t
     rows: "{{ task_instance.xcom_pull(task_ids='load_file', dag_id='sales_etl', key='return_value') }}",
     title: 'x',
   });
+});
+
+test('what a wait looks at is declared: Dags among its needs, assets as inlets, which give no right to make events', () => {
+  const value = dag('d', {}, (d) => {
+    d.wait('run', { until: until.run('orders', { runId: 'r' }) })();
+    d.wait('asset', { until: until.asset('stock') })();
+    d.wait('either', { until: ({ run }) => until.run('b', { runId: run.runId }), reads: { dags: ['b', 'a', 'b'] } })();
+    d.wait('neither', { until: () => until.run('orders', { runId: 'r' }) })();
+  });
+  const dags = (id: string) => JSON.parse(taskOf(value, id).__airlock_needs!).dags;
+  assert.deepEqual([dags('run'), dags('asset'), dags('either'), dags('neither')], [['orders'], [], ['a', 'b'], []]);
+  assert.deepEqual(taskOf(value, 'asset').inlets, [{ __type: 'asset_ref', __var: { name: 'stock' } }]);
+  assert.equal(taskOf(value, 'run').inlets, undefined);
+  assert.deepEqual(JSON.parse(taskOf(value, 'asset').__airlock_needs!).assets, []);
+  for (const reads of [5, [], { dag: ['a'] }, { dags: 'a' }, { dags: [''] }, { assets: [5] }])
+    assert.throws(
+      () => dag('d', {}, (d) => void d.wait('w', { until: until.delay('1s'), reads: reads as never })()).graph(),
+      {
+        name: 'DagError',
+      },
+    );
 });
 
 test('order alone gives no right to a result', () => {

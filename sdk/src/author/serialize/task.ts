@@ -26,6 +26,7 @@ export function serializeTask(dagId: string, task: TaskVertex, downstream: reado
     ...given('_task_display_name', task.options.displayName),
     downstream_task_ids: downstream,
     [NEEDS_FIELD]: needsOf(task),
+    ...inlets(task),
   };
   const doc = given('doc_md', task.options.docs);
   if (task.fanout) return { ...identity, ...mappedFields(task, task.fanout, doc) } as TaskDocument;
@@ -99,17 +100,27 @@ function markers({ onSuccess, onFailure, onRetry, onSkip }: TaskVertex['callback
 }
 
 function needsOf(task: TaskVertex): string {
-  return needsText(Object.values(task.needs), [...task.takes]);
+  const dags = task.body.kind === 'wait' ? task.body.reads.dags : [];
+  return needsText(Object.values(task.needs), { xcoms: [...task.takes], dags: dags ?? [] });
+}
+
+/** Assets that a wait looks at are its inlets: the right to read their events, and none to make any. */
+function inlets(task: TaskVertex): Readonly<Record<string, unknown>> {
+  const assets = (task.body.kind === 'wait' && task.body.reads.assets) || [];
+  return assets.length === 0 ? {} : { inlets: assets.map((name) => ({ __type: 'asset_ref', __var: { name } })) };
 }
 
 /** The canonical text of what some handles stand for. */
-export function needsText(handles: readonly Handle[], xcoms: readonly string[] = []): string {
+export function needsText(
+  handles: readonly Handle[],
+  more: { readonly xcoms?: readonly string[]; readonly dags?: readonly string[] } = {},
+): string {
   return encodeNeeds({
     connections: handles.flatMap((h) => (h.kind === 'connection' ? [h.id] : [])),
     variables: handles.flatMap((h) => (h.kind === 'variable' ? [h.key] : [])),
-    xcoms,
+    xcoms: more.xcoms ?? [],
     assets: [],
-    dags: [],
+    dags: more.dags ?? [],
   });
 }
 
