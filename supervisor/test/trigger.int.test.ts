@@ -31,7 +31,10 @@ type Asked = { readonly method: string; readonly path: string; readonly tiId: st
 /** Gives out what is added, as the server does, and remembers what is said. */
 function createServer() {
   const known = new Map<number, TriggerWorkload>();
-  const cancelled = new Set<number>();
+  /** Id → whether a person ended it; else another triggerer has it. */
+  const cancelled = new Map<number, boolean>();
+  /** The most that was ever held, or asked for beside what was held. */
+  let peak = 0;
   const outcomes = new Map<number, TriggerOutcome[]>();
   const logs = new Map<string, string>();
   const asked: Asked[] = [];
@@ -48,9 +51,10 @@ function createServer() {
     text: () => JSON.stringify(value),
   });
   const sync = async (body: { holds: number[]; slots: number; wait_seconds: number }, signal?: AbortSignal) => {
+    peak = Math.max(peak, body.holds.length + body.slots);
     for (let n = 0; n < 20 && !signal?.aborted; n++) {
       const run = [...known.values()].filter(({ id }) => !body.holds.includes(id)).slice(0, body.slots);
-      const cancel = body.holds.filter((id) => cancelled.has(id)).map((id) => ({ id, ended: true }));
+      const cancel = body.holds.filter((id) => cancelled.has(id)).map((id) => ({ id, ended: cancelled.get(id)! }));
       if (run.length + cancel.length > 0) return reply(200, { run, cancel });
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
@@ -103,6 +107,7 @@ function createServer() {
     client,
     asked,
     cancelled,
+    peak: () => peak,
     events,
     refusing,
     known,
@@ -191,12 +196,20 @@ describe('triggers of TypeScript tasks', () => {
     assert.equal(role.server.outcomes(1).length, 1);
   });
 
+  test('never more than its capacity at once; the next begins when one has ended', async () => {
+    await using role = await startRole({ AIRLOCK__TRIGGERER__CAPACITY: '2' });
+    const all = [1, 2, 3, 4, 5];
+    role.add(...all.map((id) => workload(id, 'airlock.until', inMs(500))));
+    for (const id of all) assert.equal((await role.server.outcome(id)).kind, 'event');
+    assert.equal(role.server.peak(), 2);
+  });
+
   test('one that is cancelled says nothing any more', async () => {
     await using role = await startRole();
     role.add(workload(1, 'airlock.until', inMs(1500)), workload(2, 'airlock.until', inMs(2500)));
     await waitFor('they run', () => children('triggers.mjs').length > 0);
     role.server.known.delete(1);
-    role.server.cancelled.add(1);
+    role.server.cancelled.set(1, true);
     assert.equal((await role.server.outcome(2)).kind, 'event');
     assert.deepEqual(role.server.outcomes(1), []);
   });
@@ -287,6 +300,22 @@ class Watches(BaseEventTrigger):
                 yield TriggerEvent(Variable.get("plain") if line == "read" else line)
             await asyncio.sleep(0.05)
 
+class Kills(Named):
+    """Says by its queue that what it began elsewhere has been ended; one of them is never done with that."""
+    async def run(self):
+        yield_never = asyncio.Event()
+        await asyncio.to_thread(self.say, "runs")
+        await yield_never.wait()
+        yield
+    def say(self, word):
+        urllib.request.urlopen(self.kwargs["queue"] + word, timeout=30).read()
+    async def on_kill(self):
+        await asyncio.to_thread(self.say, "killed")
+        if self.kwargs["hangs"]:
+            await asyncio.sleep(3600)
+    async def cleanup(self):
+        await asyncio.to_thread(self.say, "cleaned")
+
 class Rendered(Named):
     template_fields = ("moment", "every")
     def __init__(self, moment, every):
@@ -345,9 +374,10 @@ describe('triggers of Python tasks', { skip: withoutPython }, () => {
       bundle_name: `bundle-${team}`,
       bundle_path: roots[team],
     });
-  const python = () => {
+  const python = (env: Record<string, string> = {}) => {
     ensureVenv(findPython()!);
     return startRole({
+      ...env,
       AIRLOCK__PYTHON__INTERPRETER: airflowVenv,
       AIRLOCK__TRIGGERER__RUNNER_HEALTH_CHECK_THRESHOLD: '3',
     });
@@ -356,11 +386,18 @@ describe('triggers of Python tasks', { skip: withoutPython }, () => {
   /** A queue of messages on the loopback interface, and a trigger of an asset that takes them. */
   async function watched(id: number) {
     const waiting: string[] = [];
-    const server = createHttpServer((_request, response) => response.end(JSON.stringify(waiting.splice(0))));
+    const said: string[] = [];
+    const server = createHttpServer((request, response) => {
+      said.push(request.url!.slice(1));
+      response.end(JSON.stringify(waiting.splice(0)));
+    });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as AddressInfo;
-    const own = of('a', id, 'Watches', { queue: `http://127.0.0.1:${port}/` });
+    const url = `http://127.0.0.1:${port}/`;
+    const own = of('a', id, 'Watches', { queue: url });
     return {
+      url,
+      said,
       workload: { ...own, ti: null, asset: { name: `asset-${id}`, uri: 'x://y' } } as TriggerWorkload,
       waiting,
       put: (...lines: string[]) => void waiting.push(...lines),
@@ -504,7 +541,7 @@ class Says(BaseTrigger):
     );
     assert.deepEqual(role.server.outcomes(7), [], 'it comes to no end');
     role.server.known.delete(7);
-    role.server.cancelled.add(7);
+    role.server.cancelled.set(7, true);
     role.add(of('a', 8, 'Asks', {}));
     await role.server.outcome(8, START);
     queue.put('nobody wants it');
@@ -532,6 +569,34 @@ class Says(BaseTrigger):
       clearInterval(killer);
     }
     assert.ok(killed >= 2, `${killed} deaths`);
+  });
+
+  test('what a person ends is told so, for a bounded time; what goes to another triggerer, or stops with its own, is not', async () => {
+    await using queue = await watched(1);
+    const said = (name: string, ...words: string[]) =>
+      waitFor(`${name} ${words}`, () => words.every((word) => queue.said.includes(`${name}/${word}`)), {
+        timeoutMs: START,
+      });
+    {
+      await using role = await python({ AIRLOCK__TRIGGERER__ON_KILL_TIMEOUT: '1' });
+      const names = ['ended', 'hangs', 'moved', 'stopped'];
+      role.add(
+        ...names.map((name, n) => of('a', n + 1, 'Kills', { queue: `${queue.url}${name}/`, hangs: name === 'hangs' })),
+      );
+      for (const name of names) await said(name, 'runs');
+      for (const [id, ended] of [
+        [1, true],
+        [2, true],
+        [3, false],
+      ] as const) {
+        role.server.known.delete(id);
+        role.server.cancelled.set(id, ended);
+      }
+      await said('ended', 'killed', 'cleaned');
+      await said('hangs', 'killed', 'cleaned');
+      await said('moved', 'cleaned');
+    }
+    for (const name of ['moved', 'stopped']) assert.ok(!queue.said.includes(`${name}/killed`), name);
   });
 
   test('a task that starts in a trigger has its templates rendered, by its own run', async () => {
