@@ -235,6 +235,35 @@ test('a triggerer uses what the waiting task declared, for that task alone, and 
   assert.deepEqual(await statuses([triggerer, ti.id, 'mine']), [403], 'it waits no more');
 });
 
+test('what a wait of TypeScript looks at is what its task declared: its Dags and inlets, and no other', async () => {
+  await using server = await startExecutionApi();
+  const { ti, triggerer } = await waiting(server, {}, { needs: { dags: ['declared'] } });
+  const status = async (path: string, who = triggerer) =>
+    (await server.call('GET', path, { ...as(who), headers: { [TRIGGER_TRY_HEADER]: ti.id } })).status;
+  const stranger = await joinTriggerer(server);
+  for (const [path, dagId] of [
+    ['/dag-runs/count?states=success&run_ids=r&dag_id=', 'declared'],
+    ['/dag-runs/count?states=success&logical_dates=2026-01-01T00:00:00.000Z&dag_id=', 'declared'],
+  ] as const) {
+    assert.equal(await status(`${path}other`), 403, path);
+    assert.equal(await status(`${path}absent`), 403, path);
+    assert.equal(await status(path + dagId, stranger), 403, path);
+    assert.equal(await status(path + dagId), 200, `the control: ${path}`);
+  }
+  const events = '/asset-events/by-asset?name=other&uri=&after=2026-01-01T00:00:00.000Z&ascending=true&limit=1';
+  assert.equal(await status(events), 403);
+  const undeclared = await waiting(server, {}, { needs: null });
+  const answer = await server.call('GET', events, {
+    ...as(undeclared.triggerer),
+    headers: { [TRIGGER_TRY_HEADER]: undeclared.ti.id },
+  });
+  assert.deepEqual(
+    [answer.status, answer.json()],
+    [200, { asset_events: [] }],
+    'the control: a task that declares nothing',
+  );
+});
+
 test('a triggerer can do nothing that only a running task does', async () => {
   await using server = await startExecutionApi();
   const { ti, triggerer } = await waiting(server);

@@ -55,8 +55,6 @@ export interface RunOptions {
   /** Which run: by its id, or by its logical date. */
   readonly runId?: string;
   readonly logicalDate?: Date | string;
-  /** A task of that run; every instance of it, where it is mapped. Default: the run as a whole. */
-  readonly task?: string;
   /** Time between two looks. Default 60 s. */
   readonly every?: Duration;
 }
@@ -133,16 +131,15 @@ export const until = {
     return trigger('airlock.file', () => given);
   },
   /**
-   * The success of a run of a Dag, or of one of its tasks; fails when that ends in another way. The Dag is declared by this,
+   * The success of a run of a Dag; fails when that fails. The Dag is declared by this,
    * or by `reads: { dags: ['orders'] }` of the wait, where `until` is a function.
    */
   run(dagId: string, options: RunOptions): Trigger<{ state: 'success' }> {
-    const { runId, logicalDate, task } = options ?? {};
+    const { runId, logicalDate } = options ?? {};
     if ((runId === undefined) === (logicalDate === undefined))
       throw new DagError('until.run: which run is not said.', 'Give runId or logicalDate, one of them.');
     const given = {
       dag_id: checkedText('until.run', dagId, 250),
-      task_id: task === undefined ? null : checkedText('until.run: task', task, 250),
       run_id: runId === undefined ? null : checkedText('until.run: runId', runId, 250),
       logical_date: logicalDate === undefined ? null : checkedInstant('until.run: logicalDate', logicalDate),
       every: everyOf('until.run: every', options.every),

@@ -20,35 +20,23 @@ async function look(host: TriggerHost, path: string, note: (text: string) => voi
 
 type RunArguments = {
   readonly dag_id: string;
-  readonly task_id: string | null;
   readonly run_id: string | null;
   readonly logical_date: string | null;
   readonly every: number;
 };
-const ENDED_OTHERWISE = ['failed', 'upstream_failed', 'skipped', 'removed'];
 
-/** The success of a run, or of every instance of one of its tasks. @throws when it ends in another way */
+/** The success of a run. @throws when it fails */
 export async function atRun(given: RunArguments, host: TriggerHost): Promise<unknown> {
-  const { dag_id: dagId, task_id: taskId, run_id: runId, logical_date: date } = given;
+  const { dag_id: dagId, run_id: runId, logical_date: date } = given;
   const run = new URLSearchParams({
     dag_id: dagId,
     ...(runId === null ? { logical_dates: date! } : { run_ids: runId }),
   });
-  const otherwise = (state: string) => new Error(`What the task waits for has ended as ${state}.`);
   return await poll(given.every, host, async (note) => {
-    if (taskId === null) {
-      const counted = async (state: string) => Number(await look(host, `/dag-runs/count?${run}&states=${state}`, note));
-      if ((await counted('success')) > 0) return { state: 'success' };
-      if ((await counted('failed')) > 0) throw otherwise('failed');
-      return null;
-    }
-    const task = new URLSearchParams({ task_ids: taskId });
-    const answer = await look(host, `/task-instances/states?${run}&${task}`, note);
-    const runs = (answer as { task_states?: Record<string, Record<string, string | null>> } | null)?.task_states ?? {};
-    const states = Object.values(runs).flatMap((tasks) => Object.values(tasks));
-    const other = states.find((state) => state !== null && ENDED_OTHERWISE.includes(state));
-    if (other) throw otherwise(other);
-    return states.length > 0 && states.every((state) => state === 'success') ? { state: 'success' } : null;
+    const counted = async (state: string) => Number(await look(host, `/dag-runs/count?${run}&states=${state}`, note));
+    if ((await counted('success')) > 0) return { state: 'success' };
+    if ((await counted('failed')) > 0) throw new Error('What the task waits for has failed.');
+    return null;
   });
 }
 
@@ -64,7 +52,7 @@ type Event = {
 
 /** The first event of an asset since then. */
 export async function atAsset({ name, after, every }: AssetArguments, host: TriggerHost): Promise<unknown> {
-  const query = new URLSearchParams({ name, after, ascending: 'true', limit: '1' });
+  const query = new URLSearchParams({ name, uri: '', after, ascending: 'true', limit: '1' });
   return await poll(every, host, async (note) => {
     const answer = await look(host, `/asset-events/by-asset?${query}`, note);
     const event = (answer as { asset_events?: Event[] } | null)?.asset_events?.[0];
