@@ -37,17 +37,17 @@ function use(untrusted: unknown): boolean {
   }
 }
 
-/** Replaces, removes or adds something at a random place. */
+/** Replaces or removes (`undefined`) something at a random place. What comes out is JSON: nothing in it is undefined. */
 function mutate(value: unknown, path: readonly number[], replacement: unknown, i = 0): unknown {
-  if (typeof value !== 'object' || value === null || i >= path.length) return replacement;
-  const keys = Object.keys(value);
-  if (keys.length === 0) return replacement;
-  const key = keys[path[i]! % keys.length]!;
-  if (Array.isArray(value))
-    return value.map((item, n) => (String(n) === key ? mutate(item, path, replacement, i + 1) : item));
-  if (replacement === undefined && i === path.length - 1)
-    return Object.fromEntries(Object.entries(value).filter(([k]) => k !== key));
-  return { ...value, [key]: mutate((value as Record<string, unknown>)[key], path, replacement, i + 1) };
+  const keys = i < path.length && typeof value === 'object' && value !== null ? Object.keys(value) : [];
+  const key = keys[(path[i] ?? 0) % keys.length];
+  if (key === undefined) return replacement;
+  const changed = mutate((value as Record<string, unknown>)[key], path, replacement, i + 1);
+  if (Array.isArray(value)) {
+    return changed === undefined ? value.toSpliced(Number(key), 1) : value.with(Number(key), changed);
+  }
+  const { [key]: _, ...others } = value as Record<string, unknown>;
+  return changed === undefined ? others : { ...value, [key]: changed };
 }
 
 const odd = fc.oneof(
