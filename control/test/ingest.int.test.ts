@@ -37,7 +37,8 @@ const schedulerEvents = async (db: Database, work: () => Promise<unknown>) => {
   await db.query(sql`SELECT pg_notify('airlock', 'end')`);
   await waitFor('the last notification', () => seen.at(-1) === 'end');
   await stop();
-  return seen.slice(0, -1);
+  // Every change has an audit row, which wakes the one who links them; that is not the scheduler's.
+  return seen.filter((payload) => payload !== 'end' && payload !== 'audit');
 };
 
 const moduleOf = (code: string) => ({ hash: createHash('sha256').update(code).digest('hex'), code });

@@ -31,7 +31,6 @@ async function nextRuns(context: RestContext): Promise<unknown> {
       partition_key: run.partition?.key ?? null,
     })),
     total_entries: runs.length,
-    /** Why there are none, or none after these; null = the schedule has no more. */
     cause,
   };
 }

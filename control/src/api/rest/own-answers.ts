@@ -61,7 +61,12 @@ const waiting = z.strictObject({
 export const OWN_ANSWERS: Readonly<Record<string, z.ZodType>> = {
   AirlockCallbackCollection: list('callbacks', callback),
   AirlockDeadlineCollection: list('deadlines', deadline),
-  AirlockNextRuns: list('next_runs', nextRun).extend({ dag_id: z.string(), timetable: z.string().nullable() }),
+  AirlockNextRuns: list('next_runs', nextRun).extend({
+    dag_id: z.string(),
+    timetable: z.string().nullable(),
+    /** Why there are none, or none after these; null = the schedule has no more. */
+    cause: z.string().nullable(),
+  }),
   AirlockObservedNeeds: z.strictObject({ tasks: z.array(taskNeeds) }),
   AirlockWaitingCollection: list('waiting', waiting),
 };
