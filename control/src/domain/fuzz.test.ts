@@ -47,7 +47,7 @@ function mutate(value: unknown, path: readonly number[], replacement: unknown, i
     return changed === undefined ? value.toSpliced(Number(key), 1) : value.with(Number(key), changed);
   }
   const { [key]: _, ...others } = value as Record<string, unknown>;
-  return changed === undefined ? others : { ...value, [key]: changed };
+  return changed === undefined ? others : { ...others, [key]: changed };
 }
 
 const odd = fc.oneof(
