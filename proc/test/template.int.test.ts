@@ -1,5 +1,6 @@
 /** What a fork of a template sees and may use, asked from inside: no more than a child that was started anew. */
 import { deepEqual, equal, match, notEqual, ok, rejects } from 'node:assert/strict';
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -54,8 +55,11 @@ async function firstLine(child: SandboxedChild): Promise<unknown> {
   child.stdout.on('data', (chunk) => {
     out += chunk;
   });
-  await Promise.race([child.exited, waitFor('an answer', () => out.includes('\n'), { timeoutMs: 60_000 })]);
-  ok(out.includes('\n') || (await waitFor('an answer', () => out.includes('\n'))), errors);
+  const said = () => out.includes('\n');
+  const end = await Promise.race([child.exited, waitFor('an answer', said, { timeoutMs: 60_000 })]);
+  // What it had said may come after the news of its end.
+  await Promise.race([waitFor('an answer', said).catch(() => undefined), once(child.stdout, 'close')]);
+  ok(said(), `no answer; end ${JSON.stringify(end)}, errors ${JSON.stringify(errors)}`);
   return JSON.parse(out);
 }
 
