@@ -187,8 +187,9 @@ GOT = [Variable.get("region"), Connection.get("db").password]
 if GOT != ["from the server", "p"]: raise ValueError(GOT)
 `,
     );
+    asked.length = 0;
     equal((await parse(text)).importError, null);
-    deepEqual(asked.splice(0), ['b get_variable region', 'b get_connection db']);
+    deepEqual(asked, ['b get_variable region', 'b get_connection db']);
   });
 
   test('what it may not read is a clear error, what is absent is absent, and a default helps with that only', async () => {

@@ -461,7 +461,7 @@ class Says(BaseTrigger):
       role.add(at(1, commits[0]!), at(2, commits[1]!), at(3, 'f'.repeat(40)));
       const said = async (id: number) => {
         const outcome = await role.server.outcome(id, 120_000);
-        return outcome.kind === 'event' ? outcome.payload : outcome;
+        return outcome.kind === 'event' ? JSON.parse(outcome.payload) : outcome;
       };
       assert.deepEqual([await said(1), await said(2)], ['first', 'second']);
       const gone = await role.server.outcome(3, 120_000);

@@ -112,6 +112,7 @@ describe('hostile requests', () => {
       connection_test_id: workload.ti.id,
       callback_id: workload.ti.id,
       trigger_id: '1',
+      question_id: workload.ti.id,
     };
     routes = [...restRoutes(values), ...executionRoutes(values)];
   });
