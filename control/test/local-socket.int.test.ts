@@ -163,7 +163,7 @@ const ROOT_ONLY = process.getuid?.() === 0 ? {} : { skip: 'needs root to be anot
 test('another user is cut off even where the file would let it in', ROOT_ONLY, async () => {
   chmodSync(folder, 0o755);
   chmodSync(socket(), 0o666);
-  const script = `require('http').get({ socketPath: ${JSON.stringify(socket())}, path: '/api/v2/version' }, (r) => console.log(r.statusCode))
+  const script = `require('http').get({ socketPath: ${JSON.stringify(socket())}, path: '/api/v2/version' }, (r) => r.destroy() && console.log(r.statusCode))
     .on('error', (e) => console.log(e.code))`;
   const ask = async (uid: number): Promise<string> => {
     // A copy of Node that this user may run: the installed one may lie in a home that only root can enter.
