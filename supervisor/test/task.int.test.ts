@@ -231,6 +231,28 @@ test('a result and a state reach the server although it fails for a while', asyn
   equal(worker.server.calls.filter((call) => call.path.endsWith('/state') && call.status === 204).length, 1);
 });
 
+test('a try starts although the server fails for longer than other calls are repeated', async () => {
+  await using worker = await startTestWorker();
+  let failures = 7;
+  worker.server.intercept = (_method, path) =>
+    path.endsWith('/run') && failures > 0 ? (failures-- % 2 === 0 ? 503 : 0) : null;
+  const { state } = await worker.runTask('return 5;');
+  equal(state, 'success');
+  equal(failures, 0);
+});
+
+test('a worker that is stopped before the server has let a try start gives it back at once, and runs nothing', async () => {
+  const worker = await startTestWorker();
+  let asked = 0;
+  worker.server.intercept = (_method, path) => (path.endsWith('/run') && ++asked ? 503 : null);
+  const id = worker.addTask("console.log('never');");
+  await waitFor('the first attempt', () => asked > 0);
+  await worker.role.stop();
+  ok(worker.server.calls.some((call) => call.path === `/workloads/${id}/exit`));
+  equal(worker.server.row(id).log, '');
+  await worker[Symbol.asyncDispose]();
+});
+
 test('a daemon that a task leaves behind is gone when its state is reported', async () => {
   await using worker = await startTestWorker();
   const { state, log } = await worker.runTask(

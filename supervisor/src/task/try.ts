@@ -13,7 +13,7 @@ import {
   type SandboxSpec,
   type UidRange,
 } from '@airlock/proc/sandbox/index';
-import type { TokenHolder } from '../client/index.ts';
+import type { CallOptions, ExecutionAnswer, TokenHolder } from '../client/index.ts';
 import type { RoleContext } from '../role-context.ts';
 import { type DeclaredConnections, readDeclaredConnections } from './fs-connections.ts';
 import { startHeartbeat } from './heartbeat.ts';
@@ -81,6 +81,25 @@ export function startTry(deps: TryDeps, workload: TypeScriptWorkload): RunningTr
   return { done, stop: stopped.resolve };
 }
 
+/**
+ * The server's answer to the start, or why the worker has given it up. As patient as a report: a restart of the server must not
+ * cost a try that has not done anything yet, and the server takes back what waits for too long.
+ */
+async function startOf(
+  ctx: RoleContext,
+  call: Pick<CallOptions, 'token' | 'path' | 'json'>,
+  stopped: Promise<string>,
+): Promise<ExecutionAnswer | string> {
+  const given = new AbortController();
+  void stopped.then(() => given.abort());
+  try {
+    return await ctx.client.call({ ...call, method: 'PATCH', signal: given.signal, retry: PATIENT });
+  } catch (error) {
+    if (given.signal.aborted) return await stopped;
+    throw error;
+  }
+}
+
 async function runTry(deps: TryDeps, workload: TypeScriptWorkload, stopped: Promise<string>): Promise<void> {
   const { ctx, pool } = deps;
   const { ti, airlock } = workload;
@@ -90,12 +109,19 @@ async function runTry(deps: TryDeps, workload: TypeScriptWorkload, stopped: Prom
   const token: TokenHolder = { current: workload.token };
   const startedAt = new Date(ctx.clock.nowMs()).toISOString();
   try {
-    const run = await ctx.client.call({
-      token,
-      method: 'PATCH',
-      path: selfPath(ti, 'run'),
-      json: { state: 'running', hostname: ctx.hostname, unixname: ctx.unixname, pid: child.pid, start_date: startedAt },
-    });
+    const json = {
+      state: 'running',
+      hostname: ctx.hostname,
+      unixname: ctx.unixname,
+      pid: child.pid,
+      start_date: startedAt,
+    };
+    const run = await startOf(ctx, { token, path: selfPath(ti, 'run'), json }, stopped);
+    if (typeof run === 'string') {
+      await child.kill();
+      await reportDeath(ctx, ti.id, airlock.workload_jti, run);
+      return;
+    }
     if (run.status !== 200) {
       ctx.log.warn({ ti: ti.id, status: run.status }, 'the server did not let a try start');
       await child.kill();
