@@ -12,6 +12,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { parseExact } from '@airlock/contract/exact-json';
 import { type StateReport, stateReport } from '@airlock/contract/execution/state-report';
 import type { CallOptions, ExecutionAnswer, ExecutionClient, TokenHolder } from '../client/index.ts';
+import type { RetryPolicy } from '../client/retry.ts';
 import type { Masker } from '../task/mask.ts';
 import type { TaskInstance } from '../task/paths.ts';
 
@@ -29,6 +30,11 @@ const ANSWER_HEADERS = ['airflow-api-version', 'correlation-id', 'content-range'
 const MAX_BODY_BYTES = 17 * 1024 * 1024;
 const MAX_CONNECTIONS = 64;
 const REQUEST_MS = 60_000;
+/**
+ * A lost connection is mended here. The SDK repeats what fails too, but only five times, and its patience ends the task: replies
+ * that get lost in a row, of which it needs several for one call, must not use it up.
+ */
+const QUICK: RetryPolicy = { attempts: 3, waitMinMs: 50, waitMaxMs: 300 };
 
 export type RelayOptions = {
   readonly client: Pick<ExecutionClient, 'call'>;
@@ -142,11 +148,10 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     const given = Buffer.from(header ?? '');
     return given.byteLength === expected.byteLength && timingSafeEqual(given, expected);
   };
-  const pass = async (call: Omit<CallOptions, 'token' | 'signal' | 'retry'>): Promise<Reply> => {
+  const pass = async (call: Omit<CallOptions, 'token' | 'retry'>): Promise<Reply> => {
     let answer: ExecutionAnswer;
     try {
-      // The SDK repeats what fails, and its patience is the one that counts.
-      answer = await client.call({ ...call, token, signal: closed.signal, retry: false });
+      answer = await client.call({ ...call, token, retry: QUICK });
     } catch {
       return json(503, { detail: 'The server could not be reached.' });
     }
@@ -171,7 +176,8 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     if (report.state === next.data.state) return { status: 200 };
     return ended(report);
   };
-  const answerTo = async (request: IncomingMessage): Promise<Reply> => {
+  /** @param signal the SDK no longer waits for the answer: what it asks next may be the same again */
+  const answerTo = async (request: IncomingMessage, signal: AbortSignal): Promise<Reply> => {
     if (!isAuthentic(request.headers.authorization)) return json(401, { detail: 'Missing auth token' });
     const method = request.method as CallOptions['method'];
     const path = (options.pathFor ?? ((url) => relayedPath(url, ti.id)))(request.url ?? '');
@@ -202,11 +208,13 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
       if (given !== undefined) sent = JSON.stringify(masker.maskTexts(given));
     }
     const contentType = request.headers['content-type'];
-    return pass({ method, path, headers, ...(body.byteLength === 0 ? {} : { body: sent, contentType }) });
+    return pass({ method, path, headers, signal, ...(body.byteLength === 0 ? {} : { body: sent, contentType }) });
   };
 
   const server = createServer((request, response) => {
-    void answerTo(request)
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
+    void answerTo(request, AbortSignal.any([closed.signal, gone.signal]))
       .catch((error: unknown) =>
         error instanceof RangeError
           ? json(413, { detail: 'The body is too large.' })
