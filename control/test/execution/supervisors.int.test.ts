@@ -24,6 +24,18 @@ const join = async (server: Server, ticket: string, key = newKey(), over: object
   return { answer, seen: [answer.status, answer.status === 201 ? null : answer.json()] };
 };
 
+/** Of a file that could not be imported. */
+const reportOf = (relative_fileloc: string) => ({
+  relative_fileloc,
+  inputs_digest: 'd',
+  dags: [],
+  module: null,
+  source: 'x',
+  import_error: 'SyntaxError',
+  warnings: [],
+  parse_seconds: 0.1,
+});
+
 test('a ticket admits one key once; the same key may repeat it for a minute and gets the same id', async () => {
   await using server = await startExecutionApi();
   const [ticket, key] = [ticketOf(), newKey()];
@@ -346,16 +358,7 @@ test('bundles and their reports are for the parse role', async () => {
   assert.deepEqual(list.json(), {
     bundles: [{ name: 'dags-folder', kind: 'local', path: '/dags', git: null, files: {} }],
   });
-  const report = {
-    relative_fileloc: 'broken.ts',
-    inputs_digest: 'd',
-    dags: [],
-    module: null,
-    source: 'x',
-    import_error: 'SyntaxError',
-    warnings: [],
-    parse_seconds: 0.1,
-  };
+  const report = reportOf('broken.ts');
   const put = (who: typeof worker, role: string, path: string, json: object) =>
     server.call('PUT', path, { key: who.key, token: who.tokens[role]!, json });
   const reported = await put(parser, 'parse', '/bundles/dags-folder/file', report);
@@ -455,16 +458,7 @@ test('a Dag processor that was admitted for some bundles knows no other, and rea
     ((await send(who, 'GET', '/bundles')).body!.bundles as Array<{ name: string }>).map(({ name }) => name);
   assert.deepEqual(await names(bound), ['reds'], 'neither names nor paths of the others');
   assert.deepEqual(await names(all), ['anyones', 'blues', 'reds']);
-  const report = {
-    relative_fileloc: 'a.ts',
-    inputs_digest: 'd',
-    dags: [],
-    module: null,
-    source: 'x',
-    import_error: 'SyntaxError',
-    warnings: [],
-    parse_seconds: 0.1,
-  };
+  const report = reportOf('a.ts');
   const attempts = (bundle: string) =>
     [
       ['GET', `/bundles/${bundle}/variables/own`],

@@ -7,6 +7,7 @@ import type { FromRunner, ParseOutcome, ToRunner } from '@airlock/contract/ipc/r
 import type { SandboxTier } from '@airlock/contract/supervisor-api';
 import type { TimetableFacts } from '@airlock/contract/timetables';
 import { type ChildExit, launchSandboxed, type SandboxedChild, type SandboxSpec } from '@airlock/proc/sandbox/index';
+import { followChild } from '../follow-child.ts';
 import { importErrorText, plainImportError } from './import-error.ts';
 import { packageFolders } from './scan.ts';
 
@@ -164,59 +165,36 @@ export async function followParse(
 ): Promise<ParseEnd> {
   const stdout = collect(child.stdout);
   const stderr = collect(child.stderr);
-  const stop = () => void child.kill();
-  signal.addEventListener('abort', stop, { once: true });
-  let late = false;
-  const arm = (ms: number) =>
-    setTimeout(() => {
-      late = true;
-      void child.kill();
-    }, ms);
-  let timer = arm(limits.startMs ?? limits.parseMs);
-  try {
-    let broken: string | null = null;
-    let inputs: readonly string[] | null = null;
-    let source: string | null = null;
-    child.onBroken((reason) => {
-      broken = reason;
-    });
-    let reads = 0;
-    const answer = async (read: ParseRead) => {
-      const mayNot = { error: { status: 403, code: 'NOT_ENTITLED', message: 'Not at parse.' } };
-      const asked = limits.reads !== undefined && ++reads <= MAX_READS;
-      const found = asked ? await limits.reads(job, read, signal).catch(unreachable) : mayNot;
-      child.send({ type: 'answer', id: read.id, ...found });
-    };
-    const reported = new Promise<ParseOutcome | null>((resolve) => {
-      child.onFrame((frame) => {
-        if (frame.type === 'idle' && limits.startMs !== undefined) {
-          clearTimeout(timer);
-          timer = arm(limits.parseMs);
-        }
-        if (frame.type === 'bundled') inputs = frame.inputs;
-        if (frame.type === 'source') source ??= frame.text;
-        if (frame.type === 'parsed') resolve(frame);
-        if (frame.type === 'get_variable' || frame.type === 'get_connection') void answer(frame);
-      });
-      void child.exited.then(() => resolve(null));
-    });
-    child.send({
+  let inputs: readonly string[] | null = null;
+  let source: string | null = null;
+  let reads = 0;
+  const answer = async (read: ParseRead) => {
+    const mayNot = { error: { status: 403, code: 'NOT_ENTITLED', message: 'Not at parse.' } };
+    const asked = limits.reads !== undefined && ++reads <= MAX_READS;
+    const found = asked ? await limits.reads(job, read, signal).catch(unreachable) : mayNot;
+    child.send({ type: 'answer', id: read.id, ...found });
+  };
+  const end = await followChild<ParseOutcome>(child, {
+    order: {
       type: 'parse',
       bundle_root: job.root,
       file: join(job.root, job.relative),
       relative_fileloc: job.relative,
       fileloc: join(job.shownRoot, job.relative),
       bundle_name: job.bundleName,
-    });
-    const report = await reported;
-    const exit = await child.kill();
-    signal.throwIfAborted();
-    return { report, inputs, source, late, broken, exit, stderr: stderr(), output: stdout() + stderr() };
-  } finally {
-    clearTimeout(timer);
-    signal.removeEventListener('abort', stop);
-    await child.kill();
-  }
+    },
+    onFrame(frame, answered) {
+      if (frame.type === 'bundled') inputs = frame.inputs;
+      if (frame.type === 'source') source ??= frame.text;
+      if (frame.type === 'parsed') answered(frame);
+      if (frame.type === 'get_variable' || frame.type === 'get_connection') void answer(frame);
+    },
+    workMs: limits.parseMs,
+    ...(limits.startMs === undefined ? {} : { startMs: limits.startMs }),
+    signal,
+  });
+  const { answer: report, late, broken, exit } = end;
+  return { report, inputs, source, late, broken, exit, stderr: stderr(), output: stdout() + stderr() };
 }
 
 function fromReport(report: ParseOutcome, bundled: boolean, output: string): ParsedFile {

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { AppError, isAppError } from '@airlock/contract/errors';
 import type { Inventory } from '@airlock/contract/inventory';
 import { launchSandboxed, type SandboxSpec } from '@airlock/proc/sandbox/index';
+import { followChild, lastWords } from '../follow-child.ts';
 import type { Role, RoleContext } from '../role-context.ts';
 import { pythonChildren } from './host.ts';
 
@@ -26,40 +27,20 @@ export async function takeInventory(
 ): Promise<Inventory | { readonly problem: string }> {
   signal.throwIfAborted();
   const child = launchSandboxed(spec);
-  const stop = () => void child.kill();
-  signal.addEventListener('abort', stop, { once: true });
-  let late = false;
-  const timer = setTimeout(() => {
-    late = true;
-    stop();
-  }, limitMs);
-  let stderr = '';
-  child.stdout.resume();
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    stderr = (stderr + text).slice(-MAX_SHOWN);
+  const stderr = lastWords(child, MAX_SHOWN);
+  const { answer, late, broken } = await followChild<Inventory>(child, {
+    order: null,
+    onFrame(frame, answered) {
+      if (frame.type !== 'inventory') return;
+      const { type: _, ...inventory } = frame;
+      answered(inventory);
+    },
+    workMs: limitMs,
+    signal,
   });
-  try {
-    let broken: string | null = null;
-    child.onBroken((reason) => {
-      broken = reason;
-    });
-    const found = await new Promise<Inventory | null>((resolve) => {
-      child.onFrame((frame) => {
-        if (frame.type !== 'inventory') return;
-        const { type: _, ...inventory } = frame;
-        resolve(inventory);
-      });
-      void child.exited.then(() => resolve(null));
-    });
-    signal.throwIfAborted();
-    if (found) return found;
-    if (late) return { problem: `no answer within ${limitMs / 1000} s` };
-    return { problem: broken ?? stderr.trim().split('\n').at(-1) ?? '' };
-  } finally {
-    clearTimeout(timer);
-    signal.removeEventListener('abort', stop);
-    await child.kill();
-  }
+  if (answer) return answer;
+  if (late) return { problem: `no answer within ${limitMs / 1000} s` };
+  return { problem: broken ?? stderr().trim().split('\n').at(-1) ?? '' };
 }
 
 /** Works until `stop`. Never throws: what fails is logged, and tried again. */

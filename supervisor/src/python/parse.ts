@@ -89,9 +89,7 @@ export function makePythonParse({ hosts, timeoutMs, ownUser, reads, newMasker }:
 function learning(masker: Masker, reads: ParseReads): ParseReads {
   return async (job, read, signal) => {
     const answer = await reads(job, read, signal);
-    if (typeof answer.value !== 'object' || answer.value === null) return answer;
-    if (read.type === 'get_connection') masker.addConnection(answer.value);
-    else masker.addVariable(read.key, (answer.value as { value?: unknown }).value);
+    masker.addRead(read.type === 'get_connection' ? 'connections' : 'variables', answer.value);
     return answer;
   };
 }

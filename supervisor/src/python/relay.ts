@@ -119,11 +119,7 @@ function parsed(body: Buffer, parse: (text: string) => unknown = JSON.parse): un
 /** Values that must not show in the log of this try. */
 export function learnSecrets(masker: Masker, path: string, answer: ExecutionAnswer): void {
   const [, kind] = /^(?:\/(?:callbacks|triggers)\/[^/]+)?\/(connections|variables)\//.exec(path) ?? [];
-  const value = kind === undefined ? undefined : parsed(answer.body);
-  if (typeof value !== 'object' || value === null) return;
-  if (kind === 'connections') masker.addConnection(value as Record<string, unknown>);
-  const variable = value as { key?: unknown; value?: unknown };
-  if (kind === 'variables') masker.addVariable(String(variable.key), variable.value);
+  if (kind !== undefined) masker.addRead(kind as 'variables' | 'connections', parsed(answer.body));
 }
 
 /** A report without secrets in what people are shown of it: label and reason. Values and events are data, and stay. */

@@ -3,6 +3,7 @@ import { isAppError } from '@airlock/contract/errors';
 import type { TimetableQuestion } from '@airlock/contract/supervisor-api';
 import { MAX_TIMETABLE_PROBLEM, type TimetableAnswer } from '@airlock/contract/timetables';
 import type { SandboxedChild } from '@airlock/proc/sandbox/index';
+import { followChild, lastWords } from '../follow-child.ts';
 import { START_MS } from './parse.ts';
 import type { PythonPool } from './pool.ts';
 
@@ -40,52 +41,24 @@ async function follow(
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<TimetableAnswer> {
-  const stop = () => void child.kill();
-  signal.addEventListener('abort', stop, { once: true });
-  let late = false;
-  const arm = (ms: number) =>
-    setTimeout(() => {
-      late = true;
-      stop();
-    }, ms);
-  let timer = arm(START_MS);
-  let stderr = '';
-  child.stdout.resume();
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    stderr = (stderr + text).slice(-MAX_SHOWN);
+  const stderr = lastWords(child, MAX_SHOWN);
+  const { answer, late, broken, exit } = await followChild<TimetableAnswer>(child, {
+    order: { type: 'ask_timetable', bundle_root: root, timetable, ask },
+    onFrame(frame, answered) {
+      if (frame.type === 'timetable_answered') answered(frame.answer);
+      // No server is asked for a timetable: it gets what it was serialized with.
+      if (frame.type === 'get_variable' || frame.type === 'get_connection') {
+        const message = 'A timetable may read no variable and no connection.';
+        child.send({ type: 'answer', id: frame.id, error: { status: 403, code: 'NOT_ENTITLED', message } });
+      }
+    },
+    workMs: timeoutMs + GRACE_MS,
+    startMs: START_MS,
+    signal,
   });
-  try {
-    let broken: string | null = null;
-    child.onBroken((reason) => {
-      broken = reason;
-    });
-    const answered = new Promise<TimetableAnswer | null>((resolve) => {
-      child.onFrame((frame) => {
-        if (frame.type === 'idle') {
-          clearTimeout(timer);
-          timer = arm(timeoutMs + GRACE_MS);
-        }
-        if (frame.type === 'timetable_answered') resolve(frame.answer);
-        // No server is asked for a timetable: it gets what it was serialized with.
-        if (frame.type === 'get_variable' || frame.type === 'get_connection') {
-          const message = 'A timetable may read no variable and no connection.';
-          child.send({ type: 'answer', id: frame.id, error: { status: 403, code: 'NOT_ENTITLED', message } });
-        }
-      });
-      void child.exited.then(() => resolve(null));
-    });
-    child.send({ type: 'ask_timetable', bundle_root: root, timetable, ask });
-    const answer = await answered;
-    const exit = await child.kill();
-    signal.throwIfAborted();
-    if (answer) return answer;
-    if (late) return problem(`It took longer than ${timeoutMs / 1000} s and was stopped.`);
-    if (broken !== null) return problem(`It sent something that is no answer: ${broken}.`);
-    const how = exit.signal === null ? `status ${exit.code}` : `signal ${exit.signal}`;
-    return problem(`Its process ended with ${how} before it could answer.\n${stderr}`.trim());
-  } finally {
-    clearTimeout(timer);
-    signal.removeEventListener('abort', stop);
-    await child.kill();
-  }
+  if (answer) return answer;
+  if (late) return problem(`It took longer than ${timeoutMs / 1000} s and was stopped.`);
+  if (broken !== null) return problem(`It sent something that is no answer: ${broken}.`);
+  const how = exit.signal === null ? `status ${exit.code}` : `signal ${exit.signal}`;
+  return problem(`Its process ended with ${how} before it could answer.\n${stderr()}`.trim());
 }

@@ -72,6 +72,16 @@ export class Masker {
     if (/^\s*[{["]/.test(value)) this.#addTexts(parsed(value), sensitive);
   }
 
+  /** What the server has answered to a read: a variable with its key, or a connection. Anything else is passed over. */
+  addRead(kind: 'variables' | 'connections', answer: unknown): void {
+    if (typeof answer !== 'object' || answer === null) return;
+    if (kind === 'connections') this.addConnection(answer);
+    else {
+      const { key, value } = answer as { readonly key?: unknown; readonly value?: unknown };
+      this.addVariable(String(key), value);
+    }
+  }
+
   #addTexts(value: unknown, sensitive: boolean, depth = 0): void {
     if (typeof value === 'string') {
       if (sensitive) this.add(value);
