@@ -1,8 +1,16 @@
-"""Random schedules, and the next 20 runs of each as Airflow 3.3.2 gives them.
+"""Random schedules, and what Airflow 3.3.2 answers about them.
 
-Run again: python3 -m venv V && V/bin/pip install apache-airflow==3.3.2 && V/bin/python control/test/airflow/timetables.py SEED | gzip -n9 > control/test/data/timetables-random.jsonl.gz
+Run again: python3 -m venv V && V/bin/pip install apache-airflow==3.3.2, then
+V/bin/python control/test/airflow/timetables.py SEED | gzip -n9 > control/test/data/timetables-random.jsonl.gz
+V/bin/python control/test/airflow/timetables.py SEED changed | gzip -n9 > control/test/data/timetables-changed.jsonl.gz
+
+The first asks for the next 20 runs, each after the one before. The second asks for one run after a last run that another schedule
+made, as when a Dag's schedule has been changed, and for the interval of a run that somebody asks for.
+
 Each line: t timetable document, e earliest, l latest, c catchup, n the clock at each step, r per step [start, end, run_after]
 (epoch seconds), null when there is no next run, "error" when the timetable raised. Without catchup the clock moves on after each step.
+Of "changed" also: p the last run as [start, end] or null, m the logical date of a manual run, i its interval; a run of a partition
+is [run_after, key, partition date].
 """
 
 from __future__ import annotations
@@ -15,13 +23,15 @@ import sys
 import tempfile
 import types
 
+# What Airflow logs must not be among the answers.
+OUT, sys.stdout = sys.stdout, sys.stderr
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp())
 
 import pendulum  # noqa: E402
 from airflow._shared.timezones import timezone as shared_timezone  # noqa: E402
 from airflow.serialization.decoders import decode_timetable  # noqa: E402
 from airflow.timetables import _cron, _delta, interval, trigger  # noqa: E402
-from airflow.timetables.base import TimeRestriction  # noqa: E402
+from airflow.timetables.base import DagRunInfo, TimeRestriction  # noqa: E402
 
 SEED = int(sys.argv[1]) if len(sys.argv) > 1 else 20260610
 CASES = 2000
@@ -176,11 +186,73 @@ def case():
     return line
 
 
+def more_documents():
+    """Also of the kinds that a run of 20 steps says little about."""
+    kind = rng.random()
+    p = "airflow.timetables."
+    if kind < 0.4:
+        return document()
+    if kind < 0.6:
+        dates = sorted({instant(2025, 2027) for _ in range(rng.choice([0, 1, 3, 8]))})
+        shown = [pendulum.from_timestamp(date).isoformat() for date in dates]
+        var = {"event_dates": shown, "restrict_to_events": rng.random() < 0.5, "description": "", "_summary": ""}
+        return {"__type": p + "events.EventsTimetable", "__var": var}
+    if kind < 0.75:
+        delta = rng.choice([{"months": 1}, {"months": 3}, {"years": 1}, {"months": 1, "days": 1}, {"days": 2}, {"hours": 36}])
+        if rng.random() < 0.5:
+            return {"__type": p + "interval.DeltaDataIntervalTimetable", "__var": {"delta": delta}}
+        return {"__type": p + "trigger.DeltaTriggerTimetable", "__var": {"delta": delta, "interval": rng.choice([0.0, delta])}}
+    if kind < 0.85:
+        return {"__type": p + "simple.ContinuousTimetable", "__var": {}}
+    var = {"expression": cron(), "timezone": zone(), "run_immediately": rng.choice([False, True, 3600.0])}
+    var |= {"run_offset": rng.choice([0, 0, -1, 1, 3]), "key_format": rng.choice(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])}
+    return {"__type": p + "trigger.CronPartitionTimetable", "__var": var}
+
+
+def changed():
+    doc = more_documents()
+    earliest = instant(2025, 2027) if rng.random() < 0.7 else None
+    latest = (earliest or instant()) + rng.choice([86400, 86400 * 40, 86400 * 400]) if rng.random() < 0.1 else None
+    now = instant(2025, 2027)
+    last = None
+    if rng.random() < 0.7:
+        start = now - rng.choice([-60, 0, 60, 3600, 90000, 86400 * 20, 86400 * 200])
+        start -= start % rng.choice([1, 60, 3600, 86400])
+        last = [start, start + rng.choice([0, 60, 3600, 86400, 86400 * 31, 86400 * 365])]
+    line = {"t": doc, "e": earliest, "l": latest, "c": rng.random() < 0.5, "n": [now], "p": last, "m": instant(2025, 2027), "r": [], "i": None}
+    CLOCK[0] = pendulum.from_timestamp(now)
+    try:
+        timetable = decode_timetable(doc)
+        timetable.validate()
+    except Exception:
+        line["r"].append("error")
+        return line
+    restriction = TimeRestriction(at(earliest), at(latest), line["c"])
+    try:
+        if timetable.partitioned:
+            before = last and DagRunInfo(run_after=at(last[1]), data_interval=None, partition_date=None, partition_key=None)
+            info = timetable.next_dagrun_info_v2(last_dagrun_info=before, restriction=restriction)
+            line["r"].append(info and [info.run_after.timestamp(), info.partition_key, info.partition_date.timestamp()])
+        else:
+            before = last and DagRunInfo.interval(at(last[0]), at(last[1]))
+            info = timetable.next_dagrun_info_v2(last_dagrun_info=before, restriction=restriction)
+            line["r"].append(info and [info.data_interval.start.timestamp(), info.data_interval.end.timestamp(), info.run_after.timestamp()])
+    except Exception as error:
+        print(type(error).__name__, error, doc, file=sys.stderr)
+        line["r"].append("error")
+    try:
+        interval = timetable.infer_manual_data_interval(run_after=at(line["m"]))
+        line["i"] = [compact(interval.start.timestamp()), compact(interval.end.timestamp())]
+    except Exception:
+        line["i"] = "error"
+    return line
+
+
 def compact(value):
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 for _ in range(CASES):
-    line = case()
+    line = changed() if sys.argv[2:] == ["changed"] else case()
     line["r"] = [[compact(x) for x in r] if isinstance(r, list) else r for r in line["r"]]
-    print(json.dumps(line, separators=(",", ":")))
+    print(json.dumps(line, separators=(",", ":")), file=OUT)

@@ -73,7 +73,10 @@ export function parseCron(expression: string): CronExpression {
   const nearest = /\dw/i.test(day);
   const ordinal = /#|^l[a-z0-9]/i.test(weekday);
   const countsInMonth = nearest || ordinal;
+  const months = new Set(numbers(month, FIELDS.month, fail));
+  const never = countsInMonth && days !== null && weekdays !== null && !fallTogether(months, days, weekdays);
   const matchesDay = (y: number, m: number, d: number): boolean => {
+    if (never) return false;
     if (!days || !weekdays) return days?.(y, m, d) ?? weekdays?.(y, m, d) ?? true;
     // Both restricted: either suffices. But what counts within the month (15W, MON#2, L5) always has to hold.
     if (countsInMonth) return (!nearest || days(y, m, d)) && (!ordinal || weekdays(y, m, d));
@@ -84,7 +87,7 @@ export function parseCron(expression: string): CronExpression {
     seconds: parts[5] === undefined ? [0] : numbers(parts[5], FIELDS.second, fail),
     minutes: numbers(minute, FIELDS.minute, fail),
     hours,
-    months: new Set(numbers(month, FIELDS.month, fail)),
+    months,
     matchesDay,
     eitherDay: days !== null && weekdays !== null && !countsInMonth,
     everyHour: hours.length === 24,
@@ -129,6 +132,18 @@ function number(text: string, field: Field, fail: Fail): number {
 }
 
 type DayRule = (year: number, month: number, day: number) => boolean;
+
+/**
+ * Whether a day of the month and a day counted within the month are ever the same date. Where they are not, as in `5 * L4`, one
+ * of the two would count for nothing: Airflow finds no date for such an expression, and nor do we. The calendar repeats after 28 years.
+ */
+function fallTogether(months: ReadonlySet<number>, days: DayRule, weekdays: DayRule): boolean {
+  for (let year = 2000; year < 2028; year++)
+    for (const month of months)
+      for (let day = daysInMonth(year, month); day > 0; day--)
+        if (days(year, month, day) && weekdays(year, month, day)) return true;
+  return false;
+}
 
 const daysInMonth = (y: number, m: number): number => new Date(Date.UTC(y, m, 0)).getUTCDate();
 const weekdayOf = (y: number, m: number, d: number): number => new Date(Date.UTC(y, m - 1, d)).getUTCDay();

@@ -3,7 +3,7 @@ import { strftime, strptime } from '../python-dates.ts';
 import { type CronSchedule, cronSchedule } from './cron-schedule.ts';
 import { cronInWords } from './describe.ts';
 import { add, type Duration } from './duration.ts';
-import { lastEnd, type NextRun, type Restriction, runOver, type Timetable, unlessAfter } from './types.ts';
+import { lastEnd, type NextRun, past, type Restriction, runOver, type Timetable, unlessAfter } from './types.ts';
 
 /** True = the tick before now; seconds = that one if no older; false = see `firstTick`. */
 export type RunImmediately = boolean | number;
@@ -87,12 +87,12 @@ export function cronDataInterval(type: string, expression: string, timezone: str
       const newest = catchup ? null : newestComplete(nowMs);
       const candidates = [earliest, from, newest].filter((ms) => ms !== null);
       if (candidates.length === 0) return null;
-      const start = Math.max(...candidates);
+      const start = past(last, Math.max(...candidates), cron.after);
       return unlessAfter(latestMs, start, () => runOver(start, cron.after(start)));
     },
     manualInterval: (ms) => {
-      const startMs = newestComplete(ms);
-      return { startMs, endMs: cron.after(startMs) };
+      const endMs = cron.atOrBefore(ms);
+      return { startMs: cron.before(endMs), endMs };
     },
   };
 }

@@ -1,7 +1,7 @@
 /** Timetables by duration, by list, once, always, never. @see scheduling semantics 2.6, 2.7, 2.8 */
 import { durationText } from './describe.ts';
 import { add, type Duration } from './duration.ts';
-import { lastEnd, pointInterval, runOver, type Timetable, unlessAfter } from './types.ts';
+import { lastEnd, past, pointInterval, runOver, type Timetable, unlessAfter } from './types.ts';
 
 /** Months since the year 1 are 24,000. */
 const MAX_STEPS = 100_000;
@@ -15,11 +15,9 @@ export function deltaTrigger(type: string, delta: Duration, interval: Duration):
     periodic: true,
     partitioned: false,
     next: (last, { earliestMs, latestMs, catchup }, nowMs) => {
-      let tick: number;
-      if (last) tick = add(lastEnd(last), delta);
-      else tick = earliestMs ?? nowMs;
-      // Without catchup an overdue schedule goes on from now.
-      if (!catchup) tick = Math.max(tick, nowMs);
+      let tick = last ? add(lastEnd(last), delta) : (earliestMs ?? nowMs);
+      // Without catchup an overdue schedule goes on from now, and never before its start.
+      if (!catchup) tick = Math.max(tick, nowMs, earliestMs ?? nowMs);
       return unlessAfter(latestMs, tick, () => runOver(add(tick, interval, -1), tick));
     },
     manualInterval: (ms) => ({ startMs: add(ms, interval, -1), endMs: ms }),
@@ -43,7 +41,7 @@ export function deltaDataInterval(type: string, delta: Duration): Timetable {
         start = Math.max(newest, chained ?? newest);
       }
       if (start === null) return null;
-      const startMs = start;
+      const startMs = past(last, start, (ms) => add(ms, delta));
       return unlessAfter(latestMs, startMs, () => runOver(startMs, add(startMs, delta)));
     },
     manualInterval: (ms) => ({ startMs: add(ms, delta, -1), endMs: ms }),
@@ -106,7 +104,13 @@ export function continuous(type: string): Timetable {
     periodic: true,
     partitioned: false,
     next: (last, { earliestMs, latestMs }, nowMs) => {
-      const start = last ? lastEnd(last) : (earliestMs ?? nowMs);
+      const first = earliestMs ?? nowMs;
+      if (last?.interval && last.interval.endMs > nowMs) {
+        // A last run that ends in the future, which another schedule made: one as long, from the start date on.
+        const end = first + last.interval.endMs - last.interval.startMs;
+        return unlessAfter(latestMs, end, () => runOver(first, end));
+      }
+      const start = last ? lastEnd(last) : first;
       const end = Math.max(start, nowMs);
       return unlessAfter(latestMs, end, () => runOver(start, end));
     },
@@ -134,6 +138,7 @@ export function events(
       );
       return at === undefined ? null : unlessAfter(latestMs, at, () => runOver(at, at));
     },
-    manualInterval: (ms) => pointInterval(restrictToEvents ? (sorted.findLast((event) => event <= ms) ?? ms) : ms),
+    manualInterval: (ms) =>
+      pointInterval(restrictToEvents ? (sorted.findLast((event) => event <= ms) ?? sorted[0] ?? ms) : ms),
   };
 }

@@ -115,3 +115,33 @@ test('a schedule that does not lead forward is refused', () => {
   });
   ok(buildTimetable({ __type: 'airflow.timetables.trigger.DeltaTriggerTimetable', __var: { delta: 1 } }));
 });
+
+test('of a day of the month and one counted within the month that never fall together, no date is found, as on Airflow', () => {
+  const next = (expression: string) =>
+    buildTimetable({
+      __type: 'airflow.timetables.trigger.CronTriggerTimetable',
+      __var: { expression, timezone: 'UTC' },
+    }).next(null, { earliestMs: Date.parse('2026-01-01T00:00:00Z'), latestMs: null, catchup: true }, 0);
+  for (const never of ['0 0 5 * L4', '0 0 21 * MON#1', '0 0 20W * SAT', '0 0 29 2 MON#1', '0 0 31 4 *'])
+    throws(() => next(never), { code: 'DAG_INVALID', message: /never matches/ }, never);
+  // The controls differ in the day alone; the counted day decides, as on Airflow.
+  for (const [sometimes, day] of [
+    ['0 0 25 * L4', '2026-01-29'],
+    ['0 0 7 * MON#1', '2026-01-05'],
+    ['0 0 20W * FRI', '2026-01-20'],
+    ['0 0 29 2 MON#5', '2044-02-29'],
+  ] as const)
+    equal(iso(next(sometimes)!.runAfterMs), `${day}T00:00:00Z`, sometimes);
+});
+
+test('of several expressions none is passed over, however long the interval of their runs', () => {
+  // Airflow looks at the start of the interval there and skips the earlier of two ticks within one interval; docs/migrating.md says so.
+  const timetable = buildTimetable({
+    __type: 'airflow.timetables.trigger.MultipleCronTriggerTimetable',
+    __var: { expressions: ['0 * * * *', '30 * * * *'], timezone: 'UTC', interval: 3600, run_immediately: false },
+  });
+  const at = Date.parse('2026-06-10T23:30:00Z');
+  const last = { runAfterMs: at, interval: { startMs: at - 3_600_000, endMs: at } };
+  const next = timetable.next(last, { earliestMs: 0, latestMs: null, catchup: false }, at + 1000);
+  equal(iso(next!.runAfterMs), '2026-06-11T00:00:00Z');
+});

@@ -1,5 +1,6 @@
 /** What a timetable is asked and what it answers. Instants are epoch ms. @see scheduling semantics 2.1 */
 
+import { AppError } from '@airlock/contract/errors';
 import type { PartitionSchedule } from '../partitions/index.ts';
 
 export type Interval = { readonly startMs: number; readonly endMs: number };
@@ -69,6 +70,18 @@ export const pointInterval = (ms: number): Interval => ({ startMs: ms, endMs: ms
 
 /** End of what the last run covered; for partitioned runs, without an interval, its run-after. */
 export const lastEnd = (last: LastRun): number => last.interval?.endMs ?? last.runAfterMs;
+
+/**
+ * A start that leads forward: where a changed schedule would begin at or before the last run again, its next step.
+ * @throws DAG_INVALID where even that does not lead past it
+ */
+export function past(last: LastRun | null, startMs: number, step: (ms: number) => number): number {
+  const lastStart = last?.interval?.startMs ?? Number.NEGATIVE_INFINITY;
+  if (startMs > lastStart) return startMs;
+  const next = step(startMs);
+  if (next > lastStart) return next;
+  throw new AppError('DAG_INVALID', { public: 'The schedule does not lead past its last run.' });
+}
 
 /** `candidate` unless its run would come after the limit. */
 export function unlessAfter(limitMs: number | null, atMs: number, candidate: () => NextRun): NextRun | null {
