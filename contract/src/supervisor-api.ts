@@ -194,8 +194,15 @@ export const parseReportAnswer = z.strictObject({
   /** Set when the server refused the documents; stored as the file's import error. */
   import_error: z.string().nullable(),
 });
-/** PUT /bundles/{name}/listing (parse token): all files that exist; Dags of other files become stale. 204. */
-export const bundleListing = z.strictObject({ files: z.array(z.string()).max(100_000) });
+/**
+ * PUT /bundles/{name}/listing (parse token): all files that exist; Dags of other files become stale. 204. Or why none can be
+ * told, in words and with what helps: then the Dags stay as they are, and the bundle counts as failing until a listing comes.
+ */
+export const bundleListing = z.union([
+  z.strictObject({ files: z.array(z.string()).max(100_000) }),
+  z.strictObject({ failure: z.string().min(1).max(4000) }),
+]);
+export type BundleListing = z.infer<typeof bundleListing>;
 
 /**
  * PUT /supervisors/{supervisor_id}/interpreter (parse token, self): what the interpreter has, `inventory`. 204.

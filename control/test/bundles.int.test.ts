@@ -7,7 +7,7 @@ import { testDatabase } from '../../tests/kit/database.ts';
 import { createSecretBox } from '../src/api/secrets/index.ts';
 import { readConnection, readVariable } from '../src/api/secrets/stored.ts';
 import { configuredBundles, prepareBundles } from '../src/bundles.ts';
-import { createDagRun, ingestParseReport } from '../src/runs/index.ts';
+import { createDagRun, ingestParseReport, recordBundleFailure } from '../src/runs/index.ts';
 import { DEFAULTS, dagDocument, ingest, reportOf } from './kit/dags.ts';
 
 const configOf = (env: Record<string, string> = {}) =>
@@ -76,7 +76,13 @@ test('a bundle that is no longer configured is out of use, and its Dags are stal
     ...options,
     config: listed([{ name: 'old', classpath: local, kwargs: { path: '/old' } }]),
   });
+  const failing = { text: 'gone', nowIso: NOW };
+  await recordBundleFailure(db, { bundleName: 'old', ...failing });
   await prepareBundles(db, { ...options, config: configOf() });
+  await recordBundleFailure(db, { bundleName: 'dags-folder', ...failing });
+  await prepareBundles(db, { ...options, config: configOf() });
+  const errors = await db.query(sql`SELECT bundle_name FROM import_error`);
+  assert.deepEqual(errors, [{ bundle_name: 'dags-folder' }], 'import errors go with their bundle, and with it alone');
   const rows = await db.query(sql`SELECT name, path, active FROM dag_bundle ORDER BY name`);
   assert.deepEqual(rows, [
     { name: 'dags-folder', path: '/home/dags', active: true },

@@ -33,6 +33,7 @@ function server() {
     async listing(_, files) {
       for (const [dag, owner] of [...owners]) if (!files.includes(owner)) owners.delete(dag);
     },
+    failure: async () => undefined,
   };
   return { api, owners, sent };
 }

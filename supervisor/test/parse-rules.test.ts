@@ -53,6 +53,7 @@ function parserOf(root: string, results: Record<string, ParsedFile>) {
   const parsed: string[] = [];
   const reports: ParseReport[] = [];
   const listings: Array<readonly string[]> = [];
+  let unreadable = 0;
   const parser = new BundleParser({
     name: 'b',
     root,
@@ -66,6 +67,7 @@ function parserOf(root: string, results: Record<string, ParsedFile>) {
     stuckRetryMs: 0,
     onReport: (report) => reports.push(report),
     onListing: (files) => listings.push(files),
+    onUnreadable: () => unreadable++,
     onScan: () => undefined,
     log: { info: () => undefined, warn: () => undefined },
   });
@@ -75,7 +77,7 @@ function parserOf(root: string, results: Record<string, ParsedFile>) {
     const said = { parsed: parsed.splice(0).sort(), reports: reports.splice(0), listings: listings.splice(0) };
     return { ...said, errors: said.reports.map((r) => [r.relative_fileloc, r.import_error !== null]) };
   };
-  return { parser, settle };
+  return { parser, settle, unreadable: () => unreadable };
 }
 
 test('TypeScript files are parsed; declarations, tests and hidden names are not', () => {
@@ -95,15 +97,18 @@ test('a scan leaves out packages and hidden folders, and does not follow links',
   });
 });
 
-test('a bundle that can not be read keeps its Dags: nothing is said about its files', async () => {
+test('a bundle that can not be read keeps its Dags: nothing is said about its files but, once, that', async () => {
   using f = folder({ 'a.ts': '1' });
-  const { settle } = parserOf(f.root, { 'a.ts': withDag() });
+  const { settle, unreadable } = parserOf(f.root, { 'a.ts': withDag() });
   await settle();
+  assert.equal(unreadable(), 0);
   renameSync(f.root, `${f.root}-away`);
   assert.equal(scanBundle(f.root), null);
-  assert.deepEqual(await settle(), { parsed: [], reports: [], listings: [], errors: [] });
+  for (let i = 0; i < 2; i++) assert.deepEqual(await settle(), { parsed: [], reports: [], listings: [], errors: [] });
+  assert.equal(unreadable(), 1);
   renameSync(`${f.root}-away`, f.root);
-  assert.deepEqual((await settle()).parsed, []);
+  const back = await settle();
+  assert.deepEqual([back.parsed, back.listings], [[], [['a.ts']]]);
 });
 
 test('only what changed is parsed again, and a touched file with the same content is not', async () => {
@@ -225,7 +230,7 @@ test('a change while a file is being parsed is not lost', async () => {
   using f = folder({ 'a.ts': '1' });
   let parses = 0;
   const parser = new BundleParser({
-    name: 'b', root: f.root, shownRoot: f.root, withSlot: makeSlots(1), onReport: () => undefined, onListing: () => undefined, onScan: () => undefined,
+    name: 'b', root: f.root, shownRoot: f.root, withSlot: makeSlots(1), onReport: () => undefined, onListing: () => undefined, onUnreadable: () => undefined, onScan: () => undefined,
     log: { info: () => undefined, warn: () => undefined },
     parseFile: async () => {
       parses++;

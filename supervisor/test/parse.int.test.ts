@@ -140,10 +140,35 @@ test('process.exit at import has its place', async () => {
   assert.match(parsed.importError ?? '', /^a\.ts:2:9: process\.exit was called while the file was parsed\./);
 });
 
+test('a Dag folder that is not there yet is told as failing, also where the server is away at first', async () => {
+  const root = join(newFolder(), 'later');
+  const { api, files, state } = memoryServer(root);
+  let lost = 0;
+  const failure: ParseApi['failure'] = async (...args) => {
+    if (lost++ === 0) throw new AppError('API_UNREACHABLE', { public: 'no answer' });
+    await api.failure(...args);
+  };
+  const role = startParsing({
+    api: { ...api, failure },
+    parseFile: parseFile(),
+    parsingProcesses: 2,
+    checkouts: noGit,
+    log,
+  });
+  try {
+    await until('the failure', () => state.failure.includes(root));
+    mkdirSync(root, { mode: 0o755 });
+    write(root, 'a.ts', dagFile('a'));
+    await until('its file', () => files.has('a.ts') && state.failure === '');
+  } finally {
+    await role.stop();
+  }
+});
+
 /** A server that remembers, and may be made unreachable. */
 function memoryServer(root: string) {
   const files = new Map<string, ParseReport>();
-  const state = { listing: [] as readonly string[], reachable: true, calls: 0 };
+  const state = { listing: [] as readonly string[], failure: '', reachable: true, calls: 0 };
   const reach = () => {
     state.calls++;
     if (!state.reachable) throw new AppError('API_UNREACHABLE', { public: 'no answer' });
@@ -162,6 +187,11 @@ function memoryServer(root: string) {
     async listing(_, list) {
       reach();
       state.listing = list;
+      state.failure = '';
+    },
+    async failure(_, text) {
+      reach();
+      state.failure = text;
     },
   };
   return { api, files, state };
@@ -202,7 +232,7 @@ test('files appear, change and vanish; the server hears of each', async () => {
   }
 });
 
-test('a Dag folder that is removed and made again is watched again', async () => {
+test('a Dag folder that is removed is told as failing; made again it is watched again, and fails no more', async () => {
   const root = newFolder();
   write(root, 'a.ts', dagFile('a'));
   const { api, files, state } = memoryServer(root);
@@ -210,10 +240,16 @@ test('a Dag folder that is removed and made again is watched again', async () =>
   try {
     await until('the first report', () => files.size === 1);
     rmSync(root, { recursive: true });
-    await delay(100);
+    await until('the failure', () => state.failure !== '');
+    assert.match(
+      state.failure,
+      /^The folder .* can not be read\. Bring it back, .* the bundle b stay as they were read last\.$/,
+    );
+    assert.deepEqual(state.listing, ['a.ts'], 'its Dags are not taken for removed');
     mkdirSync(root, { mode: 0o755 });
     write(root, 'b.ts', dagFile('b'));
     await until('a file of the new folder', () => files.has('b.ts') && state.listing.includes('b.ts'));
+    assert.equal(state.failure, '');
     const digest = files.get('b.ts')!.inputs_digest;
     const startedAt = performance.now();
     write(root, 'b.ts', dagFile('b2'));

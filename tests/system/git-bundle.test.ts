@@ -1,13 +1,13 @@
 /** A Dag folder in a git repository: what is committed runs, and a run keeps the commit that it was made at. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { airflowVenv, ensureVenv, findPython, withoutPython } from '../kit/airflow-venv.ts';
 import { dagKnown, resultOf, runEnd, runPath, trigger } from '../kit/api.ts';
-import { type Standalone, startStandalone } from '../kit/standalone.ts';
+import { repositoryRoot, type Standalone, startStandalone } from '../kit/standalone.ts';
 import { waitFor } from '../kit/wait.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'airlock-repository-'));
@@ -59,6 +59,45 @@ test('a TypeScript Dag is read from a commit, and a run says which one', async (
   const result = (runId: string) => resultOf(airlock, { dagId: 'typed', runId, taskId: 't' });
   assert.deepEqual([await versionOf(airlock, 'typed', one), await result(one)], [first, 1]);
   assert.deepEqual([await versionOf(airlock, 'typed', two), await result(two)], [second, 2]);
+});
+
+test('a repository that is gone is named by the health and by the errors, its last version runs, and its return ends that', async () => {
+  commit(
+    'kept.ts',
+    `import { dag } from '@airlock/sdk';
+export default dag('kept', {}, (d) => { d.task('t', { run: async () => 1 })(); });
+`,
+  );
+  await using airlock = await startStandalone({ env: env() });
+  const cli = (...args: string[]) =>
+    spawnSync(process.execPath, [join(repositoryRoot, 'cli/bin/airlock'), ...args], {
+      encoding: 'utf8',
+      timeout: 60_000,
+      env: { PATH: process.env.PATH ?? '', HOME: airlock.home, AIRLOCK_HOME: airlock.home },
+    });
+  await dagKnown(airlock, 'kept');
+  assert.match(cli('dags', 'errors').stderr, /every Dag file can be read/);
+  assert.doesNotMatch(cli('health').stderr, /bundle/);
+  renameSync(root, `${root}-away`);
+  try {
+    await waitFor('the health names it', () => /the bundle g can't be read since/.test(cli('health').stderr), {
+      timeoutMs: 60_000,
+    });
+    const health = cli('health');
+    assert.equal(health.status, 0, 'the server itself is well');
+    assert.match(
+      health.stderr,
+      /does not appear to be a git repository\. Bring the repository back, or correct repo_url\./,
+    );
+    assert.match(cli('dags', 'errors').stdout, /bundle g .*\n.*Bring the repository back/);
+    assert.equal(await runEnd(airlock, 'kept', await trigger(airlock, 'kept')), 'success');
+  } finally {
+    renameSync(`${root}-away`, root);
+  }
+  await waitFor('it is well again', () => /every Dag file can be read/.test(cli('dags', 'errors').stderr), {
+    timeoutMs: 60_000,
+  });
+  assert.doesNotMatch(cli('health').stderr, /bundle/);
 });
 
 describe('Python files of a commit', { skip: withoutPython }, () => {

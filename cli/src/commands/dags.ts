@@ -1,3 +1,4 @@
+import { BUNDLE_ITSELF } from '@airlock/contract/bundles';
 import { Command } from 'commander';
 import type { Context } from '../context.ts';
 import { CliError, EXIT_CODES } from '../exit-codes.ts';
@@ -38,7 +39,7 @@ export function dagsCommand(context: Context): Command {
       if (rows.length === 0) context.output.note(`no Dags yet; put a *.ts file into ${context.home}/dags`);
       const broken = await context.client().json<{ total_entries: number }>('GET', '/api/v2/importErrors?limit=1');
       if (broken.total_entries > 0)
-        context.output.note(`${broken.total_entries} file(s) can't be read: airlock dags errors`);
+        context.output.note(`${broken.total_entries} file(s) or bundle(s) can't be read: airlock dags errors`);
     });
 
   dags
@@ -62,14 +63,15 @@ export function dagsCommand(context: Context): Command {
 
   dags
     .command('errors')
-    .description('Dag files that could not be read, and why')
+    .description('Dag files and bundles that could not be read, since when, and why')
     .option('--json', 'as JSON')
     .action(async (options: { json?: boolean }) => {
       const rows = await allRows<ImportError>(context.client(), '/api/v2/importErrors', 'import_errors', MOST_DAGS);
       if (options.json) return context.output.json(rows);
       for (const row of rows) {
+        const what = row.filename === BUNDLE_ITSELF ? `bundle ${row.bundle_name}` : row.filename;
         context.output.line(
-          `${context.output.paint('red', row.filename)}  ${context.output.paint('dim', shortInstant(row.timestamp))}`,
+          `${context.output.paint('red', what)}  ${context.output.paint('dim', shortInstant(row.timestamp))}`,
         );
         context.output.line(row.stack_trace.trimEnd().replace(/^/gm, '  '));
       }

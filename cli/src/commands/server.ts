@@ -1,11 +1,14 @@
 /** Commands about the server itself and about who we are to it. */
+import { BUNDLE_ITSELF, FAILING_BUNDLES_HEADER } from '@airlock/contract/bundles';
 import { ALARM_HOURS, MAX_COUNTED_ALARMS, TOKEN_ALARMS_HEADER } from '@airlock/contract/token-alarms';
 import { Command } from 'commander';
 import { type Answer, refusal } from '../client.ts';
 import type { Context } from '../context.ts';
 import { CliError, EXIT_CODES } from '../exit-codes.ts';
+import { shortInstant } from '../output.ts';
 import { readSecretLine } from '../secret-input.ts';
 import { saveToken, tokenFile } from '../token-store.ts';
+import type { ImportError } from '../wire.ts';
 
 type Component = { readonly status: string | null };
 
@@ -30,6 +33,7 @@ export function healthCommand(context: Context): Command {
           `${many} misused tokens were refused in the last ${ALARM_HOURS} hours: airlock tokens alarms`,
         );
       }
+      if (Number(answer.headers[FAILING_BUNDLES_HEADER] ?? 0) > 0) await noteFailingBundles(context);
       if (answer.headers['airlock-all-admins'] === 'on') {
         context.output.note(
           'NOBODY HAS TO LOG IN: [core] simple_auth_manager_all_admins makes everybody on this machine an administrator',
@@ -38,6 +42,16 @@ export function healthCommand(context: Context): Command {
       if (Object.values(health).some(({ status }) => status === 'unhealthy'))
         throw new CliError(EXIT_CODES.failed, 'a part of the server is not healthy');
     });
+}
+
+/** Anybody may know that there are some; which they are the server tells whoever may see them. */
+async function noteFailingBundles(context: Context): Promise<void> {
+  const path = `/api/v2/importErrors?limit=100&filename=${encodeURIComponent(BUNDLE_ITSELF)}`;
+  const answer = await context.client().raw('GET', path);
+  const rows = answer.status === 200 ? (JSON.parse(answer.text) as { import_errors: ImportError[] }).import_errors : [];
+  for (const { bundle_name: name, timestamp, stack_trace: why } of rows)
+    context.output.note(`the bundle ${name} can't be read since ${shortInstant(timestamp)}: ${why.trimEnd()}`);
+  if (rows.length === 0) context.output.note("a bundle can't be read: airlock dags errors, once logged in, names it");
 }
 
 /** Told beside the body, which has no room for it. */

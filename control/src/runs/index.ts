@@ -12,7 +12,7 @@ export { deleteDag } from './delete-dag.ts';
 export { deleteDagRun } from './delete-run.ts';
 export { type FailedTry, type FailOptions, failTry } from './fail-try.ts';
 export { type IngestOptions, ingestParseReport } from './ingest.ts';
-export { applyBundleListing } from './listing.ts';
+export { applyBundleListing, recordBundleFailure } from './listing.ts';
 export { findModel, loadModel } from './models.ts';
 export { endRestart, reapMissingTries, releaseTriesOf } from './reap.ts';
 export { resumeAnswered } from './resume.ts';

@@ -364,6 +364,14 @@ test('bundles and their reports are for the parse role', async () => {
   const reported = await put(parser, 'parse', '/bundles/dags-folder/file', report);
   assert.deepEqual([reported.status, reported.json()], [200, { dags: [], import_error: 'SyntaxError' }]);
   assert.equal((await put(parser, 'parse', '/bundles/dags-folder/listing', { files: ['broken.ts'] })).status, 204);
+  for (const odd of [
+    {},
+    { files: [], failure: 'x' },
+    { failure: '' },
+    { failure: 'x'.repeat(4001) },
+    { failure: null },
+  ])
+    assert.equal((await put(parser, 'parse', '/bundles/dags-folder/listing', odd)).status, 422, JSON.stringify(odd));
   assert.equal((await put(parser, 'parse', '/bundles/nobody/file', report)).status, 403);
   assert.equal((await put(parser, 'parse', '/bundles/dags-folder/file', { ...report, extra: 1 })).status, 422);
   assert.equal((await put(worker, 'worker', '/bundles/dags-folder/file', report)).status, 403);
@@ -468,6 +476,7 @@ test('a Dag processor that was admitted for some bundles knows no other, and rea
       ['GET', `/bundles/${bundle}/connections/missing`],
       ['PUT', `/bundles/${bundle}/file`, report],
       ['PUT', `/bundles/${bundle}/listing`, { files: ['a.ts'] }],
+      ['PUT', `/bundles/${bundle}/listing`, { failure: 'The repository is gone.' }],
     ] as const;
   const kept = async () => [
     await db.query(sql`SELECT count(*) FROM event_log WHERE event LIKE 'parse_read%'`),
@@ -492,8 +501,8 @@ test('a Dag processor that was admitted for some bundles knows no other, and rea
     for (const [method, path, json] of attempts(bundle)) seen.push((await send(who, method, path, json)).status);
     return seen;
   };
-  assert.deepEqual(await statuses(bound, 'reds'), [200, 200, 404, 200, 404, 200, 204]);
-  assert.deepEqual(await statuses(all, 'blues'), [200, 200, 404, 200, 404, 200, 204]);
+  assert.deepEqual(await statuses(bound, 'reds'), [200, 200, 404, 200, 404, 200, 204, 204]);
+  assert.deepEqual(await statuses(all, 'blues'), [200, 200, 404, 200, 404, 200, 204, 204]);
   assert.equal((await send(bound, 'GET', '/bundles/reds/variables/own')).body!.value, 'r');
   assert.equal((await send(all, 'GET', '/bundles/blues/variables/own')).body!.value, 'canary');
   t.diagnostic(`${refused} reads and reports of other bundles: 0 answered`);

@@ -6,11 +6,12 @@ import { createHash } from 'node:crypto';
 import { chownSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '@airlock/contract/clock';
-import { AppError } from '@airlock/contract/errors';
+import { isAppError } from '@airlock/contract/errors';
 import type { GitSource } from '@airlock/contract/supervisor-api';
-import { GIT_CONFIGURATION, type GitAnswer, runGit } from '@airlock/proc/git';
+import { GIT_CONFIGURATION, runGit } from '@airlock/proc/git';
 import { takeUid, type UidRange } from '@airlock/proc/sandbox/uids';
 import type { RoleContext } from '../role-context.ts';
+import { failedGit, unavailable } from './unavailable.ts';
 
 /** Bounds of one repository's state. */
 export type GitLimits = {
@@ -70,12 +71,6 @@ export function createGitCheckouts(options: GitCheckoutOptions): GitCheckouts {
   const git = (cwd: string, args: readonly string[], more: { maxOutput?: number; indexFile?: string } = {}) =>
     runGit({ args, cwd, configFile, uid, timeoutMs: limits.timeoutMs, maxOutput: MAX_LISTING, ...more });
 
-  const unavailable = (url: string, what: string, answer?: GitAnswer): AppError =>
-    new AppError('BUNDLE_UNAVAILABLE', {
-      public: `The repository ${url} ${what}.`,
-      internal: answer ? { why: answer.why, code: answer.code, stderr: answer.stderr } : {},
-    });
-
   const mirrorOf = async (url: string): Promise<string> => {
     prepare();
     const path = join(folder, createHash('sha256').update(url).digest('hex').slice(0, 24));
@@ -83,8 +78,10 @@ export function createGitCheckouts(options: GitCheckoutOptions): GitCheckouts {
     if (existsSync(join(mirror, 'HEAD'))) return path;
     ownFolder(path);
     const made = await git(path, ['init', '-q', '--bare', 'mirror']);
-    if (made.code !== 0) throw unavailable(url, 'has no place here', made);
-    return path;
+    if (made.code === 0) return path;
+    // Half a mirror would be taken for a whole one.
+    rmSync(mirror, { recursive: true, force: true });
+    throw failedGit(url, 'has no place here', made);
   };
   const fetch = async (url: string, path: string): Promise<void> => {
     const refs = ['+refs/heads/*:refs/heads/*', '+refs/tags/*:refs/tags/*'];
@@ -92,6 +89,8 @@ export function createGitCheckouts(options: GitCheckoutOptions): GitCheckouts {
       '--git-dir=mirror',
       'fetch',
       '-q',
+      // A branch that is gone is gone here too; commits stay.
+      '--prune',
       '--no-auto-gc',
       '--no-write-fetch-head',
       '--end-of-options',
@@ -99,8 +98,7 @@ export function createGitCheckouts(options: GitCheckoutOptions): GitCheckouts {
       ...refs,
     ];
     const answer = await git(path, args);
-    if (answer.code !== 0)
-      throw unavailable(url, answer.why === 'timeout' ? 'took too long' : 'could not be fetched', answer);
+    if (answer.code !== 0) throw failedGit(url, 'could not be fetched', answer);
   };
   const resolve = async (path: string, ref: string): Promise<string | null> => {
     for (const name of [`refs/heads/${ref}`, `refs/tags/${ref}`, ...(COMMIT.test(ref) ? [ref] : [])]) {
@@ -120,7 +118,7 @@ export function createGitCheckouts(options: GitCheckoutOptions): GitCheckouts {
   const checkSize = async (url: string, path: string, commit: string): Promise<void> => {
     const answer = await git(path, ['--git-dir=mirror', 'ls-tree', '-r', '-l', '--full-tree', commit]);
     if (answer.why === 'output') throw unavailable(url, 'has too many files');
-    if (answer.code !== 0) throw unavailable(url, 'could not be listed', answer);
+    if (answer.code !== 0) throw failedGit(url, 'could not be listed', answer);
     const lines = answer.stdout.toString('utf8').split('\n').filter(Boolean);
     const bytes = lines.reduce((sum, line) => sum + (Number(line.split(/\s+/)[3]) || 0), 0);
     if (lines.length > limits.maxFiles) throw unavailable(url, `has more than ${limits.maxFiles} files`);
@@ -154,14 +152,23 @@ export function createGitCheckouts(options: GitCheckoutOptions): GitCheckouts {
       [mirror, `--work-tree=${draft}`, 'checkout-index', '-a', '-f', '-q'],
     ]) {
       const answer = await git(draft, args, { indexFile });
-      if (answer.code !== 0) throw unavailable(url, 'could not be checked out', answer);
+      if (answer.code !== 0) throw failedGit(url, 'could not be checked out', answer);
     }
     renameSync(draft, place);
     return place;
   };
   const inTurn = <T>(url: string, work: () => Promise<T>): Promise<T> => {
     const before = queues.get(url) ?? Promise.resolve();
-    const mine = before.then(work, work);
+    const told = async () => {
+      try {
+        return await work();
+      } catch (error) {
+        if (isAppError(error)) throw error;
+        // Of the file system: a full disk, most of all.
+        throw unavailable(url, 'has no place here', error instanceof Error ? error.message : String(error));
+      }
+    };
+    const mine = before.then(told, told);
     queues.set(
       url,
       mine.catch(() => undefined),
@@ -170,7 +177,8 @@ export function createGitCheckouts(options: GitCheckoutOptions): GitCheckouts {
   };
   const within = (root: string, subdir: string | null, url: string): string => {
     const path = subdir === null ? root : join(root, subdir);
-    if (!existsSync(path)) throw unavailable(url, `has no folder ${subdir}`);
+    if (!existsSync(path))
+      throw unavailable(url, `has no folder ${subdir}`, '', 'Correct subdir, or bring the folder back.');
     return path;
   };
 
@@ -180,7 +188,13 @@ export function createGitCheckouts(options: GitCheckoutOptions): GitCheckouts {
         const path = await mirrorOf(url);
         await fetch(url, path);
         const commit = await resolve(path, ref);
-        if (commit === null) throw unavailable(url, `has no branch or tag ${ref}`);
+        if (commit === null)
+          throw unavailable(
+            url,
+            `has no branch or tag ${ref}`,
+            '',
+            'Correct tracking_ref, or bring the branch or tag back.',
+          );
         const place = await checkout(url, path, commit);
         used(url, place);
         removeUnused(url);

@@ -2,6 +2,7 @@
 import { AppError } from '@airlock/contract/errors';
 import {
   type BundleList,
+  type BundleListing,
   bundleList,
   type ParseReport,
   type ParseReportAnswer,
@@ -14,6 +15,8 @@ export type ParseApi = {
   bundles(signal: AbortSignal): Promise<BundleList>;
   report(bundleName: string, report: ParseReport, signal: AbortSignal): Promise<ParseReportAnswer>;
   listing(bundleName: string, files: readonly string[], signal: AbortSignal): Promise<void>;
+  /** The bundle can't be read, and why. A listing takes it back. */
+  failure(bundleName: string, text: string, signal: AbortSignal): Promise<void>;
 };
 
 /** Asks the server for what the top level of a Python file reads, with the token of this role. */
@@ -28,6 +31,7 @@ export function makeParseReads(client: ExecutionClient, token: TokenHolder): Par
   };
 }
 
+const MAX_FAILURE_LENGTH = 4000;
 /** A bundled module may be megabytes. */
 const REPORT_TIMEOUT_MS = 30_000;
 
@@ -50,6 +54,10 @@ export function makeParseApi(client: ExecutionClient, token: TokenHolder): Parse
     return answer;
   };
   const below = (bundleName: string) => `/bundles/${encodeURIComponent(bundleName)}`;
+  const list = async (bundleName: string, json: BundleListing, signal: AbortSignal): Promise<void> => {
+    const path = `${below(bundleName)}/listing`;
+    checked('the list of files', await client.call({ token, method: 'PUT', path, json, signal }));
+  };
   return {
     async bundles(signal) {
       const answer = await client.call({ token, method: 'GET', path: '/bundles', signal });
@@ -67,9 +75,7 @@ export function makeParseApi(client: ExecutionClient, token: TokenHolder): Parse
       });
       return parseReportAnswer.parse(checked(`the report on ${report.relative_fileloc}`, answer).json());
     },
-    async listing(bundleName, files, signal) {
-      const path = `${below(bundleName)}/listing`;
-      checked('the list of files', await client.call({ token, method: 'PUT', path, json: { files }, signal }));
-    },
+    listing: (bundleName, files, signal) => list(bundleName, { files: [...files] }, signal),
+    failure: (bundleName, text, signal) => list(bundleName, { failure: text.slice(0, MAX_FAILURE_LENGTH) }, signal),
   };
 }

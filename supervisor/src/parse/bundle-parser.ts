@@ -32,6 +32,8 @@ export type BundleParserOptions = {
   readonly withSlot: <T>(job: () => Promise<T>) => Promise<T>;
   readonly onReport: (report: ParseReport) => void;
   readonly onListing: (files: readonly string[]) => void;
+  /** The folder can't be read; told once, and a listing follows when it can. */
+  readonly onUnreadable: () => void;
   readonly onScan: (scan: Scan) => void;
   /** Default 1 s; for tests. */
   readonly stuckRetryMs?: number;
@@ -91,12 +93,9 @@ export class BundleParser {
     if (this.#abort.signal.aborted) return;
     const scan = scanBundle(this.#options.root, this.#options.ignoreSyntax, this.#archives);
     if (scan === null) {
-      if (this.#readable)
-        this.#options.log.warn(
-          { path: this.#options.shownRoot },
-          'the bundle can not be read; its Dags stay as they are',
-        );
+      if (this.#readable) this.#options.onUnreadable();
       this.#readable = false;
+      this.#listed = null;
       // What is watched is gone, whatever comes under its name.
       this.#options.onScan({ files: [], folders: [], cut: false, badRules: [] });
       return;
@@ -129,6 +128,12 @@ export class BundleParser {
     for (const path of changed) this.#start(path);
     for (const path of scan.files) if (!changed.has(path) && this.#isStuck(path)) this.#start(path);
     this.#sayHelpers();
+  }
+
+  /** Says again which files there are, whether or not they have changed. */
+  listAgain(): void {
+    this.#listed = null;
+    this.refresh();
   }
 
   /** Parses the file again whatever its content: the server does not know the last report. */

@@ -14,6 +14,7 @@ import { makeAskTimetable } from '../python/timetable.ts';
 import type { Role, RoleContext } from '../role-context.ts';
 import { newMasker } from '../task/mask.ts';
 import { makeParseApi, makeParseReads, type ParseApi } from './api.ts';
+import { createBundleFailures, failureText } from './bundle-failures.ts';
 import { BundleParser } from './bundle-parser.ts';
 import type { IgnoreSyntax } from './ignore.ts';
 import { Outbox, type OutboxLog } from './outbox.ts';
@@ -111,6 +112,7 @@ export function startParsing(options: ParsingOptions): Parsing {
   const open = new Map<string, OpenBundle>();
   const withSlot = makeSlots(options.parsingProcesses);
   const abort = new AbortController();
+  const failures = createBundleFailures({ api: options.api, signal: abort.signal, log: options.log });
 
   const openBundle = (bundle: Bundle, path: string, version: string | null): OpenBundle => {
     const root = realpathSync(path);
@@ -126,6 +128,10 @@ export function startParsing(options: ParsingOptions): Parsing {
       withSlot,
       onReport: (report) => outbox.putReport(report),
       onListing: (files) => outbox.putListing(files),
+      onUnreadable: () => {
+        options.log.warn({ bundle: bundle.name, path }, 'the bundle can not be read; its Dags stay as they are');
+        outbox.putFailure(failureText(bundle, null));
+      },
       onScan: ({ folders }) => watch?.setFolders(folders),
       log: options.log,
     });
@@ -160,12 +166,10 @@ export function startParsing(options: ParsingOptions): Parsing {
             keep(bundle.name, openBundle(bundle, found.root, found.commit));
             commit = found.commit;
             options.log.info({ bundle: bundle.name, version: commit }, 'a git bundle is at another version');
-          }
+            failures.forget(bundle.name);
+          } else if (failures.forget(bundle.name)) open.get(bundle.name)?.parser.listAgain();
         } catch (error) {
-          options.log.warn(
-            { err: error, bundle: bundle.name },
-            'a git bundle could not be read; it will be tried again',
-          );
+          if (!signal.aborted) await failures.tell(bundle, error);
         }
         await delay(source.refresh_seconds * 1000, undefined, { signal }).catch(() => undefined);
       }
@@ -202,12 +206,10 @@ export function startParsing(options: ParsingOptions): Parsing {
         if (bundle.git) continue;
         try {
           keep(name, openBundle(bundle, bundle.path, null));
+          failures.forget(name);
         } catch (error) {
           complete = false;
-          options.log.warn(
-            { err: error, bundle: name, path: bundle.path },
-            'a bundle can not be read; it will be tried again',
-          );
+          await failures.tell(bundle, error);
         }
       } else if (!known.parser.busy && !known.outbox.pending) {
         for (const [file, digest] of known.parser.reported())

@@ -1,6 +1,6 @@
 /**
- * What the server has yet to hear about one bundle: the last report of each file, and the last listing. Newer replaces
- * older; what could not be sent is sent again, for as long as it takes.
+ * What the server has yet to hear about one bundle: the last report of each file, and the last listing, or why there is none.
+ * Newer replaces older; what could not be sent is sent again, for as long as it takes.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ParseReport } from '@airlock/contract/supervisor-api';
@@ -10,6 +10,7 @@ import { plainImportError } from './import-error.ts';
 const FIRST_WAIT_MS = 200;
 const LONGEST_WAIT_MS = 10_000;
 
+type Listing = { readonly files: readonly string[] } | { readonly failure: string };
 export type OutboxLog = { info(fields: object, text: string): void; warn(fields: object, text: string): void };
 
 export class Outbox {
@@ -20,7 +21,7 @@ export class Outbox {
   readonly #reports = new Map<string, ParseReport>();
   /** Whose Dags the server would not take: perhaps since another file has the same id, which may change. */
   readonly #refused = new Map<string, ParseReport>();
-  #listing: readonly string[] | null = null;
+  #listing: Listing | null = null;
   #sending: Promise<void> | null = null;
 
   constructor(bundle: string, api: ParseApi, log: OutboxLog) {
@@ -36,12 +37,18 @@ export class Outbox {
   }
 
   putListing(files: readonly string[]): void {
-    this.#listing = files;
+    this.#listing = { files };
     // A report on a file that is gone would bring its Dags back.
     const present = new Set(files);
     for (const kept of [this.#reports, this.#refused]) {
       for (const path of [...kept.keys()]) if (!present.has(path)) kept.delete(path);
     }
+    this.#wake();
+  }
+
+  /** The bundle can't be read: in the place of a listing. */
+  putFailure(text: string): void {
+    this.#listing = { failure: text };
     this.#wake();
   }
 
@@ -94,7 +101,9 @@ export class Outbox {
       this.#listing = null;
       return {
         send: async () => {
-          await this.#api.listing(this.#bundle, listing, this.#abort.signal);
+          const { signal } = this.#abort;
+          if ('failure' in listing) return await this.#api.failure(this.#bundle, listing.failure, signal);
+          await this.#api.listing(this.#bundle, listing.files, signal);
           this.#retryRefused(null);
         },
         putBack: () => {

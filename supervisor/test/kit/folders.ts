@@ -17,7 +17,7 @@ export function newFolder(): string {
   return folder;
 }
 
-export function write(root: string, name: string, text: string): void {
+export function write(root: string, name: string, text: string | Buffer): void {
   mkdirSync(dirname(join(root, name)), { recursive: true });
   writeFileSync(join(root, name), text);
 }

@@ -1,5 +1,6 @@
 /** Version, health, jobs, import errors and the audit log. @see rest-api 4.9, 5.17 */
 
+import { FAILING_BUNDLES_HEADER } from '@airlock/contract/bundles';
 import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
 import { SANDBOX_TIERS } from '@airlock/contract/supervisor-api';
@@ -10,7 +11,13 @@ import {
   getEventLog,
   listEventLogs,
 } from '@airlock/store/queries/rest-meta/event-logs';
-import { countTokenAlarms, liveTiers, type NewestJob, newestJobs } from '@airlock/store/queries/rest-meta/health';
+import {
+  countFailingBundles,
+  countTokenAlarms,
+  liveTiers,
+  type NewestJob,
+  newestJobs,
+} from '@airlock/store/queries/rest-meta/health';
 import {
   getImportError,
   IMPORT_ERROR_ORDER,
@@ -45,16 +52,18 @@ async function health(context: RestContext): Promise<unknown> {
     const thresholdMs = config.scheduler.scheduler_health_check_threshold * 1000;
     const since = new Date(Date.parse(context.nowIso) - thresholdMs).toISOString();
     const dayAgo = new Date(Date.parse(context.nowIso) - ALARM_HOURS * 3_600_000).toISOString();
-    const [newest, tiers, alarms] = await Promise.all([
+    const [newest, tiers, alarms, failingBundles] = await Promise.all([
       newestJobs(db, context.nowIso),
       liveTiers(db, since),
       countTokenAlarms(db, dayAgo, MAX_COUNTED_ALARMS),
+      countFailingBundles(db),
     ]);
     jobs = newest;
     // Beside the body, which has no room for it: how strongly tasks are held apart here. The weakest worker counts.
     const weakest = SANDBOX_TIERS.findLast((tier) => tiers.includes(tier));
     if (weakest) context.reply.header('airlock-sandbox-tier', weakest);
     context.reply.header(TOKEN_ALARMS_HEADER, String(alarms));
+    context.reply.header(FAILING_BUNDLES_HEADER, String(failingBundles));
     context.reply.header('airlock-token-binding', config.execution_api.token_binding);
   } catch (error) {
     log.warn({ err: error }, 'health: the database does not answer');

@@ -1,7 +1,9 @@
+import { BUNDLE_ITSELF } from '@airlock/contract/bundles';
 import { type Db, sql } from '../../database.ts';
 
 /**
- * Forgets files of a bundle that are no longer there, with their import errors. Locks: the rows that go.
+ * Forgets files of a bundle that are no longer there, with their import errors, and that the bundle could not be read. Locks:
+ * the rows that go.
  * @returns Dags, not stale so far, whose file is gone.
  */
 export async function dropMissingFiles(db: Db, bundleName: string, files: readonly string[]): Promise<string[]> {
@@ -15,4 +17,15 @@ export async function dropMissingFiles(db: Db, bundleName: string, files: readon
     'listing_missing',
   );
   return rows.map((row) => row.dag_id);
+}
+
+/** Keeps why a bundle can't be read, with the instant at which that was heard first. Locks: its row. */
+export async function setBundleFailure(db: Db, o: { bundleName: string; text: string; nowIso: string }): Promise<void> {
+  await db.query(
+    sql`INSERT INTO import_error (bundle_name, filename, stack_trace, at)
+      VALUES (${o.bundleName}, ${BUNDLE_ITSELF}, ${o.text}, ${o.nowIso}::timestamptz)
+      ON CONFLICT (bundle_name, filename) DO UPDATE SET stack_trace = EXCLUDED.stack_trace
+        WHERE import_error.stack_trace <> EXCLUDED.stack_trace`,
+    'listing_failure',
+  );
 }

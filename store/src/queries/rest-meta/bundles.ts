@@ -22,8 +22,8 @@ export async function bundleIsKnown(db: Db, name: string): Promise<boolean> {
 }
 
 /**
- * Makes the table say what the configuration says: these bundles are active, all others are not, and Dags of inactive ones
- * become stale. Dags follow their bundle into its team. Locks: rows of `dag_bundle`, then of `dag`, then as `followTeam`.
+ * Makes the table say what the configuration says: these bundles are active, all others are not; Dags of inactive ones
+ * become stale, and their import errors go. Dags follow their bundle into its team. Locks: rows of `dag_bundle`, then of `dag`, then as `followTeam`.
  */
 export async function syncBundles(tx: Db, bundles: readonly BundleRow[]): Promise<void> {
   const names = bundles.map((bundle) => bundle.name);
@@ -42,6 +42,7 @@ export async function syncBundles(tx: Db, bundles: readonly BundleRow[]): Promis
     sql`UPDATE dag SET is_stale = true WHERE NOT is_stale
       AND bundle_name IN (SELECT name FROM dag_bundle WHERE NOT active)`,
   );
+  await tx.query(sql`DELETE FROM import_error WHERE bundle_name IN (SELECT name FROM dag_bundle WHERE NOT active)`);
   const moved = await tx.query<{ dag_id: string }>(
     sql`UPDATE dag SET team = b.team FROM dag_bundle b
       WHERE b.name = dag.bundle_name AND dag.team IS DISTINCT FROM b.team RETURNING dag.dag_id`,

@@ -1,3 +1,4 @@
+import { BUNDLE_ITSELF } from '@airlock/contract/bundles';
 import { type Db, sql } from '../../database.ts';
 
 export type JobType = 'SchedulerJob' | 'TriggererJob' | 'DagProcessorJob';
@@ -37,4 +38,14 @@ export async function liveTiers(db: Db, sinceIso: string): Promise<string[]> {
     'rest_health_tiers',
   );
   return rows.map((row) => row.sandbox_tier);
+}
+
+/** Bundles that can't be read just now. Which they are is for those who may see them. */
+export async function countFailingBundles(db: Db): Promise<number> {
+  const rows = await db.query<{ n: number }>(
+    sql`SELECT count(*)::integer AS n FROM dag_bundle b
+      JOIN import_error e ON e.bundle_name = b.name AND e.filename = ${BUNDLE_ITSELF} WHERE b.active`,
+    'rest_health_bundles',
+  );
+  return rows[0]!.n;
 }

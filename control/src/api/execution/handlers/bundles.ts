@@ -3,7 +3,7 @@ import { bundleListing, parseReport } from '@airlock/contract/supervisor-api';
 import { type BundleRow, findBundle } from '@airlock/store/queries/dag/ingest';
 import { listBundles } from '@airlock/store/queries/supervisor/bundles';
 import type { SupervisorRow } from '@airlock/store/queries/supervisor/register';
-import { applyBundleListing, ingestParseReport } from '../../../runs/index.ts';
+import { applyBundleListing, ingestParseReport, recordBundleFailure } from '../../../runs/index.ts';
 import { parseBody } from '../../http/validation.ts';
 import type { Call, ExecutionContext } from '../context.ts';
 import { notEntitled } from '../errors.ts';
@@ -52,7 +52,11 @@ export const report = forSupervisor(async (context, call, supervisor) => {
 
 export const listing = forSupervisor(async (context, call, supervisor) => {
   const bundle = await parsedBundle(context, call, supervisor);
-  const { files } = parseBody(bundleListing, call.request);
-  await context.db.transaction((tx) => applyBundleListing(tx, { bundleName: bundle.name, files, nowIso: call.nowIso }));
+  const told = parseBody(bundleListing, call.request);
+  const about = { bundleName: bundle.name, nowIso: call.nowIso };
+  await context.db.transaction(async (tx) => {
+    if ('failure' in told) await recordBundleFailure(tx, { ...about, text: told.failure });
+    else await applyBundleListing(tx, { ...about, files: told.files });
+  });
   return { status: 204 };
 });
