@@ -160,6 +160,7 @@ CREATE TABLE asset_state (
   writer_run_id text,
   writer_task_id text,
   writer_map_index integer,
+  by_watcher boolean NOT NULL DEFAULT false,
   CONSTRAINT asset_state_pkey PRIMARY KEY (asset_id, key),
   CONSTRAINT asset_state_asset_id_fkey FOREIGN KEY (asset_id) REFERENCES asset(id) ON DELETE CASCADE,
   CONSTRAINT asset_state_key_check CHECK (((key <> ''::text) AND (length(key) <= 512)))
@@ -171,10 +172,13 @@ CREATE TABLE asset_watcher (
   trigger_id bigint NOT NULL,
   name text NOT NULL,
   created_at timestamp with time zone NOT NULL,
-  CONSTRAINT asset_watcher_pkey PRIMARY KEY (dag_id, trigger_id),
+  asset_id bigint NOT NULL,
+  CONSTRAINT asset_watcher_pkey PRIMARY KEY (dag_id, trigger_id, asset_id),
+  CONSTRAINT asset_watcher_asset_id_fkey FOREIGN KEY (asset_id) REFERENCES asset(id) ON DELETE CASCADE,
   CONSTRAINT asset_watcher_dag_id_fkey FOREIGN KEY (dag_id) REFERENCES dag(dag_id) ON DELETE CASCADE,
   CONSTRAINT asset_watcher_trigger_id_fkey FOREIGN KEY (trigger_id) REFERENCES trigger(id) ON DELETE CASCADE
 );
+CREATE INDEX asset_watcher_by_asset ON asset_watcher USING btree (asset_id);
 CREATE INDEX asset_watcher_by_trigger ON asset_watcher USING btree (trigger_id);
 -- granted: airlock_control: delete, insert, select, update
 
@@ -925,18 +929,16 @@ CREATE TABLE trigger (
   supervisor_id uuid,
   claimed_at timestamp with time zone,
   from_document boolean NOT NULL DEFAULT false,
-  asset_id bigint,
   team text,
   digest text,
   last_event uuid,
   CONSTRAINT trigger_pkey PRIMARY KEY (id),
-  CONSTRAINT trigger_asset_id_fkey FOREIGN KEY (asset_id) REFERENCES asset(id) ON DELETE CASCADE,
-  CONSTRAINT trigger_check CHECK ((((ti_id IS NULL) = (asset_id IS NOT NULL)) AND ((ti_id IS NULL) = (dag_run_id IS NULL)) AND ((asset_id IS NULL) = (digest IS NULL)))),
+  CONSTRAINT trigger_check CHECK ((((ti_id IS NULL) = (digest IS NOT NULL)) AND ((ti_id IS NULL) = (dag_run_id IS NULL)))),
   CONSTRAINT trigger_dag_run_id_fkey FOREIGN KEY (dag_run_id) REFERENCES dag_run(id) ON DELETE CASCADE
 );
 CREATE INDEX trigger_by_run ON trigger USING btree (dag_run_id);
 CREATE INDEX trigger_by_supervisor ON trigger USING btree (supervisor_id);
-CREATE UNIQUE INDEX trigger_of_asset ON trigger USING btree (asset_id, COALESCE(team, ''::text), digest) WHERE (asset_id IS NOT NULL);
+CREATE UNIQUE INDEX trigger_that_watches ON trigger USING btree (COALESCE(team, ''::text), digest) WHERE (digest IS NOT NULL);
 -- granted: airlock_control: delete, insert, select, update
 
 CREATE TABLE user_session (

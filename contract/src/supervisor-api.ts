@@ -240,10 +240,10 @@ export const triggerWorkload = z.strictObject({
   timeout_after: z.string().nullable(),
   /** Bytes of log that were sent for this wait before. */
   log_offset: z.int(),
-  /** The try that waits for it; null = it watches for `asset`. */
+  /** The try that waits for it; null = it watches for `assets`. */
   ti: executeTaskWorkload.shape.ti.nullable(),
-  /** The asset whose events it makes, one after the other, for as long as it is wanted. */
-  asset: z.strictObject({ name: z.string(), uri: z.string() }).optional(),
+  /** Those whose events it makes, one after the other, for as long as it is wanted. */
+  assets: z.array(z.strictObject({ name: z.string(), uri: z.string() })).optional(),
   /** For the templates in its arguments: a document with the task alone, and the run as the task would see it. */
   start: z
     .strictObject({ dag_data: z.record(z.string(), z.unknown()), dag_run_data: z.record(z.string(), z.unknown()) })
@@ -273,7 +273,7 @@ export const triggerOutcome = z.discriminatedUnion('kind', [
 ]);
 export const triggerOutcomeAnswer = z.strictObject({ accepted: z.boolean() });
 /**
- * POST /triggers/{id}/events (trigger token): one event of the asset that a trigger watches for; a repeat of the last one
+ * POST /triggers/{id}/events (trigger token): one event of each asset that a trigger watches for; a repeat of the last one
  * changes nothing. 200 `triggerOutcomeAnswer`; `accepted` false when nobody wants it any more, or somebody else runs it.
  */
 export const watcherEvent = z.strictObject({
@@ -285,6 +285,9 @@ export const watcherEvent = z.strictObject({
 /**
  * GET /triggers/{id}/variables/{key}, GET /triggers/{id}/connections/{conn_id} (trigger token): what a trigger of an asset
  * reads, by the team of its Dags. Answers as for tasks; never where needs must be declared.
+ *
+ * GET, PUT, DELETE /triggers/{id}/store/asset/by-name/value?name=&key=, DELETE …/clear?name= (trigger token): what it keeps of an
+ * asset that it watches for, and of no other. Answers as for tasks.
  */
 /** Names the try for which a triggerer asks, beside its own token. */
 export const TRIGGER_TRY_HEADER = 'airlock-task-instance';
@@ -335,6 +338,10 @@ export const SUPERVISOR_ROUTES = {
   watcherEvent: 'POST /triggers/:trigger_id/events',
   watcherVariable: 'GET /triggers/:trigger_id/variables/*',
   watcherConnection: 'GET /triggers/:trigger_id/connections/:conn_id',
+  watcherState: 'GET /triggers/:trigger_id/store/asset/by-name/value',
+  watcherStatePut: 'PUT /triggers/:trigger_id/store/asset/by-name/value',
+  watcherStateDelete: 'DELETE /triggers/:trigger_id/store/asset/by-name/value',
+  watcherStateClear: 'DELETE /triggers/:trigger_id/store/asset/by-name/clear',
 } as const;
 
 export type RegisterRequest = z.infer<typeof registerRequest>;

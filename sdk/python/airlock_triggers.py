@@ -28,6 +28,12 @@ BEAT_SECONDS = 1
 write_lock = threading.Lock()
 
 
+def current():
+    """The trigger in whose name something is done here; for a stream that several share, one of those that still do."""
+    trigger = CURRENT.get()
+    return min(trigger, default=None) if isinstance(trigger, set) else trigger
+
+
 def send(frame):
     with write_lock:
         airlock_host.send(frame)
@@ -42,7 +48,7 @@ class Calls:
         self.count = 0
 
     def ask(self, frame):
-        trigger = CURRENT.get()
+        trigger = current()
         if trigger is None:
             raise RuntimeError("the API can be asked only from within a trigger")
         waiting = {"done": threading.Event(), "frame": None}
@@ -162,7 +168,7 @@ def say(level, event, fields=None):
     send(
         {
             "type": "trigger_log",
-            "trigger_id": CURRENT.get(),
+            "trigger_id": current(),
             "level": level if level in LEVELS else "info",
             "event": str(event)[:100_000],
             "fields": {str(key): plain(value) for key, value in (fields or {}).items()},
@@ -222,7 +228,7 @@ class Printed(io.TextIOBase):
         return True
 
     def write(self, text):
-        trigger = CURRENT.get()
+        trigger = current()
         if trigger is None:
             return self.stream.write(text)
         *lines, rest = (self.rest.pop(trigger, "") + text).split("\n")
@@ -236,11 +242,28 @@ class Printed(io.TextIOBase):
         self.stream.flush()
 
 
+def make_streams():
+    """What watches for events and shares one stream with its like; None: this Airflow has no such thing."""
+    try:
+        from airflow.triggers.shared_stream import SharedStreamManager
+    except ImportError:
+        return None
+    from airflow.configuration import conf
+
+    return SharedStreamManager(
+        max_subscriber_queue=conf.getint("triggerer", "shared_stream_subscriber_queue_size"),
+        ack_timeout=conf.getfloat("triggerer", "shared_stream_ack_timeout"),
+        cohort_grace_period=conf.getfloat("triggerer", "shared_stream_cohort_grace_period"),
+    )
+
+
 class Runner:
     def __init__(self, order):
         from airflow.triggers import base
 
         self.base = base
+        self.streams = make_streams()
+        self.sharing = {}
         self.tasks = {}
         self.classes = {}
         self.kill_seconds = order["on_kill_seconds"]
@@ -272,6 +295,8 @@ class Runner:
         trigger.triggerer_job_id = None
         if workload["ti"] is not None:
             self.place(trigger, workload)
+        else:
+            self.keep(trigger, workload["assets"])
         after = workload["timeout_after"]
         trigger.timeout_after = None if after is None else datetime.fromisoformat(after.replace("Z", "+00:00"))
         return trigger
@@ -290,6 +315,52 @@ class Runner:
         ti = create(trigger.task_instance, start["dag_data"], start["dag_run_data"])
         trigger.task_instance = ti
         trigger.render_template_fields(context=ti.get_template_context())
+
+    def keep(self, trigger, assets):
+        """Gives what watches for assets a place to keep things of them."""
+        from airflow.sdk.definitions.asset import Asset
+
+        try:
+            from airflow.sdk.execution_time.context import AssetStateStoreAccessors
+        except ImportError:
+            return
+        inlets = [Asset(name=asset["name"], uri=asset["uri"]) for asset in assets]
+        trigger.asset_state_store = AssetStateStoreAccessors(inlets=inlets)
+
+    async def watch(self, trigger, number):
+        """Tells each event of what watches for assets, of its own or of a stream that it shares, until there are no more."""
+        key = self.stream_of(trigger)
+        if key is None:
+            async for event in trigger.run():
+                await self.tell(event)
+            return
+        sharing = self.sharing.setdefault(key, set())
+        sharing.add(number)
+        # What reads the stream goes on when the one that began it has left.
+        context = contextvars.copy_context()
+        context.run(CURRENT.set, sharing)
+        stream = context.run(lambda: self.streams.subscribe(trigger_id=number, trigger=trigger, key=key))
+        try:
+            async for event in trigger.filter_shared_stream(stream):
+                # Bound to what came of the stream before anything else runs; told is stored.
+                bound = self.streams.bind_pending_event(trigger_id=number, key=key)
+                await self.tell(event)
+                if bound is not None:
+                    self.streams.confirm_persisted([bound])
+        finally:
+            sharing.discard(number)
+            if not sharing and self.sharing.get(key) is sharing:
+                del self.sharing[key]
+            await self.streams.unsubscribe(number, key)
+
+    def stream_of(self, trigger):
+        if self.streams is None or not isinstance(trigger, self.base.BaseEventTrigger):
+            return None
+        try:
+            return trigger.shared_stream_key()
+        except Exception as error:
+            say("error", "shared_stream_key failed, so it runs by itself:\n" + "".join(lines_of(error)))
+            return None
 
     def outcome_of(self, event):
         from airflow.sdk.serde import serialize
@@ -312,15 +383,13 @@ class Runner:
         trigger = None
         try:
             trigger = self.trigger_of(workload)
-            async for event in trigger.run():
-                say("info", "Trigger fired event", {"result": repr(event)[:10_000]})
-                if workload["ti"] is None:
-                    await self.tell(event)
-                    continue
-                self.end(number, self.outcome_of(event))
-                return
             if workload["ti"] is None:
+                await self.watch(trigger, number)
                 self.end(number, {"kind": "failure", "traceback": None})
+                return
+            async for event in trigger.run():
+                self.fired(event)
+                self.end(number, self.outcome_of(event))
                 return
             say("error", "The trigger ended without an event, so its task fails.")
             self.end(number, {"kind": "failure", "traceback": None})
@@ -340,9 +409,13 @@ class Runner:
                 with contextlib.suppress(BaseException):
                     await asyncio.wait_for(trigger.cleanup(), self.kill_seconds or 1)
 
+    def fired(self, event):
+        say("info", "Trigger fired event", {"result": repr(event)[:10_000]})
+
     async def tell(self, event):
         from airflow.sdk.serde import serialize
 
+        self.fired(event)
         await asyncio.to_thread(CALLS.event, json_text(serialize(event.payload)))
 
     async def killed(self, trigger):

@@ -42,13 +42,14 @@ function createServer() {
   /** Payloads that the server does not take. */
   const refusing = new Set<unknown>();
   let failing = 0;
+  const kept = new Map<string, unknown>();
   const reply = (status: number, value: unknown): ExecutionAnswer => ({
     status,
     headers: { 'content-type': 'application/json' },
     attempts: 1,
-    body: Buffer.from(JSON.stringify(value)),
+    body: Buffer.from(JSON.stringify(value) ?? ''),
     json: <T>() => value as T,
-    text: () => JSON.stringify(value),
+    text: () => JSON.stringify(value) ?? '',
   });
   const sync = async (body: { holds: number[]; slots: number; wait_seconds: number }, signal?: AbortSignal) => {
     peak = Math.max(peak, body.holds.length + body.slots);
@@ -74,6 +75,15 @@ function createServer() {
       }
       events.push({ id: Number(event[1]), eventId, payload });
       return reply(200, { accepted: true });
+    }
+    const state = /^\/triggers\/(\d+)\/store\/asset\/by-name\/value\?(.*)$/.exec(o.path);
+    if (state) {
+      const place = `${state[1]} ${new URLSearchParams(state[2])}`;
+      if (o.method !== 'GET') {
+        kept.set(place, (JSON.parse(String(o.body)) as { value: unknown }).value);
+        return reply(204, undefined);
+      }
+      return kept.has(place) ? reply(200, { value: kept.get(place) }) : reply(404, { detail: { reason: 'not_found' } });
     }
     const outcome = /^\/triggers\/(\d+)\/outcome$/.exec(o.path);
     if (outcome) {
@@ -109,6 +119,7 @@ function createServer() {
     cancelled,
     peak: () => peak,
     events,
+    kept,
     refusing,
     known,
     log: (id: number) => logs.get(tiOf(id)) ?? '',
@@ -300,6 +311,68 @@ class Watches(BaseEventTrigger):
                 yield TriggerEvent(Variable.get("plain") if line == "read" else line)
             await asyncio.sleep(0.05)
 
+def take(queue, word=""):
+    with urllib.request.urlopen(queue + word, timeout=30) as answer:
+        return json.load(answer)
+
+async def messages(queue):
+    from airflow.sdk import Variable
+    while True:
+        for line in await asyncio.to_thread(take, queue):
+            if line == "end the stream":
+                raise ValueError("it has ended")
+            yield await asyncio.to_thread(Variable.get, "plain") if line == "read" else line
+        await asyncio.sleep(0.05)
+
+class Shares(BaseEventTrigger):
+    """Takes its own of the messages that one reader takes for all of them from a queue that gives each only once."""
+    def __init__(self, queue, wants):
+        super().__init__()
+        self.queue, self.wants = queue, wants
+    def serialize(self):
+        return (f"own.{type(self).__name__}", {"queue": self.queue, "wants": self.wants})
+    def shared_stream_key(self):
+        return ("queue", self.queue)
+    @classmethod
+    def open_shared_stream(cls, kwargs):
+        return messages(kwargs["queue"])
+    async def filter_shared_stream(self, shared_stream):
+        async for line in shared_stream:
+            if line.startswith(self.wants):
+                yield TriggerEvent(line)
+    async def run(self):
+        raise RuntimeError("it shares a stream")
+        yield
+
+class Acknowledges(Shares):
+    """Says to the queue which messages are done with."""
+    @classmethod
+    def create_shared_stream_producer(cls, kwargs):
+        from airflow.triggers.shared_stream import SharedStreamProducer
+        class Producer(SharedStreamProducer):
+            async def open_stream(self):
+                async for line in messages(kwargs["queue"]):
+                    yield line, line
+            async def advance(self, batch):
+                for item in batch:
+                    await asyncio.to_thread(take, kwargs["queue"], "done/" + item.broker_payload)
+        return Producer()
+
+class Keeps(BaseEventTrigger):
+    """Remembers of its asset what it has taken last."""
+    def __init__(self, queue):
+        super().__init__()
+        self.queue = queue
+    def serialize(self):
+        return ("own.Keeps", {"queue": self.queue})
+    async def run(self):
+        from airflow.sdk import Asset
+        store = self.asset_state_store
+        async for line in messages(self.queue):
+            before = await store.aget("last")
+            await store[Asset(name="asset-7", uri="x://y")].aset("last", line)
+            yield TriggerEvent([before, store.get("last")])
+
 class Kills(Named):
     """Says by its queue that what it began elsewhere has been ended; one of them is never done with that."""
     async def run(self):
@@ -384,21 +457,28 @@ describe('triggers of Python tasks', { skip: withoutPython }, () => {
   };
   const START = 120_000;
   /** A queue of messages on the loopback interface, and a trigger of an asset that takes them. */
-  async function watched(id: number) {
+  async function watched(id: number, name = 'Watches') {
     const waiting: string[] = [];
     const said: string[] = [];
     const server = createHttpServer((request, response) => {
-      said.push(request.url!.slice(1));
-      response.end(JSON.stringify(waiting.splice(0)));
+      const word = request.url!.slice(1);
+      said.push(word);
+      response.end(JSON.stringify(word === '' ? waiting.splice(0) : []));
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as AddressInfo;
     const url = `http://127.0.0.1:${port}/`;
-    const own = of('a', id, 'Watches', { queue: url });
+    /** Another that watches the same queue. */
+    const like = (other: number, more: object = {}): TriggerWorkload => ({
+      ...of('a', other, name, { queue: url, ...more }),
+      ti: null,
+      assets: [{ name: `asset-${other}`, uri: 'x://y' }],
+    });
     return {
       url,
       said,
-      workload: { ...own, ti: null, asset: { name: `asset-${id}`, uri: 'x://y' } } as TriggerWorkload,
+      like,
+      workload: like(id),
       waiting,
       put: (...lines: string[]) => void waiting.push(...lines),
       taken: () => waitFor('the messages are taken', () => waiting.length === 0, { timeoutMs: START }),
@@ -548,6 +628,92 @@ class Says(BaseTrigger):
     role.add(of('a', 9, 'Ticks', { turns: 20 }));
     await role.server.outcome(9, START);
     assert.deepEqual(queue.waiting, ['nobody wants it'], 'one that is cancelled takes nothing');
+  });
+
+  /** All the events of so many, in the order in which each was told. */
+  const told = (role: Awaited<ReturnType<typeof python>>, count: number) =>
+    waitFor(`${count} events`, () => (role.server.events.length >= count ? role.server.events : null), {
+      timeoutMs: START,
+    });
+
+  test('those that share a stream have one reader, and each has its own of what that reads, also when the first has left', async () => {
+    await using role = await python();
+    await using queue = await watched(7, 'Shares');
+    role.add(queue.like(7, { wants: 'a' }), queue.like(8, { wants: 'b' }), queue.like(9, { wants: 'of /triggers' }));
+    // Whichever comes first begins to read: what is there before the others have come is not theirs.
+    for (const word of ['a', 'b']) {
+      const beat = setInterval(() => queue.put(`${word}-0`), 100);
+      await waitFor(`${word} is heard`, () => role.server.events.some(({ payload }) => payload === `${word}-0`), {
+        timeoutMs: START,
+      });
+      clearInterval(beat);
+    }
+    await queue.taken();
+    queue.put('b-1', 'a-1', 'c-1', 'a-2', 'b-2');
+    const heard = (id: number) =>
+      role.server.events.filter((event) => event.id === id && !String(event.payload).endsWith('-0'));
+    await waitFor('all have theirs', () => heard(7).length + heard(8).length >= 4, { timeoutMs: START });
+    const words = (id: number) => heard(id).map(({ payload }) => payload);
+    assert.deepEqual(
+      [words(7), words(8)],
+      [
+        ['a-1', 'a-2'],
+        ['b-1', 'b-2'],
+      ],
+    );
+
+    role.server.known.delete(7);
+    role.server.cancelled.set(7, true);
+    role.add(of('a', 1, 'Asks', {}));
+    await role.server.outcome(1, START);
+    role.server.cancelled.delete(7);
+    queue.put('read', 'a-3', 'b-3');
+    await waitFor('the others go on', () => words(8).includes('b-3'), { timeoutMs: START });
+    assert.deepEqual(words(9), ['of /triggers/8/variables/plain'], 'it reads in the name of one that is still there');
+    assert.deepEqual(words(7), ['a-1', 'a-2']);
+
+    queue.put('end the stream');
+    await queue.taken();
+    const again = setInterval(() => queue.put('b-4'), 200);
+    await waitFor('it begins anew', () => words(8).includes('b-4'), { timeoutMs: START });
+    clearInterval(again);
+  });
+
+  test('a message of a shared stream is done with when its event is stored, and not before', async () => {
+    await using role = await python();
+    await using queue = await watched(7, 'Acknowledges');
+    role.add(queue.like(7, { wants: 'a' }));
+    const done = (word: string) =>
+      waitFor(`${word} is done with`, () => queue.said.includes(`done/${word}`), { timeoutMs: START });
+    queue.put('a-1', 'b-1');
+    await done('a-1');
+    assert.deepEqual(
+      (await told(role, 1)).map(({ payload }) => payload),
+      ['a-1'],
+    );
+    await done('b-1');
+    role.server.refusing.add('a-refused');
+    queue.put('a-refused', 'a-2');
+    await queue.taken();
+    const again = setInterval(() => queue.put('a-3'), 200);
+    await done('a-3');
+    clearInterval(again);
+    assert.ok(!queue.said.includes('done/a-refused'), 'what is stored nowhere is not done with');
+  });
+
+  test('what watches for an asset keeps things of it, by a route of its own', async () => {
+    await using role = await python();
+    await using queue = await watched(7, 'Keeps');
+    role.add(queue.workload);
+    queue.put('one', 'two');
+    assert.deepEqual(
+      (await told(role, 2)).map(({ payload }) => payload),
+      [
+        [null, 'one'],
+        ['one', 'two'],
+      ],
+    );
+    assert.deepEqual([...role.server.kept], [['7 name=asset-7&key=last', 'two']]);
   });
 
   test('a watcher that kills its process again and again costs the tasks beside it nothing but a new beginning', async () => {

@@ -21,7 +21,7 @@ export async function storeWatchers(tx: Db, model: DagModel, team: string | null
 }
 
 /**
- * Stores an event of the asset that a trigger watches for, for the Dags that may have events of its team. One that was taken
+ * Stores an event of each asset that a trigger watches for, for the Dags that may have events of its team. One that was taken
  * already is not taken again. Locks: the trigger's row, then as `insertAssetEvents`.
  * @returns false when the trigger may not speak for it, any more or at all
  */
@@ -40,10 +40,10 @@ export async function recordWatcherEvent(
   const watched = await takeWatcherEvent(tx, o);
   if (watched === null) return false;
   if (watched.repeated) return true;
-  const { asset_id: assetId, team } = watched;
+  const { asset_ids: assetIds, team } = watched;
   const extra = { from_trigger: true, payload: parseExact(o.payload) };
   const { ids, queued } = await insertAssetEvents(tx, {
-    events: [{ asset_id: assetId, extra, partition_key: null, aliases: [] }],
+    events: assetIds.map((asset_id) => ({ asset_id, extra, partition_key: null, aliases: [] })),
     source: null,
     audience: { kind: 'task', team },
     multiTeam: o.multiTeam,
@@ -53,7 +53,7 @@ export async function recordWatcherEvent(
     nowIso: o.nowIso,
     event: 'watcher_event',
     owner: 'trigger',
-    extra: JSON.stringify({ trigger: o.triggerId, asset: assetId, event: ids[0], team }),
+    extra: JSON.stringify({ trigger: o.triggerId, assets: assetIds, events: ids, team }),
   });
   if (queued > 0) await notify(tx, { kind: 'schedule' });
   return true;

@@ -83,7 +83,7 @@ test('what a Dag watches is handed to one triggerer; each of its events is one o
         timeout_after: null,
         log_offset: 0,
         ti: null,
-        asset: { name: 'a', uri: 'x://a' },
+        assets: [{ name: 'a', uri: 'x://a' }],
       },
     ],
   );
@@ -191,14 +191,116 @@ test('Dags that name the same one share it; names and the order of arguments mak
   const triggerer = await joinTriggerer(server);
   const [shared, ...others] = (await sync(server, triggerer)).run;
   assert.deepEqual(others, []);
-  await dag(server, 'd3', [asset('a', [watcher('one', { x: 2, y: 2 })]), asset('b', [watcher('one', { x: 1, y: 2 })])]);
-  assert.equal((await sync(server, triggerer, [shared!.id])).run.length, 2, 'other arguments, and another asset');
+  await dag(server, 'd3', [asset('a', [watcher('one', { x: 2, y: 2 })])]);
+  assert.equal((await sync(server, triggerer, [shared!.id])).run.length, 1, 'other arguments');
   await pause(server, 'd1', true);
   assert.deepEqual((await sync(server, triggerer, [shared!.id])).cancel, [], 'the other Dag wants it');
   assert.equal(await accepted(server, triggerer, shared!.id, 1), true);
   assert.deepEqual(await queued(server), ['d2', 'd3'], 'one event for all that wait for the asset');
   await pause(server, 'd2', true);
   assert.deepEqual((await sync(server, triggerer, [shared!.id])).cancel, [{ id: shared!.id, ended: true }]);
+});
+
+test('one that is named for several assets runs once, and what it takes is an event of each that is wanted', async () => {
+  await using server = await start();
+  await dag(server, 'd1', [asset('a', [watcher('one')]), asset('b', [watcher('two')])]);
+  await dag(server, 'd2', [asset('c', [watcher('three')])]);
+  const triggerer = await joinTriggerer(server);
+  const { run } = await sync(server, triggerer);
+  assert.deepEqual(
+    run.map(({ assets }) => assets?.map(({ name }) => name)),
+    [['a', 'b', 'c']],
+  );
+  const { id } = run[0]!;
+  const told = async (eventId = randomUUID()) => {
+    const before = (await events(server)).length;
+    assert.equal(await accepted(server, triggerer, id, 1, eventId), true);
+    return (await events(server)).slice(before).map(({ name }) => name);
+  };
+  const first = randomUUID();
+  assert.deepEqual(await told(first), ['a', 'b', 'c']);
+  assert.deepEqual(await told(first), [], 'said again');
+  await pause(server, 'd2', true);
+  assert.deepEqual(await told(), ['a', 'b'], 'no unpaused Dag wants c');
+  await dag(server, 'd1', [asset('a', [watcher('one')]), asset('b')]);
+  assert.deepEqual((await sync(server, triggerer, [id])).cancel, [], 'it goes on for a');
+  assert.deepEqual(await told(), ['a']);
+  await pause(server, 'd2', false);
+  await pause(server, 'd1', true);
+  assert.deepEqual(await told(), ['c']);
+  await pause(server, 'd2', true);
+  assert.equal(await accepted(server, triggerer, id, 1), false);
+});
+
+test('it keeps things of its own assets alone, while it runs it and somebody wants its events', async () => {
+  const multi = { AIRLOCK__CORE__MULTI_TEAM: 'True', AIRLOCK__EXECUTION_API__RIGHTS_MODE: 'strict' };
+  await using server = await start(['a', 'b'], multi);
+  await dag(server, 'd_a', [asset('mine', [watcher('w')]), asset('plain')], 'bundle-a');
+  await dag(server, 'd_b', [asset('theirs', [watcher('w', { queue: 'b' })])], 'bundle-b');
+  const triggerer = await joinTriggerer(server);
+  const { run } = await sync(server, triggerer);
+  const { id } = run.find(({ team }) => team === 'a')!;
+  const place = (name: string, of: number | string = id, key: string | null = 'k') =>
+    `/triggers/${of}/store/asset/by-name/value?name=${name}${key === null ? '' : `&key=${key}`}`;
+  const call = (method: string, path: string, who: object = as(triggerer), json: unknown = { value: 1 }) =>
+    server.call(method, path, { ...who, ...(method === 'PUT' ? { json } : {}) });
+  const body = '{"value":12345678901234567890}';
+  const put = await server.call('PUT', place('mine'), {
+    ...as(triggerer),
+    headers: { 'content-type': 'application/json' },
+    body,
+  });
+  assert.equal(put.status, 204, put.text);
+  assert.equal((await call('GET', place('mine'))).text, body, 'numbers have all their digits');
+  assert.equal((await call('GET', place('mine', id, 'absent'))).status, 404);
+  const rows = () =>
+    server.db.query(sql`SELECT a.name, s.key, s.by_watcher, s.writer_dag_id FROM asset_state s
+    JOIN asset a ON a.id = s.asset_id`);
+  const only = [{ name: 'mine', key: 'k', by_watcher: true, writer_dag_id: null }];
+  assert.deepEqual(await rows(), only);
+
+  const stranger = await joinTriggerer(server);
+  const ti = await server.startTry();
+  for (const method of ['GET', 'PUT', 'DELETE']) {
+    // Another team's, one of its team that it does not watch for, and one that is not there: one answer.
+    const answers = [];
+    for (const name of ['theirs', 'plain', 'absent']) {
+      const { status, text } = await call(method, place(name));
+      answers.push([status, text.replaceAll(name, 'NAME')]);
+    }
+    assert.equal(answers[0]![0], 403);
+    assert.deepEqual(answers, [answers[0], answers[0], answers[0]], method);
+    assert.equal((await call(method, place('mine'), as(stranger))).status, 403, 'who does not run it');
+    assert.equal((await call(method, place('mine', id + 1000))).status, 403, 'no such trigger');
+    assert.equal((await call(method, place('mine'), { key: ti.key, token: ti.token })).status, 403, 'a task');
+    assert.equal((await call(method, place('mine'), {})).status, 401);
+    for (const bad of [place('mine', id, null), place('mine', id, ''), place('', id), place('mine', 'x')])
+      assert.equal((await call(method, bad)).status, 422, bad);
+    await pause(server, 'd_a', true);
+    assert.equal((await call(method, place('mine'))).status, 403, 'nobody wants its events');
+    await pause(server, 'd_a', false);
+  }
+  for (const json of [{ value: null }, {}, [], { value: 1, more: 1 }])
+    assert.equal((await call('PUT', place('mine'), as(triggerer), json)).status, 422, JSON.stringify(json));
+  assert.deepEqual(await rows(), only, 'none of those changed anything');
+
+  assert.equal((await call('DELETE', place('mine'))).status, 204);
+  assert.deepEqual(await rows(), []);
+  await call('PUT', place('mine', id, 'x'));
+  await call('PUT', place('mine', id, 'y'));
+  const clear = `/triggers/${id}/store/asset/by-name/clear?name=`;
+  assert.equal((await call('DELETE', `${clear}theirs`)).status, 403);
+  assert.equal((await rows()).length, 2);
+  assert.equal((await call('DELETE', `${clear}mine`)).status, 204);
+  assert.deepEqual(await rows(), []);
+  const log = await server.db.query<{ event: string; extra: string }>(
+    sql`SELECT event, extra FROM event_log WHERE event LIKE '%_asset_state_store' ORDER BY id`,
+  );
+  assert.deepEqual(
+    log.map(({ event }) => event.split('_')[0]),
+    ['set', 'delete', 'set', 'set', 'clear'],
+  );
+  assert.ok(!JSON.stringify(log).includes('12345678901234567890'), 'never the value');
 });
 
 test('with teams, each team has its own, in its own bundle, and its events feed no other team', async () => {

@@ -102,10 +102,11 @@ export function callbackPath(url: string, id: string): string | null {
   return path !== null && /^\/(?:variables|connections)\//.test(path) ? `/callbacks/${id}${path}` : null;
 }
 
-/** What a trigger of an asset may ask for: the same, by routes of its own. */
+/** What a trigger of assets may ask for: the same and what it keeps of its assets, by routes of its own. */
 export function watcherPath(url: string, triggerId: number): string | null {
   const path = relayedPath(url, '');
-  return path !== null && /^\/(?:variables|connections)\//.test(path) ? `/triggers/${triggerId}${path}` : null;
+  const isOpen = path !== null && /^\/(?:variables|connections|store\/asset\/by-name)\//.test(path);
+  return isOpen ? `/triggers/${triggerId}${path}` : null;
 }
 
 function parsed(body: Buffer, parse: (text: string) => unknown = JSON.parse): unknown {

@@ -1,5 +1,5 @@
 /**
- * One trigger that watches for an asset: each of its events is told to the server, one after the other, and when it ends it
+ * One trigger that watches for assets: each of its events is told to the server, one after the other, and when it ends it
  * begins anew, for as long as the server wants it. No task waits, so what it says is in the triggerer's own log.
  */
 import { randomUUID } from 'node:crypto';
@@ -23,7 +23,7 @@ export function startWatcher(ctx: RoleContext, hosts: TriggerHosts, workload: Tr
   const done = Promise.withResolvers<void>();
   const masker = newMasker(ctx.config);
   const gone = new AbortController();
-  const log = ctx.log.child({ trigger: workload.id, asset: workload.asset?.name });
+  const log = ctx.log.child({ trigger: workload.id, assets: workload.assets?.map(({ name }) => name) });
   let host: TriggerHost | null = null;
   let pause: NodeJS.Timeout | null = null;
   let failures = 0;

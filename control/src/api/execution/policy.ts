@@ -171,6 +171,11 @@ export const EXECUTION_POLICY: Readonly<Record<string, ExecutionPolicyRow>> = {
   // Of the team whose Dags name the trigger, and never where needs must be declared.
   [SUPERVISOR_ROUTES.watcherVariable]: { tokens: ['trigger'], self: 'none', rights: 'claim', cost: 5 },
   [SUPERVISOR_ROUTES.watcherConnection]: { tokens: ['trigger'], self: 'none', rights: 'claim', cost: 5 },
+  // Of the assets that its row names, wherever it may speak for them.
+  [SUPERVISOR_ROUTES.watcherState]: { tokens: ['trigger'], self: 'none', rights: 'claim', cost: 2 },
+  [SUPERVISOR_ROUTES.watcherStatePut]: { tokens: ['trigger'], self: 'none', rights: 'claim', cost: 5 },
+  [SUPERVISOR_ROUTES.watcherStateDelete]: { tokens: ['trigger'], self: 'none', rights: 'claim', cost: 5 },
+  [SUPERVISOR_ROUTES.watcherStateClear]: { tokens: ['trigger'], self: 'none', rights: 'claim', cost: 5 },
   [SUPERVISOR_ROUTES.timetableClaim]: {
     tokens: ['parse'],
     self: 'none',

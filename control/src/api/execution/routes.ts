@@ -35,6 +35,7 @@ import { bundleConnection, bundleVariable, watcherConnection, watcherVariable } 
 import * as timetables from './handlers/timetables.ts';
 import * as triggers from './handlers/triggers.ts';
 import { variableKeys } from './handlers/variable-keys.ts';
+import * as watcherStates from './handlers/watcher-states.ts';
 import * as xcoms from './handlers/xcoms.ts';
 
 /** A handler that needs no caller, or one that has proven a key but has no token yet. */
@@ -128,6 +129,10 @@ export const EXECUTION_ROUTES: Readonly<Record<string, Route>> = {
   [SUPERVISOR_ROUTES.watcherEvent]: withToken(triggers.event),
   [SUPERVISOR_ROUTES.watcherVariable]: withToken(watcherVariable),
   [SUPERVISOR_ROUTES.watcherConnection]: withToken(watcherConnection),
+  [SUPERVISOR_ROUTES.watcherState]: withToken(watcherStates.get),
+  [SUPERVISOR_ROUTES.watcherStatePut]: withToken(watcherStates.put),
+  [SUPERVISOR_ROUTES.watcherStateDelete]: withToken(watcherStates.remove),
+  [SUPERVISOR_ROUTES.watcherStateClear]: withToken(watcherStates.clear),
   [SUPERVISOR_ROUTES.bundles]: withToken(bundles),
   [SUPERVISOR_ROUTES.parseReport]: withToken(report),
   [SUPERVISOR_ROUTES.bundleListing]: withToken(listing),

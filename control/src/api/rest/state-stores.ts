@@ -182,7 +182,7 @@ function assetAnswer(row: AssetStateRow): Record<string, unknown> {
     value: parseExact(row.text),
     updated_at: wireInstant(row.updated_at),
     last_updated_by: {
-      kind: byTask ? 'task' : 'api',
+      kind: byTask ? 'task' : row.by_watcher ? 'watcher' : 'api',
       dag_id: row.writer_dag_id,
       run_id: row.writer_run_id,
       task_id: row.writer_task_id,

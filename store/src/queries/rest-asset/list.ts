@@ -36,8 +36,8 @@ function columns(visible: Visible): Sql {
     COALESCE((SELECT json_agg(json_build_object('id', l.id, 'name', l.name, 'group', l.alias_group) ORDER BY l.id)
       FROM asset_alias_asset x JOIN asset_alias l ON l.id = x.alias_id WHERE x.asset_id = a.id), '[]') AS aliases,
     COALESCE((SELECT json_agg(json_build_object('name', x.name, 'trigger_id', x.trigger_id, 'at', x.created_at) ORDER BY x.trigger_id)
-      FROM (SELECT DISTINCT ON (w.trigger_id) w.name, w.trigger_id, w.created_at FROM asset_watcher w JOIN trigger g ON g.id = w.trigger_id
-        WHERE g.asset_id = a.id AND ${allOf(visibleDags(sql`w.dag_id`, visible))} ORDER BY w.trigger_id, w.dag_id) x), '[]') AS watchers,
+      FROM (SELECT DISTINCT ON (w.trigger_id) w.name, w.trigger_id, w.created_at FROM asset_watcher w
+        WHERE w.asset_id = a.id AND ${allOf(visibleDags(sql`w.dag_id`, visible))} ORDER BY w.trigger_id, w.dag_id) x), '[]') AS watchers,
     (SELECT json_build_object('id', e.id, 'at', e.at) FROM asset_event e WHERE e.asset_id = a.id
       ORDER BY e.at DESC, e.id DESC LIMIT 1) AS last`;
 }

@@ -56,7 +56,7 @@ export async function putAssetState(
           < ${MAX_ASSET_STATE_KEYS}::integer
         ON CONFLICT (asset_id, key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at,
           writer_dag_id = excluded.writer_dag_id, writer_run_id = excluded.writer_run_id,
-          writer_task_id = excluded.writer_task_id, writer_map_index = excluded.writer_map_index
+          writer_task_id = excluded.writer_task_id, writer_map_index = excluded.writer_map_index, by_watcher = false
         RETURNING key
       ), audit AS (${auditOfTry(key.nowIso, 'set_asset_state_store', placeOf(entry))} JOIN w ON true)
       SELECT c.*, EXISTS (SELECT 1 FROM a) AS found, EXISTS (SELECT 1 FROM w) AS stored FROM c`,

@@ -1,10 +1,12 @@
 /** When the row of a trigger counts, and who may take it: conditions on `trigger g`. */
 import { type Sql, sql } from '../../database.ts';
 
-/** An unpaused Dag of its team names it, and its asset is in use: events are wanted. */
-export const WATCHED: Sql = sql`(EXISTS (SELECT 1 FROM asset a WHERE a.id = g.asset_id AND a.active)
-  AND EXISTS (SELECT 1 FROM asset_watcher w JOIN dag d ON d.dag_id = w.dag_id
-    WHERE w.trigger_id = g.id AND NOT d.is_paused AND NOT d.is_stale AND d.team IS NOT DISTINCT FROM g.team))`;
+/** The assets `a` for which it watches: in use, and named with it by an unpaused Dag `d` of its team. */
+export const WATCHED_ASSETS: Sql = sql`FROM asset_watcher w JOIN dag d ON d.dag_id = w.dag_id JOIN asset a ON a.id = w.asset_id
+  WHERE w.trigger_id = g.id AND a.active AND NOT d.is_paused AND NOT d.is_stale AND d.team IS NOT DISTINCT FROM g.team`;
+
+/** There is such an asset: events are wanted. */
+export const WATCHED: Sql = sql`EXISTS (SELECT 1 ${WATCHED_ASSETS})`;
 
 /**
  * This triggerer has it, or one that ended or fell silent. Its owner is a scalar subquery and no join: when a row turns out to

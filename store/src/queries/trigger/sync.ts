@@ -88,7 +88,7 @@ export async function findLostTriggers(
   return db.query(
     sql`SELECT h.id, NOT x.wanted AS ended FROM unnest(${[...o.holds]}::bigint[]) AS h (id)
       LEFT JOIN trigger g ON g.id = h.id
-      CROSS JOIN LATERAL (SELECT COALESCE(CASE WHEN g.asset_id IS NULL THEN EXISTS (SELECT 1 FROM task_instance t
+      CROSS JOIN LATERAL (SELECT COALESCE(CASE WHEN g.digest IS NULL THEN EXISTS (SELECT 1 FROM task_instance t
         WHERE t.trigger_id = g.id AND t.id = g.ti_id AND t.state = 'deferred') ELSE ${WATCHED} END, false) AS wanted) x
       WHERE NOT x.wanted OR g.supervisor_id IS DISTINCT FROM ${o.supervisorId}::uuid`,
     'trigger_lost',

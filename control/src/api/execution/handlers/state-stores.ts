@@ -21,7 +21,7 @@ import type { Call, Handler } from '../context.ts';
 import { notFound } from '../errors.ts';
 import { answerLive, callerKey, requireLive } from '../token-life.ts';
 
-const keyText = wire.text({ min: 1, max: 512 });
+export const stateKey = wire.text({ min: 1, max: 512 });
 const value = z.unknown().transform((given, ctx) => {
   if (given === undefined) return wireIssue(ctx, { type: 'missing', msg: 'Field required' });
   if (given !== null) return given;
@@ -29,14 +29,14 @@ const value = z.unknown().transform((given, ctx) => {
 });
 
 /** The value is kept as the text in which it came: numbers have all their digits. */
-const valueText = (text: string) => `{"value":${text}}`;
+export const valueText = (text: string) => `{"value":${text}}`;
 
-function tooMany(whose: string, most: number): AppError {
+export function tooMany(whose: string, most: number): AppError {
   const message = `${whose} has ${most} keys, as many as it may have; delete some first`;
   return new AppError('BAD_REQUEST', { public: message, detail: { reason: 'too_many_keys', message } });
 }
 
-const taskKey = (call: Call) => check(z.object({ key: keyText }), { key: call.params['*'] ?? '' }, ['path']).key;
+const taskKey = (call: Call) => check(z.object({ key: stateKey }), { key: call.params['*'] ?? '' }, ['path']).key;
 
 export const getTaskState: Handler = async (context, call) => {
   const key = taskKey(call);
@@ -71,7 +71,7 @@ const queries = {
   name: z.object({ name: one(wire.text({ min: 1 })) }),
   uri: z.object({ uri: one(wire.text({ min: 1 })) }),
 };
-const keyQuery = z.object({ key: one(keyText) });
+const keyQuery = z.object({ key: one(stateKey) });
 
 function placeOf(call: Call, by: By): AssetPlace {
   if (by === 'name') return { name: parseQuery(queries.name, call.request).name, uri: null };
@@ -96,7 +96,7 @@ export const getAssetState = (by: By): Handler => {
   };
 };
 
-const assetStateBody = z.strictObject({ value });
+export const assetStateBody = z.strictObject({ value });
 
 export const putAsset = (by: By): Handler => {
   return async (context, call) => {

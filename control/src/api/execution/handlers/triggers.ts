@@ -132,7 +132,7 @@ function watcherWorkload(row: ClaimedWatcher): TriggerWorkload {
     timeout_after: null,
     log_offset: 0,
     ti: null,
-    asset: { name: row.asset_name, uri: row.asset_uri },
+    assets: [...row.assets],
   };
 }
 
@@ -143,7 +143,7 @@ export function triggerIdOf(call: Call): number {
   return check(path, { trigger_id: call.params.trigger_id }, ['path']).trigger_id;
 }
 
-/** One event of the asset that a trigger watches for; whose it is and who may take it is decided by the trigger's row. */
+/** One event of the assets that a trigger watches for; whose it is and who may take it is decided by the trigger's row. */
 export const event = forSupervisor(async (context, call) => {
   const triggerId = triggerIdOf(call);
   const { event_id: eventId, payload } = parseBody(watcherEvent, call.request);
