@@ -9,6 +9,7 @@ import { findOverdueRuns } from '@airlock/store/queries/schedule/sweep';
 import { testDatabase } from '../../tests/kit/database.ts';
 import { clearTaskInstances, createDagRun, failTry, setDagRunState } from '../src/runs/index.ts';
 import { createDueRuns } from '../src/scheduler/create-runs.ts';
+import { createTurns } from '../src/scheduler/decide/turns.ts';
 import { runPass } from '../src/scheduler/pass.ts';
 import { sweepTries } from '../src/scheduler/sweep.ts';
 import { dagDocument, ingest, withBundle } from './kit/dags.ts';
@@ -82,7 +83,16 @@ test('no statement of the scheduler reads a table of the past from end to end', 
   const run = (work: (tx: Db) => Promise<unknown>) => t.db.transaction((tx) => work(recording(tx)));
   const pass = (dirty: readonly number[]) =>
     run((tx) =>
-      runPass(tx, { dirty, start: 32, queue: true, nowMs, instanceId: randomUUID(), parallelism: 10, maxQueued: 10 }),
+      runPass(tx, {
+        dirty,
+        start: 32,
+        queue: true,
+        nowMs,
+        instanceId: randomUUID(),
+        parallelism: 10,
+        maxQueued: 10,
+        turns: createTurns(),
+      }),
     );
   let created = { id: 0, runId: '' };
   await run(async (tx) => {

@@ -17,6 +17,7 @@ import { resumeAnswered, resumeOverdue } from '../runs/index.ts';
 import { type Agenda, createAgenda } from './agenda.ts';
 import { createAssetRuns } from './asset-runs.ts';
 import { createDueRuns } from './create-runs.ts';
+import { createTurns } from './decide/turns.ts';
 import { createPartitionRuns } from './partition-runs.ts';
 import { type PassResult, runPass } from './pass.ts';
 import { type SweepOptions, sweepTries } from './sweep.ts';
@@ -79,6 +80,7 @@ function isCollision(error: unknown): boolean {
 export function createSchedulerCore(options: CoreOptions): SchedulerCore {
   const { db, clock, log } = options;
   const agenda = createAgenda();
+  const turns = createTurns();
   /** Runs that are marked only because another run of their Dag was looked at. */
   const derived = new Set<number>();
   let runsAtOnce = 32;
@@ -102,6 +104,7 @@ export function createSchedulerCore(options: CoreOptions): SchedulerCore {
         instanceId: options.instanceId,
         parallelism: options.parallelism,
         maxQueued: options.maxQueued,
+        turns,
       }),
     );
     if (dirty.length > 0 && result.read > 0) {

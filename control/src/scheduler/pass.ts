@@ -5,9 +5,10 @@
 import type { Db } from '@airlock/store';
 import { dropMetDeadlines } from '@airlock/store/queries/deadline/follow';
 import { applyChanges, endRuns, pauseFailingDags } from '@airlock/store/queries/schedule/apply';
+import { findCandidates } from '@airlock/store/queries/schedule/candidates';
 import { findHeldRuns, lockRunsToDecide, type RunToDecide } from '@airlock/store/queries/schedule/load-runs';
 import { lockSchedule } from '@airlock/store/queries/schedule/lock';
-import { findCandidates, queueTaskInstances } from '@airlock/store/queries/schedule/queue';
+import { queueTaskInstances } from '@airlock/store/queries/schedule/queue';
 import { startQueuedRuns } from '@airlock/store/queries/schedule/start-runs';
 import { insertTaskInstances, type NewTaskInstance } from '@airlock/store/queries/task-instance/insert';
 import { startTriggers, type TriggerStart } from '@airlock/store/queries/trigger/start';
@@ -16,7 +17,8 @@ import { callbacksOfEnds, type EndedRun } from '../runs/callbacks.ts';
 import { loadModels } from '../runs/models.ts';
 import { taskInstanceRow } from '../runs/new-task-instances.ts';
 import { decideRun } from './decide/examine.ts';
-import { pickForQueue } from './decide/queue.ts';
+import { isTurnNear, pickForQueue } from './decide/queue.ts';
+import type { Turns } from './decide/turns.ts';
 import type { Decision, EndReason, RunSnapshot } from './decide/types.ts';
 import { readSnapshots, waitsForPast } from './snapshot.ts';
 
@@ -32,6 +34,7 @@ export type PassOptions = {
   /** `[core] parallelism` and `[scheduler] max_tis_per_query`. */
   readonly parallelism: number;
   readonly maxQueued: number;
+  readonly turns: Turns;
 };
 
 export type PassResult = {
@@ -72,9 +75,7 @@ export async function runPass(tx: Db, options: PassOptions): Promise<PassResult>
     .filter((run) => snapshots.has(run.id))
     .map((run) => ({ run, snapshot: snapshots.get(run.id)!, decision: decideRun(snapshots.get(run.id)!) }));
   await apply(tx, decided, nowIso);
-  const { parallelism, maxQueued: limit, instanceId: queuedBy } = options;
-  const candidates = options.queue ? await findCandidates(tx, { parallelism, limit }) : [];
-  const queued = await queueTaskInstances(tx, pickForQueue(candidates), { nowIso, queuedBy });
+  const { queued, more } = options.queue ? await queue(tx, options, nowIso) : { queued: 0, more: false };
   return {
     wakes: new Map(decided.map(({ run, decision }) => [run.id, decision.wakeAtMs])),
     held,
@@ -85,8 +86,22 @@ export async function runPass(tx: Db, options: PassOptions): Promise<PassResult>
     waitingForPast: decided
       .filter(({ snapshot }) => waitsForPast(snapshot.model))
       .map(({ run }) => ({ runId: run.id, dagId: run.dag_id })),
-    more: (queued > 0 && candidates.length >= limit) || (options.start > 0 && started.length >= options.start),
+    more: more || (options.start > 0 && started.length >= options.start),
   };
+}
+
+/** Queues what has room. */
+async function queue(tx: Db, options: PassOptions, nowIso: string): Promise<{ queued: number; more: boolean }> {
+  const { parallelism, maxQueued: limit, turns, instanceId: queuedBy } = options;
+  const find = (everyDag: boolean) => findCandidates(tx, { parallelism, limit, servedTeams: turns.teams, everyDag });
+  let candidates = await find(false);
+  // Who has waited longest may stand far behind the first rows.
+  if (pickForQueue(candidates, limit, turns).contended && isTurnNear(candidates, turns)) candidates = await find(true);
+  const result = pickForQueue(candidates, limit, turns);
+  const ids = result.picked.map((c) => c.id);
+  const queued = await queueTaskInstances(tx, ids, { nowIso, queuedBy });
+  turns.note(result, options.nowMs);
+  return { queued, more: queued > 0 && candidates.length >= limit };
 }
 
 type Decided = { readonly run: RunToDecide; readonly snapshot: RunSnapshot; readonly decision: Decision };

@@ -26,9 +26,12 @@ export type ClaimedRow = {
   readonly workload_jti: string;
 };
 
+/** A place in the queue that is older than this comes before any weight, ms: no try grows old there behind heavier ones. */
+const PATIENCE_MS = 60_000;
+
 /**
- * Gives queued task instances to one supervisor, highest weight first, then oldest in the queue; each gets the `jti` of its
- * one workload token. Rows that another claim holds are skipped, never awaited. One that was revoked gets nothing: its row is
+ * Gives queued task instances to one supervisor: teams in turn, by what each has at workers; in a team what has been queued for
+ * longer than a minute, then the highest weight first, then oldest in the queue. Each gets the `jti` of its one workload token. Rows that another claim holds are skipped, never awaited. One that was revoked gets nothing: its row is
  * shared, so that a revocation waits for claims under way and takes back what they took. Locks: the supervisor's row (shared),
  * then the task_instance rows, then (insert) event_log.
  * @param options.jtis as many as rows are wanted, each unused before.
@@ -43,14 +46,22 @@ export async function claimQueued(
     readonly nowIso: string;
   },
 ): Promise<ClaimedRow[]> {
+  const patientSince = new Date(Date.parse(options.nowIso) - PATIENCE_MS).toISOString();
   return await db.query<ClaimedRow>(
     sql`WITH alive AS (
         SELECT id FROM supervisor WHERE id = ${options.supervisorId}::uuid AND ended_at IS NULL FOR SHARE
+      ), at_workers AS (
+        SELECT COALESCE(team, '') AS team, count(*) AS n FROM task_instance
+        WHERE state IN ('queued', 'running') AND supervisor_id IS NOT NULL GROUP BY team
+      ), in_order AS (
+        SELECT t.id, COALESCE(w.n, 0) + row_number() OVER (PARTITION BY t.team ORDER BY
+          CASE WHEN t.queued_at < ${patientSince}::timestamptz THEN t.queued_at END, t.priority_weight DESC, t.queued_at, t.id) AS turn
+        FROM task_instance t LEFT JOIN at_workers w ON w.team = COALESCE(t.team, '')
+        WHERE EXISTS (SELECT 1 FROM alive) AND t.state = 'queued' AND t.supervisor_id IS NULL
+          AND (${options.queues}::text[] IS NULL OR t.queue = ANY(${options.queues}::text[]))
       ), picked AS (
-        SELECT id FROM task_instance
-        WHERE EXISTS (SELECT 1 FROM alive) AND state = 'queued' AND supervisor_id IS NULL
-          AND (${options.queues}::text[] IS NULL OR queue = ANY(${options.queues}::text[]))
-        ORDER BY priority_weight DESC, queued_at, id LIMIT ${options.jtis.length} FOR NO KEY UPDATE SKIP LOCKED
+        SELECT t.id FROM in_order o JOIN task_instance t ON t.id = o.id WHERE t.state = 'queued' AND t.supervisor_id IS NULL
+        ORDER BY o.turn, t.queued_at, t.id LIMIT ${options.jtis.length} FOR NO KEY UPDATE OF t SKIP LOCKED
       ), numbered AS (SELECT id, row_number() OVER () AS n FROM picked),
       given AS (UPDATE task_instance t SET ${EXECUTION_TOKENS_CLEARED}, supervisor_id = ${options.supervisorId}::uuid,
         claimed_at = ${options.nowIso}::timestamptz, workload_jti = (${options.jtis}::text[])[p.n],
