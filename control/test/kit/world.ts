@@ -14,6 +14,7 @@ const silent: SchedulerLog = {
 };
 
 export type Ti = {
+  readonly dag_id: string;
   id: string;
   task_id: string;
   map_index: number;
