@@ -6,6 +6,7 @@
  * - `PATCH /callbacks/{id}/run` (workload token): starts it; 200 `callbackOrder` and the one execution token, which is not
  *   renewed. The same process may repeat it for a minute.
  * - `GET /callbacks/{id}/variables/{key}`, `GET /callbacks/{id}/connections/{conn_id}` (execution token): what it may read.
+ * - `GET` and `HEAD /callbacks/{id}/xcoms/{dag_id}/{run_id}/{task_id}/{key}`, with the answers of the route for tries: values of its own run.
  * - `PATCH /callbacks/{id}/state` (execution token) `callbackReport`: ends it. 204; 200 for the same report again.
  */
 import { z } from 'zod';

@@ -312,14 +312,17 @@ class Comms:
     def take(self, answer, request_id=0, error=None, **_options):
         self.answer, self.error = answer, error
 
-    def send(self, message):
+    def send(self, msg):
         from airflow.dag_processing.processor import DagFileProcessorProcess
         from airflow.sdk.api.client import ServerResponseError
         from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
-        from airflow.sdk.execution_time.comms import ErrorResponse
+        from airflow.sdk.execution_time.comms import ErrorResponse, GetPrevSuccessfulDagRun, PrevSuccessfulDagRunResult
 
+        if isinstance(msg, GetPrevSuccessfulDagRun):
+            # Airflow asks with the id of its process, for which there is no run before.
+            return PrevSuccessfulDagRunResult()
         try:
-            DagFileProcessorProcess._handle_request(self.parent, message, self.log, 0)
+            DagFileProcessorProcess._handle_request(self.parent, msg, self.log, 0)
         except ServerResponseError as refusal:
             detail = {"status_code": refusal.response.status_code, "message": str(refusal), "detail": refusal.detail}
             self.take(None, error=ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail=detail))
@@ -327,8 +330,8 @@ class Comms:
             raise AirflowRuntimeError(error=self.error)
         return self.answer
 
-    async def asend(self, message):
-        return self.send(message)
+    async def asend(self, msg):
+        return self.send(msg)
 
 
 class Watched:
@@ -412,11 +415,24 @@ def load_callable(order, path):
     return getattr(module, name)
 
 
-def takes(function, name):
+def parameters(function):
     import inspect
 
-    parameters = inspect.signature(function).parameters.values()
-    return any(p.name == name or p.kind is p.VAR_KEYWORD for p in parameters)
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return None
+
+
+def takes_context(function):
+    """Also by any keyword; what says nothing of itself is taken to take it."""
+    found = parameters(function)
+    return found is None or any(p.name == "context" or p.kind is p.VAR_KEYWORD for p in found)
+
+
+def takes_keywords(function):
+    found = parameters(function)
+    return found is None or any(p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY, p.VAR_KEYWORD) for p in found)
 
 
 async def awaited(value):
@@ -432,12 +448,14 @@ def call_deadline(order, facts):
     run = facts["dag_run"]
     context = {"dag_run": {**run, "dag_run_id": run["run_id"]}, "deadline": target["deadline"]}
     function = load_callable(order, target["path"])
-    kwargs = {**target["kwargs"], **({"context": context} if takes(function, "context") else {})}
+    kwargs = {**target["kwargs"], **({"context": context} if takes_context(function) else {})}
     result = function(**kwargs)
     if inspect.iscoroutine(result) or (target["asynchronous"] and inspect.isawaitable(result)):
         asyncio.run(awaited(result))
-    elif callable(result):
+    elif callable(result) and not takes_keywords(result):
         result(context)
+    elif callable(result):
+        result(**({"context": context} if takes_context(result) else {}))
 
 
 def run_callback(order):

@@ -2,7 +2,7 @@
 /**
  * What must compile, and what must not. Checked by `tsc`, never run: a `@ts-expect-error` without an error is an error.
  */
-import { callback, connection, dag, type Node, variable } from '@airlock/sdk';
+import { callback, connection, dag, type Node, result, variable } from '@airlock/sdk';
 
 declare function partnerHas(day: string): Promise<boolean>;
 declare function listFiles(day: string): Promise<string[]>;
@@ -232,10 +232,13 @@ dag(
   {
     params: { day: '2026-01-01' },
     onFailure: callback({
-      needs: { warehouse },
+      needs: { warehouse, rows: result<number>('load') },
       run: ({ needs, reason }) => [
         needs.warehouse.host,
         reason === 'timed_out',
+        needs.rows?.toFixed(),
+        // @ts-expect-error the task may have failed
+        needs.rows.toFixed(),
         // @ts-expect-error not declared
         needs.region,
       ],
@@ -251,5 +254,7 @@ dag(
       // @ts-expect-error not declared
       onRetry: ({ needs }) => needs.warehouse,
     })();
+    // @ts-expect-error a task gets results as its input
+    d.task('report', { needs: { rows: result<number>('load') }, run: () => 1 })();
   },
 );

@@ -22,12 +22,12 @@ const TI = {
 
 /** A module whose Dag and task have callbacks with these bodies. */
 function moduleOf(body: string): string {
-  return `import { dag, callback, connection, variable } from '@airlock/sdk';
+  return `import { dag, callback, connection, result, variable } from '@airlock/sdk';
 import * as fs from 'node:fs'; import * as cp from 'node:child_process';
 void fs; void cp; void variable;
 export default dag('d', {
   schedule: null, startDate: '2026-01-01',
-  onFailure: callback({ needs: { hook: connection('hook') }, run: async (context) => { ${body} } }),
+  onFailure: callback({ needs: { hook: connection('hook'), rows: result('t'), sizes: result('each') }, run: async (context) => { ${body} } }),
   onSuccess: ({ reason }) => { console.log('succeeded', reason); },
   deadlines: [{ name: 'late', from: 'queued', within: '1h', call: ({ deadline }) => console.log('missed', deadline.name, deadline.at.toISOString()) }],
 }, (d) => {
@@ -36,6 +36,7 @@ export default dag('d', {
     onFailure: async ({ task, tryNumber }, error) => console.log('failed for good', task.taskId, tryNumber, error.message),
     onRetry: async (context, error) => console.log('again', error.message),
   })();
+  d.task('each', { run: ({ n }) => n }).map({ n: [1, 2] });
 });`;
 }
 
@@ -116,27 +117,46 @@ test('a callback that never ends is killed at its limit', async () => {
   match(output, /begun/);
 });
 
-test('a callback asks for what it may read and for nothing else: results and inputs of tasks are not its business', async () => {
+const RUN = '/xcoms/d/manual__2026-01-01T00:00:00+00:00';
+
+test('results that it needs are those of its run: one, the list of a fan-out, and undefined where a task has given none', async () => {
+  await using worker = await startTestWorker();
+  const show = "console.log(context.needs.rows?.n ?? 'none', context.needs.sizes.join('+'));";
+  match((await runCallback(worker, show)).output, /"none "/);
+  worker.server.xcoms.set(`${RUN}/t/return_value`, { n: 3 });
+  worker.server.xcoms.set(`${RUN}/each/return_value`, [1, 2]);
+  const { state, output } = await runCallback(worker, show);
+  equal(state, 'success');
+  match(output, /3 1\+2/);
+});
+
+test('a callback asks by its own routes alone, and never writes: what it says itself of a path or a value goes nowhere', async () => {
   await using worker = await startTestWorker();
   const frame = (json: string) =>
     `{ const t = Buffer.from(JSON.stringify(${json})); const b = Buffer.alloc(4); b.writeUInt32BE(t.length); fs.writeSync(3, Buffer.concat([b, t])); }`;
-  const { state } = await runCallback(
+  const { id, state } = await runCallback(
     worker,
     `${frame("{ type: 'set_xcom', id: 900, key: 'return_value', value: 1 }")}
-     ${frame("{ type: 'get_xcom', id: 901, task_id: 't', key: 'return_value', map_index: -1 }")}
-     ${frame("{ type: 'get_variable', id: 902, key: 'plain' }")}`,
+     ${frame("{ type: 'set_rendered_fields', id: 901, fields: {} }")}
+     ${frame("{ type: 'skip_downstream', id: 902, tasks: ['t'] }")}
+     ${frame("{ type: 'get_xcom', id: 903, task_id: '../../../../xcoms', key: 'k', map_index: -1 }")}
+     ${frame("{ type: 'get_variable', id: 904, key: 'plain' }")}`,
   );
   equal(state, 'success');
-  const askedFor = () => worker.server.calls.map((call) => call.path).filter((path) => /xcoms|variables/.test(path));
+  const ofWorker = /^\/(supervisors|workloads)\b/;
+  const asked = () => worker.server.calls.filter(({ path }) => !ofWorker.test(path));
   // Frames are taken in their order: once the last has been asked for, the others never will be.
-  await waitFor('the variable is asked for', () => askedFor().some((path) => path.includes('variables')));
-  const asked = askedFor();
-  equal(asked.length, 1);
-  match(
-    asked[0]!,
-    /^\/callbacks\/[0-9a-f-]+\/variables\/plain$/,
-    'the control: a variable is asked for, by its own route',
-  );
+  await waitFor('the variable is asked for', () => asked().some(({ path }) => path.includes('variables')));
+  for (const { method, path } of asked()) {
+    ok(path.startsWith(`/callbacks/${id}/`), path);
+    ok(method === 'GET' || /\/(run|state)$/.test(path), `${method} ${path}`);
+  }
+  const read = asked().flatMap(({ path }) => (path.includes('xcoms') ? [path.replace(`/callbacks/${id}`, '')] : []));
+  deepEqual(read.map(decodeURIComponent).sort(), [
+    `${RUN}/../../../../xcoms/k`,
+    `${RUN}/each/return_value/slice`,
+    `${RUN}/t/return_value`,
+  ]);
 });
 
 test('what a callback printed is kept up to a bound, its end first', async () => {

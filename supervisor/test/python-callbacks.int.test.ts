@@ -36,12 +36,34 @@ def lost(context):
 async def alert(room, context):
     print("ALERT", room, context["deadline"]["name"])
 
+class Called:
+    def __init__(self, room):
+        self.room = room
+
+    def __call__(self, *, context):
+        print("CALLED", self.room, context["deadline"]["name"], context["dag_run"]["dag_id"])
+
+class Unasking(Called):
+    def __call__(self, room=None):
+        print("CALLED", self.room, room)
+
 def asks_for_more():
     Variable.get("not_mine")
 
-@dag(schedule=None, on_failure_callback=[tell, Notifier(text="of {{ dag.dag_id }}")], on_success_callback=break_down)
+def pulls(context):
+    ti = context["ti"]
+    print("PULLED", ti.xcom_pull(task_ids="t"), ti.xcom_pull(task_ids="each"), ti.xcom_pull(task_ids="gone"))
+    print("ALONE", ti.xcom_pull(task_ids="t", map_indexes=-1), bool(context["prev_start_date_success"]))
+
+def pulls_of_others(context):
+    context["ti"].xcom_pull(task_ids="t", run_id="another")
+
+def pushes(context):
+    context["ti"].xcom_push(key="k", value=1)
+
+@dag(schedule=None, on_failure_callback=[tell, Notifier(text="of {{ dag.dag_id }}: {{ ti.xcom_pull(task_ids='t') }}"), pulls], on_success_callback=break_down)
 def d():
-    @task(on_failure_callback=lost)
+    @task(on_failure_callback=[lost, pulls], on_retry_callback=[pulls_of_others, pushes])
     def t():
         pass
 
@@ -95,6 +117,8 @@ describe('callbacks of a Python Dag', { skip: withoutPython }, () => {
     writeFileSync(join(bundlePath, 'packed.zip'), zipOf([{ name: 'inside.py', content: text }]));
     worker = await startTestWorker({ AIRLOCK__PYTHON__INTERPRETER: airflowVenv, AIRLOCK__PYTHON__POOL_SIZE: '0' });
     worker.server.variables.set('channel', 'ops-room');
+    worker.server.xcoms.set(`/xcoms/d/${RUN.run_id}/t/return_value`, { rows: 3 });
+    worker.server.xcoms.set(`/xcoms/d/${RUN.run_id}/each/return_value`, [1, 2]);
   });
   after(async () => {
     await worker?.[Symbol.asyncDispose]();
@@ -124,7 +148,21 @@ describe('callbacks of a Python Dag', { skip: withoutPython }, () => {
     const { state, output } = await run({});
     equal(state, 'success', output);
     match(output, /TELL ops-room task_failure t manual__2026-01-01T00:00:00\+00:00/);
-    match(output, /NOTIFIED of d/);
+    match(output, /NOTIFIED of d: \{'rows': 3\}/);
+  });
+
+  test('they pull what tasks of the run have left, and nothing of other runs; they push nothing', async () => {
+    const PULLED = /PULLED \{'rows': 3\} \[1, 2\] None/;
+    const ofDag = await run({});
+    match(ofDag.output, PULLED);
+    match(ofDag.output, /ALONE \{'rows': 3\} False/);
+    const ofTask = await run({ kind: 'task', reason: 'The host has died.' });
+    match(ofTask.output, PULLED);
+    deepEqual([ofDag.state, ofTask.state], ['success', 'success']);
+    const refused = await run({ kind: 'task', event: 'retry', reason: 'lost' });
+    equal(refused.state, 'failed');
+    match(refused.output, /in pulls_of_others[\s\S]*access_denied/);
+    match(refused.output, /in pushes[\s\S]*Unhandled request/, 'in the words of Airflow’s own Dag processor');
   });
 
   test('one that raises has failed, and says why', async () => {
@@ -139,6 +177,12 @@ describe('callbacks of a Python Dag', { skip: withoutPython }, () => {
     const late = await run(missed('alert', { room: '#ops' }, true));
     match(late.output, /ALERT #ops late/);
     deepEqual([lost.state, late.state], ['success', 'success']);
+  });
+
+  test('a class is made with its arguments and then called, with the context if it takes one', async () => {
+    match((await run(missed('Called', { room: '#ops' }, false))).output, /CALLED #ops late d/);
+    match((await run(missed('Unasking', { room: '#ops' }, false))).output, /CALLED #ops None/);
+    match((await run(missed('Notifier', { text: 'of {{ dag_run.dag_id }}' }, false))).output, /NOTIFIED of d/);
   });
 
   test('those of a Dag in a zip archive, whose modules have their own names', async () => {

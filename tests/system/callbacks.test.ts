@@ -32,13 +32,13 @@ async function callbacksOf(airlock: Standalone, dagId: string, runId: string, co
 }
 
 const typescript = `
-import { callback, dag, variable } from '@airlock/sdk';
+import { callback, dag, result, variable } from '@airlock/sdk';
 export default dag('told', {
   schedule: null,
   onSuccess: ({ reason }) => console.log('ended with', reason),
   onFailure: callback({
-    needs: { channel: variable('channel') },
-    run: ({ needs, reason, task }) => console.log('TELL', needs.channel, reason, task.taskId),
+    needs: { channel: variable('channel'), rows: result('works'), lost: result('dies') },
+    run: ({ needs, reason, task }) => console.log('TELL', needs.channel, reason, task.taskId, needs.rows, needs.lost),
   }),
 }, (d) => {
   d.task('works', { run: () => 1 })();
@@ -53,7 +53,8 @@ import os, signal
 from airflow.sdk import BaseNotifier, Variable, dag, task
 
 def tell(context):
-    print("TELL", Variable.get("channel"), context["reason"], context["ti"].task_id, context["dag_run"].run_id)
+    left = context["ti"].xcom_pull(task_ids="works")
+    print("TELL", Variable.get("channel"), context["reason"], context["ti"].task_id, context["dag_run"].run_id, left)
 
 def break_down(context):
     raise RuntimeError("no such room")
@@ -78,7 +79,11 @@ def told_python():
         os.kill(os.getppid(), signal.SIGKILL)
         signal.pause()
 
-    kills_its_supervisor()
+    @task
+    def works():
+        return {"rows": 3}
+
+    works() >> kills_its_supervisor()
 
 told_python()
 `;
@@ -102,7 +107,7 @@ test('a TypeScript Dag hears of the end of its run, and a task of the end that i
     JSON.stringify(found),
   );
   assert.match(found[0]!.output ?? '', /LOST dies .*killed by SIGKILL/);
-  assert.match(found[1]!.output ?? '', /TELL ops-room task_failure dies/);
+  assert.match(found[1]!.output ?? '', /TELL ops-room task_failure dies 1 undefined/);
 });
 
 describe('a Python Dag', { skip: withoutPython }, () => {
@@ -133,7 +138,7 @@ describe('a Python Dag', { skip: withoutPython }, () => {
     const output = found[1]!.output ?? '';
     assert.match(
       output,
-      new RegExp(`TELL ops-room task_failure kills_its_supervisor ${runId.replaceAll(/[+.]/g, '.')}`),
+      new RegExp(`TELL ops-room task_failure kills_its_supervisor ${runId.replaceAll(/[+.]/g, '.')} \\{'rows': 3\\}`),
     );
     assert.match(output, /NOTIFIED of told_python/);
     assert.match(found[1]!.message ?? '', /RuntimeError: no such room/);

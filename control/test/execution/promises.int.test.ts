@@ -3,8 +3,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { type Db, type Sql, sql } from '@airlock/store';
+import { readForCaller } from '@airlock/store/queries/task-instance/reads';
 import { readConnectionsFor, readVariablesFor } from '@airlock/store/queries/token/named';
-import { getXCom } from '@airlock/store/queries/xcom/read';
+import { mayReadXCom } from '@airlock/store/queries/token/rights';
+import { xcomValue } from '@airlock/store/queries/xcom/read';
 import { scaled } from '../../../tests/kit/seed.ts';
 import { type Answer, startExecutionApi } from './kit.ts';
 
@@ -34,6 +36,8 @@ test('L7: the look-up of what is not declared is never executed, and that of wha
   const key = { id: ti.id, jti: claimsOf(ti.token).jti, nowIso: new Date(server.nowMs()).toISOString() };
   const context = { mode: 'auto', multiTeam: false } as const;
   const place = (taskId: string) => ({ dagId: ti.run.dagId, runId: ti.run.runId, taskId, mapIndex: -1, key: 'k' });
+  const readXCom = (db: Db, of: ReturnType<typeof place>) =>
+    readForCaller(db, key, { ...xcomValue(of), allowed: mayReadXCom(context, of) });
   for (const [table, allowed, denied] of [
     [
       'variable',
@@ -45,11 +49,7 @@ test('L7: the look-up of what is not declared is never executed, and that of wha
       (db: Db) => readConnectionsFor(db, [{ ...key, name: 'c' }], key.nowIso, context),
       (db: Db) => readConnectionsFor(db, [{ ...key, name: 'canary' }], key.nowIso, context),
     ],
-    [
-      'xcom',
-      (db: Db) => getXCom(db, key, place('load'), context),
-      (db: Db) => getXCom(db, key, place('side'), context),
-    ],
+    ['xcom', (db: Db) => readXCom(db, place('load')), (db: Db) => readXCom(db, place('side'))],
   ] as const) {
     const executed = async (work: (db: Db) => Promise<unknown>) => {
       const scans = (await planOf(server.db, work))

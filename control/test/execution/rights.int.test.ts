@@ -335,13 +335,19 @@ test('the rules in SQL and in TypeScript say the same over every mode, need and 
                 rights.mayReadXCom(context, read, target),
                 JSON.stringify({ mode, needs, target }),
               );
+              const ofRun = await ask('test_xcom_of_run', inSql.mayReadXComOfRun(context, target));
+              assert.equal(
+                ofRun.allowed,
+                rights.mayReadXComOfRun(context, ofRun, target),
+                JSON.stringify({ mode, needs, target }),
+              );
               const write = await ask('test_xcom_write', inSql.mayWriteXCom(context, target));
               assert.equal(
                 write.allowed,
                 rights.mayWriteXCom(context, write, target),
                 JSON.stringify({ mode, needs, target }),
               );
-              compared += 2;
+              compared += 3;
             }
           }
         }

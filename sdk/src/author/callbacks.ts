@@ -1,9 +1,9 @@
 /** Callbacks of Dags and tasks, and deadlines, as an author declares them. */
 import { DagError, show } from './dag-error.ts';
 import { parseDuration } from './duration.ts';
-import type { NeedHandles } from './handles.ts';
+import type { CallbackNeeds } from './handles.ts';
 import { parseInstant } from './instant.ts';
-import { checkKeys, readInteger, readNeeds, readText } from './options.ts';
+import { checkKeys, readCallbackNeeds, readInteger, readText } from './options.ts';
 import type { DagContext, NeedyCallback } from './types.ts';
 
 type Given = Readonly<Record<string, unknown>>;
@@ -14,7 +14,7 @@ export type TaskCallbackKey = (typeof TASK_CALLBACK_KEYS)[number];
 export type TaskCallbackMap = Readonly<Partial<Record<TaskCallbackKey, (...values: unknown[]) => unknown>>>;
 
 /** A Dag's own callback with what it may read. */
-export type BoundCallback = { readonly needs: NeedHandles; readonly run: (context: unknown) => unknown };
+export type BoundCallback = { readonly needs: CallbackNeeds; readonly run: (context: unknown) => unknown };
 
 export type DeadlineReference =
   | { readonly reference_type: 'DagRunQueuedAtDeadline' }
@@ -40,8 +40,11 @@ const CALLBACK = Symbol.for('airlock.callback');
 const MAX_DEADLINES = 20;
 const MAX_RUNS = 1000;
 
-/** A callback of a Dag that needs connections or variables; `needs` is at once the type of `context.needs` and the right. */
-export function callback<N extends NeedHandles>(options: {
+/**
+ * A callback of a Dag that needs connections, variables or results of tasks; `needs` is at once the type of `context.needs` and
+ * the right.
+ */
+export function callback<N extends CallbackNeeds>(options: {
   readonly needs: N;
   readonly run: (context: DagContext<N>) => unknown;
 }): NeedyCallback {
@@ -50,7 +53,7 @@ export function callback<N extends NeedHandles>(options: {
     throw new DagError(`callback: run is ${show(given.run)}, not a function.`, 'Write run: async (context) => { … }.');
   return Object.freeze({
     [CALLBACK]: true,
-    needs: readNeeds(given.needs, 'callback'),
+    needs: readCallbackNeeds(given.needs, 'callback'),
     run: given.run,
   }) as NeedyCallback;
 }

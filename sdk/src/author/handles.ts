@@ -1,6 +1,6 @@
 /**
- * Connections and variables as a Dag file names them: handles, not values. A value exists only inside `run`, as
- * `needs.<name>`, and only for a task that declared it.
+ * Connections, variables and results as a Dag file names them: handles, not values. A value exists only inside `run`, as
+ * `needs.<name>`, and only for a task or callback that declared it.
  */
 import { DagError } from './dag-error.ts';
 
@@ -37,16 +37,27 @@ export interface VariableHandle<T> {
   readonly [valueType]?: T;
 }
 
+/** Names the result of a task of the run, which has type `T`. */
+export interface ResultHandle<T> {
+  readonly kind: 'result';
+  readonly taskId: string;
+  readonly [valueType]?: T;
+}
+
 export type Handle = ConnectionHandle | VariableHandle<unknown>;
 /** What a task declares: a name of its own choice for each handle. */
 export type NeedHandles = Readonly<Record<string, Handle>>;
+/** What a callback of a Dag declares; a task gets results as its input. */
+export type CallbackNeeds = Readonly<Record<string, Handle | ResultHandle<unknown>>>;
 /** What `run` gets for them. */
 export type NeedValues<N> = {
   readonly [K in keyof N]: N[K] extends ConnectionHandle
     ? Connection
     : N[K] extends VariableHandle<infer T>
       ? T
-      : never;
+      : N[K] extends ResultHandle<infer T>
+        ? T | undefined
+        : never;
 };
 
 const HANDLE = Symbol.for('airlock.handle');
@@ -93,7 +104,16 @@ export function variable<T = string>(
   return handle(`variable('${key}')`, { kind: 'variable' as const, key, json: options.json === true, ...fallback });
 }
 
-/** True for what `connection` and `variable` return. */
-export function isHandle(value: unknown): value is Handle {
+/**
+ * A handle to what a task of the run has given, for callbacks of the Dag; of a fan-out the list of results. Its value is
+ * undefined where the task has given none: it has failed, was skipped, or has not run.
+ */
+export function result<T>(taskId: string): ResultHandle<T> {
+  checkName('result', taskId);
+  return handle(`result('${taskId}')`, { kind: 'result' as const, taskId });
+}
+
+/** True for what `connection`, `variable` and `result` return. */
+export function isHandle(value: unknown): value is Handle | ResultHandle<unknown> {
   return typeof value === 'object' && value !== null && HANDLE in value;
 }

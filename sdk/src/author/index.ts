@@ -7,11 +7,14 @@ export { type Dag, dag } from './dag.ts';
 export { DagError } from './dag-error.ts';
 export type { Duration } from './duration.ts';
 export {
+  type CallbackNeeds,
   type Connection,
   type ConnectionHandle,
   connection,
   type NeedHandles,
   type NeedValues,
+  type ResultHandle,
+  result,
   type VariableHandle,
   variable,
 } from './handles.ts';

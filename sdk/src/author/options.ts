@@ -3,7 +3,7 @@ import { TYPESCRIPT_QUEUE } from '@airlock/contract/dag/document';
 import { DagError, show } from './dag-error.ts';
 import { parseDuration, parseRetryDelay } from './duration.ts';
 import type { ResolvedOptions } from './graph.ts';
-import { isHandle, type NeedHandles } from './handles.ts';
+import { type CallbackNeeds, isHandle, type NeedHandles } from './handles.ts';
 import type { RetryPolicy } from './retry-policy.ts';
 import type { Reads } from './until.ts';
 
@@ -107,8 +107,8 @@ function readPolicy({ retryPolicy }: Given, where: string): RetryPolicy | undefi
   );
 }
 
-/** The declared needs. @throws DagError when one is not a handle */
-export function readNeeds(value: unknown, where: string): NeedHandles {
+/** Handles by names of the author's choice. @throws DagError */
+export function readCallbackNeeds(value: unknown, where: string): CallbackNeeds {
   if (value === undefined) return {};
   if (typeof value !== 'object' || value === null || isHandle(value)) {
     throw new DagError(
@@ -120,11 +120,25 @@ export function readNeeds(value: unknown, where: string): NeedHandles {
     if (!isHandle(handle)) {
       throw new DagError(
         `${where}.needs.${name}: ${show(handle)} is not a handle.`,
-        "Use connection('id') or variable('key').",
+        "Use connection('id'), variable('key') or, for a callback of a Dag, result('task_id').",
       );
     }
   }
-  return value as NeedHandles;
+  return value as CallbackNeeds;
+}
+
+/** The same for a task, which gets results as its input. @throws DagError */
+export function readNeeds(value: unknown, where: string): NeedHandles {
+  const needs = readCallbackNeeds(value, where);
+  for (const [name, handle] of Object.entries(needs)) {
+    if (handle.kind === 'result') {
+      throw new DagError(
+        `${where}.needs.${name}: a task does not declare the result of another.`,
+        'Give the node of that task as an input.',
+      );
+    }
+  }
+  return needs as NeedHandles;
 }
 
 const ID = /^[A-Za-z0-9_.-]+$/;

@@ -1,6 +1,6 @@
 /** The types that an author meets: tasks, the nodes that calling them makes, and what `run` receives. */
 import type { Duration } from './duration.ts';
-import type { NeedHandles, NeedValues } from './handles.ts';
+import type { CallbackNeeds, NeedHandles, NeedValues } from './handles.ts';
 import type { Returned } from './json.ts';
 import type { ParamInputs, ParamValues } from './params.ts';
 import type { RetryPolicy } from './retry-policy.ts';
@@ -163,13 +163,13 @@ export interface DagContext<N> {
   readonly workDir: string;
 }
 
-/** A callback of a Dag: a function, or what `callback` gives where it needs connections or variables. */
+/** A callback of a Dag: a function, or what `callback` gives where it needs something. */
 export type DagCallback = ((context: DagContext<Empty>) => unknown) | NeedyCallback;
 
 declare const needy: unique symbol;
 /** A function with what it needs; made by `callback`. */
 export interface NeedyCallback {
-  readonly needs: NeedHandles;
+  readonly needs: CallbackNeeds;
   readonly [needy]?: true;
 }
 

@@ -90,7 +90,7 @@ async function runTaskCallback(
     reschedule_count: 0,
     should_retry: event === 'retry',
   };
-  const needs = await resolveNeeds(vertex.needs, host);
+  const needs = await resolveNeeds(vertex.needs, dag.graph(), host);
   const error = Object.assign(new Error(reason ?? 'The try has ended.'), { name: 'TryEnded' });
   await function_(makeContext(dag, { context, ...place }, needs, host), error);
 }
@@ -98,7 +98,7 @@ async function runTaskCallback(
 async function runDagCallback(dag: Dag, order: Order, workDir: string, host: TaskHost): Promise<void> {
   const { dag_run: run, ti, reason, target } = order;
   const { needs, run: body } = ownCallback(dag, order);
-  const values = await resolveNeeds(needs, host);
+  const values = await resolveNeeds(needs, dag.graph(), host);
   await body({
     params: paramsOf(dag, contextOfRun(run).conf),
     needs: values,

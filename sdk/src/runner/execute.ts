@@ -28,7 +28,7 @@ export async function executeTask(dag: Dag, assignment: Assignment, host: TaskHo
       throw new Error(`Dag ${dag.dagId} has no task ${assignment.context.task_id} in this version of its file.`);
     const [input, needs] = await Promise.all([
       resolveInput(vertex, graph, host, assignment.context.map_index),
-      resolveNeeds(vertex.needs, host),
+      resolveNeeds(vertex.needs, graph, host),
     ]);
     // Shown while the body runs already; awaited so that it is there before the outcome is.
     const shown = Object.keys(input).length > 0 ? host.showInput(cutForDisplay(input as never)) : Promise.resolve();

@@ -15,10 +15,15 @@ export async function resolveInput(
   mapIndex: number,
 ): Promise<Readonly<Record<string, unknown>>> {
   const ids = [...vertex.takes];
-  const values = await Promise.all(ids.map((id) => (graph.tasks.get(id)?.fanout ? host.results(id) : host.result(id))));
+  const values = await Promise.all(ids.map((id) => resultOf(id, graph, host)));
   const results = new Map(ids.map((id, i) => [id, values[i]]));
   const input = substitute(vertex.input, results) as Record<string, unknown>;
   return vertex.fanout ? { ...input, ...elementAt(vertex.fanout, results, mapIndex, vertex.taskId) } : input;
+}
+
+/** What a task of the run has given: of a fan-out the list, undefined where there is nothing. */
+export async function resultOf(taskId: string, graph: Graph, host: TaskHost): Promise<unknown> {
+  return graph.tasks.get(taskId)?.fanout ? await host.results(taskId) : await host.result(taskId);
 }
 
 function substitute(value: unknown, results: ReadonlyMap<string, unknown>): unknown {

@@ -1,15 +1,24 @@
 /** From declared handles to values. */
-import type { Connection, Handle, NeedHandles, VariableHandle } from '../author/handles.ts';
+import type { Graph } from '../author/graph.ts';
+import type { CallbackNeeds, Connection, VariableHandle } from '../author/handles.ts';
 import { Fail } from '../author/outcome.ts';
 import type { ConnectionAnswer, TaskHost } from './host.ts';
+import { resultOf } from './inputs.ts';
 
 /** All values, asked for at once. @throws when one is missing or refused */
-export async function resolveNeeds(needs: NeedHandles, host: TaskHost): Promise<Readonly<Record<string, unknown>>> {
-  const entries = Object.entries(needs).map(async ([name, handle]) => [name, await resolveOne(handle, host)] as const);
+export async function resolveNeeds(
+  needs: CallbackNeeds,
+  graph: Graph,
+  host: TaskHost,
+): Promise<Readonly<Record<string, unknown>>> {
+  const entries = Object.entries(needs).map(
+    async ([name, handle]) => [name, await resolveOne(handle, graph, host)] as const,
+  );
   return Object.freeze(Object.fromEntries(await Promise.all(entries)));
 }
 
-async function resolveOne(handle: Handle, host: TaskHost): Promise<unknown> {
+async function resolveOne(handle: CallbackNeeds[string], graph: Graph, host: TaskHost): Promise<unknown> {
+  if (handle.kind === 'result') return await resultOf(handle.taskId, graph, host);
   if (handle.kind === 'variable') return resolveVariable(handle, await host.variable(handle.key));
   const answer = await host.connection(handle.id);
   if (answer === null) {

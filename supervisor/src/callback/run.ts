@@ -1,6 +1,6 @@
 /**
  * One callback that the server has started: a process of its own in the sandbox, as a task has, but with a token that reads
- * what its Dag declares and does nothing else. It is run once; what becomes of it changes no task and no run.
+ * what its Dag declares and what its run has left, and does nothing else. It is run once; what becomes of it changes no task and no run.
  * @see docs/decisions/0021-callbacks-are-workloads.md
  */
 import { realpathSync } from 'node:fs';
@@ -114,7 +114,7 @@ async function runTypeScript({ ctx, workload, order, child, token, stopped }: St
   const server = createRequestServer({
     client: ctx.client,
     token,
-    callFor: callbackCalls(workload.callback.id),
+    callFor: callbackCalls(workload.callback.id, order.dag_run),
     masker,
     signal: requests.signal,
     respond: (answer) => task.respond(answer),

@@ -96,10 +96,10 @@ export function relayedPath(url: string, tiId: string): string | null {
   return parts[0] === 'task-instances' && parts[1] === tiId && /^logs$/i.test(parts[2] ?? '') ? null : path;
 }
 
-/** What a callback may ask for: variables and connections, by the routes of its own. */
+/** What a callback may ask for: variables, connections and XComs, by the routes of its own. */
 export function callbackPath(url: string, id: string): string | null {
   const path = relayedPath(url, id);
-  return path !== null && /^\/(?:variables|connections)\//.test(path) ? `/callbacks/${id}${path}` : null;
+  return path !== null && /^\/(?:variables|connections|xcoms)\//.test(path) ? `/callbacks/${id}${path}` : null;
 }
 
 /** What a trigger of assets may ask for: the same and what it keeps of its assets, by routes of its own. */

@@ -10,18 +10,27 @@ export function part(text: string): string {
 
 export const selfPath = (ti: TaskInstance, action: string) => `/task-instances/${ti.id}/${action}`;
 
-/** XComs of this run: another task's by name, or the try's own. */
+/** Where XComs of a run are read. */
+export type XComPlace = {
+  readonly dag_id: string;
+  readonly run_id: string;
+  /** Before the path: that of a callback; absent = a try asks. */
+  readonly below?: string;
+};
+
+/** XComs of one task of the run, all map indexes or, by the query, one. */
 export function xcomPath(
-  ti: TaskInstance,
+  { dag_id, run_id, below = '' }: XComPlace,
   taskId: string,
   key: string,
-  query: Record<string, string | number>,
+  query: Record<string, string | number> = {},
 ): string {
-  const path = `/xcoms/${part(ti.dag_id)}/${part(ti.run_id)}/${part(taskId)}/${part(key)}`;
+  const path = `${below}/xcoms/${part(dag_id)}/${part(run_id)}/${part(taskId)}/${part(key)}`;
   const pairs = Object.entries(query).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
   return pairs.length === 0 ? path : `${path}?${pairs.join('&')}`;
 }
 
-export function xcomSlicePath(ti: TaskInstance, taskId: string, key: string): string {
-  return `/xcoms/${part(ti.dag_id)}/${part(ti.run_id)}/${part(taskId)}/${part(key)}/slice`;
+/** Those of all map indexes, as a list. */
+export function xcomSlicePath(of: XComPlace, taskId: string, key: string): string {
+  return `${xcomPath(of, taskId, key)}/slice`;
 }

@@ -5,7 +5,7 @@
 import type { Answer, RunnerRequest } from '@airlock/contract/ipc/runner';
 import type { CallOptions, ExecutionAnswer, ExecutionClient, TokenHolder } from '../client/index.ts';
 import type { Masker } from './mask.ts';
-import { part, selfPath, type TaskInstance, xcomPath, xcomSlicePath } from './paths.ts';
+import { part, selfPath, type TaskInstance, type XComPlace, xcomPath, xcomSlicePath } from './paths.ts';
 
 /** Requests of one task that are under way at once, and that wait. More is no honest program. */
 const MAX_CONCURRENT = 16;
@@ -62,31 +62,41 @@ function namedCall(request: RunnerRequest, base: string, masker: Masker): Call |
   }
 }
 
-/** What a callback may ask for: what its Dag declares, and nothing of its run. */
-export const callbackCalls =
-  (id: string): CallFor =>
-  (request, masker) =>
-    namedCall(request, `/callbacks/${id}`, masker);
-
-export const taskCalls =
-  (ti: TaskInstance): CallFor =>
-  (request, masker) =>
-    namedCall(request, '', masker) ?? ownCall(request, ti, masker);
-
-function ownCall(request: RunnerRequest, ti: TaskInstance, masker: Masker): Call | null {
+/** What tasks of the run have left: the same for tasks and for callbacks. */
+function resultCall(request: RunnerRequest, of: XComPlace): Call | null {
   switch (request.type) {
     case 'get_xcom':
       return {
         method: 'GET',
-        path: xcomPath(ti, request.task_id, request.key, { map_index: request.map_index }),
+        path: xcomPath(of, request.task_id, request.key, { map_index: request.map_index }),
         value: (answer) => answer.json<{ value: unknown }>().value,
       };
     case 'get_xcom_slice':
       return {
         method: 'GET',
-        path: xcomSlicePath(ti, request.task_id, request.key),
+        path: xcomSlicePath(of, request.task_id, request.key),
         value: (answer) => answer.json<unknown[]>(),
       };
+    default:
+      return null;
+  }
+}
+
+/** What a callback may ask for: what its Dag declares, and results of its run. */
+export const callbackCalls =
+  (id: string, run: Pick<XComPlace, 'dag_id' | 'run_id'>): CallFor =>
+  (request, masker) => {
+    const below = `/callbacks/${id}`;
+    return namedCall(request, below, masker) ?? resultCall(request, { ...run, below });
+  };
+
+export const taskCalls =
+  (ti: TaskInstance): CallFor =>
+  (request, masker) =>
+    namedCall(request, '', masker) ?? resultCall(request, ti) ?? ownCall(request, ti, masker);
+
+function ownCall(request: RunnerRequest, ti: TaskInstance, masker: Masker): Call | null {
+  switch (request.type) {
     case 'set_xcom':
       return {
         method: 'POST',

@@ -68,6 +68,7 @@ export type FakeServer = {
   readonly calls: readonly Call[];
   readonly connections: Map<string, Record<string, unknown>>;
   readonly variables: Map<string, string>;
+  /** What tasks have left, by path; callbacks read it below a path of their own. */
   readonly xcoms: Map<string, unknown>;
   /** Answer for requests whose `METHOD path` matches, instead of the real one; null = go on. Sending nothing = a number 0. */
   intercept: ((method: string, path: string) => number | null) | null;
@@ -254,6 +255,18 @@ export async function startFakeServer(): Promise<FakeServer> {
     return action === 'rtif' && method === 'PUT' ? { status: 201, json: {} } : { status: 404 };
   };
 
+  /** One value, or with `/slice` the list of them, by the path at which it was sown. */
+  const onXCom = (path: string): Reply => {
+    if (!path.startsWith(`/xcoms/d/${RUN_ID}/`))
+      return { status: 403, json: { detail: { reason: 'access_denied', message: path } } };
+    const slice = path.endsWith('/slice');
+    const value = xcoms.get(path.replace(/\/slice$/, ''));
+    if (value !== undefined) return { status: 200, json: slice ? [value].flat() : { key: 'return_value', value } };
+    return slice
+      ? { status: 200, json: [] }
+      : { status: 404, json: { detail: { reason: 'not_found', message: path } } };
+  };
+
   const onCallback = (id: string, action: string, body: Buffer, token: string | undefined): Reply => {
     const one = callbacks.get(id);
     if (one === undefined) return { status: 404 };
@@ -268,6 +281,7 @@ export async function startFakeServer(): Promise<FakeServer> {
       callbackReports.set(id, JSON.parse(body.toString()) as CallbackReport);
       return { status: 204 };
     }
+    if (action.startsWith('xcoms/')) return onXCom(`/${decodeURIComponent(action)}`);
     const [kind, name] = action.split('/', 2) as [string, string];
     const value = kind === 'connections' ? connections.get(name) : variables.get(name);
     if (value === undefined) return { status: 403, json: { detail: { reason: 'access_denied', message: name } } };

@@ -21,6 +21,11 @@ export function tryArchived(): AppError {
   return new AppError('TI_GONE', { public: message, detail: { reason: 'not_found', message } });
 }
 
+/** A callback that has ended or never began, past its limit, or another token of it. @param why for the log */
+export function notLiveCallback(why = 'not a live callback'): AppError {
+  return new AppError('TOKEN_INVALID', { public: 'Invalid auth token', internal: { why } });
+}
+
 /** The one refusal of every name that a try may not use, whether it exists or not. */
 export function notEntitled(what: string): AppError {
   const message = `Task does not have access to ${what}`;

@@ -102,6 +102,8 @@ export const EXECUTION_POLICY: Readonly<Record<string, ExecutionPolicyRow>> = {
   'PATCH /callbacks/:callback_id/state': { ...CALLBACK, cost: 0 },
   'GET /callbacks/:callback_id/variables/*': { ...CALLBACK, rights: 'variable', cost: 1 },
   'GET /callbacks/:callback_id/connections/:conn_id': { ...CALLBACK, rights: 'connection', cost: 1 },
+  'GET /callbacks/:callback_id/xcoms/:dag_id/:run_id/:task_id/*': { ...CALLBACK, rights: 'xcom', cost: 2 },
+  'HEAD /callbacks/:callback_id/xcoms/:dag_id/:run_id/:task_id/*': { ...CALLBACK, rights: 'xcom', cost: 2 },
 
   'POST /hitlDetails/:task_instance_id': own(5),
   'PATCH /hitlDetails/:task_instance_id': alsoTrigger(own(5)),

@@ -28,12 +28,19 @@ export function mayWriteVariables(context: RightsContext, caller: Pick<CallerRow
   return bindingNeeds(context, caller) === null;
 }
 
+/** Of a try, or of a callback, which has no task of its own where it is that of a Dag. */
+type InRun = Pick<CallerRow, 'dag_id' | 'run_id' | 'needs'> & { readonly task_id: string | null };
+
+/** A callback reads XComs of its own run alone, whatever the mode. */
+export function mayReadXComOfRun(context: RightsContext, caller: InRun, target: XComTarget): boolean {
+  if (target.priorDates || target.dagId !== caller.dag_id || target.runId !== caller.run_id) return false;
+  const needs = bindingNeeds(context, caller);
+  return needs === null || target.taskId === caller.task_id || needs.xcoms.includes(target.taskId);
+}
+
 /** Under needs only; without them the database decides by team. */
 export function mayReadXCom(context: RightsContext, caller: CallerRow, target: XComTarget): boolean {
-  const needs = bindingNeeds(context, caller);
-  if (needs === null) return true;
-  if (target.priorDates || target.dagId !== caller.dag_id || target.runId !== caller.run_id) return false;
-  return target.taskId === caller.task_id || needs.xcoms.includes(target.taskId);
+  return bindingNeeds(context, caller) === null || mayReadXComOfRun(context, caller, target);
 }
 
 /** Under needs only; without them the database decides by team. */

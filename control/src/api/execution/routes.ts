@@ -86,6 +86,8 @@ export const EXECUTION_ROUTES: Readonly<Record<string, Route>> = {
   'PATCH /callbacks/:callback_id/state': withToken(callbacks.report),
   'GET /callbacks/:callback_id/variables/*': withToken(callbacks.readVariable),
   'GET /callbacks/:callback_id/connections/:conn_id': withToken(callbacks.readConnection),
+  'GET /callbacks/:callback_id/xcoms/:dag_id/:run_id/:task_id/*': withToken(xcoms.getForCallback),
+  'HEAD /callbacks/:callback_id/xcoms/:dag_id/:run_id/:task_id/*': withToken(xcoms.headForCallback),
 
   'POST /hitlDetails/:task_instance_id': withToken(hitl.createRequest),
   'PATCH /hitlDetails/:task_instance_id': withToken(hitl.takeDefaults),

@@ -10,6 +10,7 @@ import {
   type DagBuilder,
   dag,
   type Node,
+  result,
   type Task,
   until,
   variable,
@@ -189,7 +190,7 @@ test('callbacks leave their markers, deadlines their terms, and what they need s
       onFailure: callback({ needs: { chat: connection('chat') }, run: () => undefined }),
       deadlines: [
         { name: 'late', from: 'queued', within: '1h', call: () => undefined },
-        { from: { averageOf: 5, atLeast: 2 }, within: '10m', call: callback({ needs: { region: variable('region') }, run: () => undefined }) },
+        { from: { averageOf: 5, atLeast: 2 }, within: '10m', call: callback({ needs: { region: variable('region'), sizes: result<number[]>('b') }, run: () => undefined }) },
       ],
     }, // biome-ignore format: a table of options
     (d) => {
@@ -214,7 +215,7 @@ test('callbacks leave their markers, deadlines their terms, and what they need s
   assert.deepEqual(found.default_args, {
     __type: 'dict',
     __var: {
-      __airlock_callback_needs: '{"assets":[],"connections":["chat"],"dags":[],"variables":["region"],"xcoms":[]}',
+      __airlock_callback_needs: '{"assets":[],"connections":["chat"],"dags":[],"variables":["region"],"xcoms":["b"]}',
     },
   });
   const [first, second] = found.deadline as Array<{
@@ -327,4 +328,18 @@ test('every Dag gives a valid document, and the same bytes each time', () => {
     }),
     { numRuns: 300 },
   );
+});
+
+test('a callback needs results of tasks of its Dag only, and a task declares none', () => {
+  const needing = (taskId: string) =>
+    dag('d', { onSuccess: callback({ needs: { x: result(taskId) }, run: () => undefined }) }, (d) => {
+      d.group('g', (g) => g.task('a', { run: () => 1 })());
+    });
+  assert.throws(() => serializeDag(needing('a'), SOURCE), /needs the result of a, which is no task of it/);
+  assert.match(JSON.stringify(serializeDag(needing('g.a'), SOURCE)), /xcoms\\":\[\\"g\.a\\"\]/);
+  const asTask = dag('d', {}, (d) => {
+    d.task('b', { needs: { x: result('a') as never }, run: () => 1 })();
+  });
+  assert.throws(() => asTask.graph(), /a task does not declare the result of another/);
+  assert.throws(() => `${result('a')}`, /is a handle, not a value/);
 });

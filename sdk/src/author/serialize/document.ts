@@ -6,7 +6,8 @@
 import { CALLBACK_NEEDS_ARG, type DagDocument } from '@airlock/contract/dag/document';
 import type { DagCallbacks } from '../callbacks.ts';
 import type { Dag } from '../dag.ts';
-import { downstreamOf, type GroupVertex } from '../graph.ts';
+import { DagError } from '../dag-error.ts';
+import { downstreamOf, type Graph, type GroupVertex } from '../graph.ts';
 import type { Param } from '../params.ts';
 import { needsText, serializeTask } from './task.ts';
 import { encodeTagged } from './value.ts';
@@ -53,7 +54,7 @@ export function serializeDag(dag: Dag, source: SourceLocation): DagDocument {
       deadline: serializeDeadlines(s.callbacks),
       ...given('has_on_success_callback', s.callbacks.success ? true : undefined),
       ...given('has_on_failure_callback', s.callbacks.failure ? true : undefined),
-      ...given('default_args', callbackNeeds(s.callbacks)),
+      ...given('default_args', callbackNeeds(s.callbacks, graph, `Dag ${dag.dagId}`)),
       allowed_run_types: null,
       _processor_dags_folder: null,
       task_group: serializeGroup(graph.root),
@@ -86,11 +87,18 @@ function serializeDeadlines({ deadlines }: DagCallbacks): unknown {
   }));
 }
 
-/** What the Dag's own callbacks may read; one text for all of them. */
-function callbackNeeds({ success, failure, deadlines }: DagCallbacks): unknown {
+/** What the Dag's own callbacks may read; one text for all of them. @throws DagError when it names no task of the Dag */
+function callbackNeeds({ success, failure, deadlines }: DagCallbacks, graph: Graph, where: string): unknown {
   const all = [success, failure, ...deadlines.map((deadline) => deadline.callback)].filter((one) => one !== null);
   if (all.length === 0) return undefined;
-  const text = needsText(all.flatMap((one) => Object.values(one.needs)));
+  const handles = all.flatMap((one) => Object.values(one.needs));
+  for (const handle of handles) {
+    if (handle.kind === 'result' && !graph.tasks.has(handle.taskId)) {
+      const why = `${where}: a callback needs the result of ${handle.taskId}, which is no task of it.`;
+      throw new DagError(why, 'Give the id of a task, with the ids of its groups before it.');
+    }
+  }
+  const text = needsText(handles);
   return { __type: 'dict', __var: { [CALLBACK_NEEDS_ARG]: text } };
 }
 

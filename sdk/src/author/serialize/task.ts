@@ -8,7 +8,7 @@ import {
 } from '@airlock/contract/dag/document';
 import { encodeNeeds, NEEDS_FIELD } from '@airlock/contract/dag/needs-text';
 import type { Fanout, ResolvedOptions, TaskVertex } from '../graph.ts';
-import type { Handle } from '../handles.ts';
+import type { CallbackNeeds } from '../handles.ts';
 import { cutForDisplay, encodeTagged, encodeTemplate } from './value.ts';
 
 /** Factor by which the wait grows from one retry to the next, where the author gave a range. */
@@ -112,13 +112,13 @@ function inlets(task: TaskVertex): Readonly<Record<string, unknown>> {
 
 /** The canonical text of what some handles stand for. */
 export function needsText(
-  handles: readonly Handle[],
+  handles: ReadonlyArray<CallbackNeeds[string]>,
   more: { readonly xcoms?: readonly string[]; readonly dags?: readonly string[] } = {},
 ): string {
   return encodeNeeds({
     connections: handles.flatMap((h) => (h.kind === 'connection' ? [h.id] : [])),
     variables: handles.flatMap((h) => (h.kind === 'variable' ? [h.key] : [])),
-    xcoms: more.xcoms ?? [],
+    xcoms: [...(more.xcoms ?? []), ...handles.flatMap((h) => (h.kind === 'result' ? [h.taskId] : []))],
     assets: [],
     dags: more.dags ?? [],
   });

@@ -80,29 +80,47 @@ export type CallbackRow = {
   readonly live: boolean;
   readonly state: string;
   readonly dag_id: string;
+  readonly run_id: string;
+  /** Of a callback of a task: that task; null for the others. */
+  readonly task_id: string | null;
   readonly team: string | null;
   readonly needs: string | null;
 };
 export type CallbackRead<T> = CallbackRow & { readonly allowed: boolean; readonly data: T | null };
 
-function reader(key: CallbackKey, allowed: Sql): Sql {
-  return sql`k AS (SELECT ${live(key)} AS live, x.state, x.dag_id, x.team, x.needs FROM callback x WHERE x.id = ${key.id}),
-    c AS MATERIALIZED (SELECT c.*, c.live AND ${allowed} AS allowed FROM k c)`;
+/**
+ * The callback's row as `c`, with `value` beside it, which is evaluated only for a live token whose right (`allowed`) holds.
+ * Locks nothing. @param data.name of the question; the statement has a name of its own
+ * @returns null when there is no such callback
+ */
+export async function readForCallback<T>(
+  db: Db,
+  key: CallbackKey,
+  data: { readonly name: string; readonly value: Sql; readonly allowed: Sql },
+): Promise<CallbackRead<T> | null> {
+  const rows = await db.query<CallbackRead<T>>(
+    sql`WITH k AS (SELECT ${live(key)} AS live, x.state, x.dag_id, r.run_id,
+        CASE WHEN x.kind = 'task' THEN x.ti ->> 'task_id' END AS task_id, x.team, x.needs
+        FROM callback x JOIN dag_run r ON r.id = x.dag_run_id WHERE x.id = ${key.id}),
+      c AS MATERIALIZED (SELECT c.*, c.live AND ${data.allowed} AS allowed FROM k c)
+      SELECT c.*, CASE WHEN c.allowed THEN ${data.value} END AS data FROM c`,
+    `callback_${data.name}`,
+  );
+  return rows[0] ?? null;
 }
 
-/** The variable that a callback sees under this key: its team's own, else the shared one; looked up only where allowed. */
+/** The variable that a callback sees under this key: its team's own, else the shared one. */
 export async function readCallbackVariable(
   db: Db,
   key: CallbackKey,
   name: string,
   rights: RightsContext,
 ): Promise<CallbackRead<VariableRow> | null> {
-  const rows = await db.query<CallbackRead<VariableRow>>(
-    sql`WITH ${reader(key, mayReadNamed(rights, 'variables', name))}
-      SELECT c.*, CASE WHEN c.allowed THEN ${visibleVariable(sql`${name}`)} END AS data FROM c`,
-    'callback_variable',
-  );
-  return rows[0] ?? null;
+  return await readForCallback(db, key, {
+    name: 'variable',
+    allowed: mayReadNamed(rights, 'variables', name),
+    value: visibleVariable(sql`${name}`),
+  });
 }
 
 /** The same for a connection. */
@@ -112,12 +130,11 @@ export async function readCallbackConnection(
   name: string,
   rights: RightsContext,
 ): Promise<CallbackRead<ConnectionRow> | null> {
-  const rows = await db.query<CallbackRead<ConnectionRow>>(
-    sql`WITH ${reader(key, mayReadNamed(rights, 'connections', name))}
-      SELECT c.*, CASE WHEN c.allowed THEN ${visibleConnection(sql`${name}`)} END AS data FROM c`,
-    'callback_connection',
-  );
-  return rows[0] ?? null;
+  return await readForCallback(db, key, {
+    name: 'connection',
+    allowed: mayReadNamed(rights, 'connections', name),
+    value: visibleConnection(sql`${name}`),
+  });
 }
 
 export type ReportedCallback = { readonly live: boolean; readonly reported: boolean; readonly state: string };

@@ -37,11 +37,24 @@ export type XComTarget = {
   readonly priorDates?: boolean;
 };
 
+/** XComs of this place are of the caller's own run, and no earlier one is meant. */
+function ofOwnRun(target: XComTarget): Sql {
+  return sql`(NOT ${target.priorDates ?? false}::boolean AND c.dag_id = ${target.dagId} AND c.run_id = ${target.runId})`;
+}
+
+/** Its task is the caller's own, or declared. */
+function ofKnownTask(target: XComTarget): Sql {
+  return sql`(COALESCE(c.task_id = ${target.taskId}, false) OR ${declared('xcoms', target.taskId)})`;
+}
+
+/** XComs of this place may be read by a callback: never beyond its own run, whatever the mode. */
+export function mayReadXComOfRun(context: RightsContext, target: XComTarget): Sql {
+  return sql`(${ofOwnRun(target)} AND (NOT ${strict(context.mode)} OR ${ofKnownTask(target)}))`;
+}
+
 /** XComs of this place may be read. */
 export function mayReadXCom(context: RightsContext, target: XComTarget): Sql {
-  return sql`CASE WHEN ${strict(context.mode)} THEN NOT ${target.priorDates ?? false}::boolean
-      AND c.dag_id = ${target.dagId} AND c.run_id = ${target.runId}
-      AND (c.task_id = ${target.taskId} OR ${declared('xcoms', target.taskId)})
+  return sql`CASE WHEN ${strict(context.mode)} THEN ${ofOwnRun(target)} AND ${ofKnownTask(target)}
     ELSE NOT ${context.multiTeam}::boolean
       OR EXISTS (SELECT 1 FROM dag g WHERE g.dag_id = ${target.dagId} AND (g.team IS NULL OR g.team = c.team)) END`;
 }

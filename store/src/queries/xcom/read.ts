@@ -1,7 +1,11 @@
-import { type Db, type Sql, sql } from '../../database.ts';
-import { readForCaller, type With } from '../task-instance/reads.ts';
-import type { CallerKey } from '../token/caller.ts';
-import { mayReadXCom, type RightsContext, type XComTarget } from '../token/rights.ts';
+import { type Sql, sql } from '../../database.ts';
+import type { XComTarget } from '../token/rights.ts';
+
+/**
+ * What is asked about XComs, as the value of one statement that gives a `T`: read it by `readForCaller` or `readForCallback`,
+ * which look it up only where it may be.
+ */
+export type XComQuestion<T> = { readonly name: string; readonly value: Sql; readonly gives?: T };
 
 /** XComs of one task and key in one run, or, with prior dates, in the newest run that has any and is not later. */
 type Place = XComTarget & { readonly key: string };
@@ -20,64 +24,39 @@ function rowsOf(place: Place): Sql {
 const NEWEST_FIRST = sql`COALESCE(r.logical_date, r.run_after) DESC, r.id DESC`;
 
 /** One value as the JSON text that was sent; null = none. `place.mapIndex` is required. */
-export async function getXCom(
-  db: Db,
-  key: CallerKey,
-  place: Place,
-  rights: RightsContext,
-): Promise<With<{ readonly text: string | null } | null> | null> {
-  return await readForCaller(db, key, {
+export function xcomValue(place: Place): XComQuestion<{ readonly text: string | null } | null> {
+  return {
     name: 'xcom_get',
-    allowed: mayReadXCom(rights, place),
     value: sql`(SELECT json_build_object('text', v.value::text) FROM ${rowsOf(place)} ORDER BY ${NEWEST_FIRST} LIMIT 1)`,
-  });
+  };
 }
 
 /** The n-th value by map index, from the end when `offset` is negative; null = out of range. `mapIndex` must be null. */
-export async function getXComItem(
-  db: Db,
-  key: CallerKey,
+export function xcomItem(
   place: Place & { readonly offset: number; readonly skipNulls: boolean },
-  rights: RightsContext,
-): Promise<With<{ readonly text: string | null } | null> | null> {
+): XComQuestion<{ readonly text: string | null } | null> {
   const fromEnd = place.offset < 0;
   const skip = fromEnd ? -place.offset - 1 : place.offset;
-  return await readForCaller(db, key, {
+  return {
     name: 'xcom_item',
-    allowed: mayReadXCom(rights, place),
     value: sql`(SELECT json_build_object('text', v.value::text) FROM ${rowsOf(place)}
       AND (NOT ${place.skipNulls}::boolean OR COALESCE(v.value::text, 'null') <> 'null')
       ORDER BY ${NEWEST_FIRST}, CASE WHEN ${fromEnd}::boolean THEN -v.map_index ELSE v.map_index END
       OFFSET ${skip}::integer LIMIT 1)`,
-  });
+  };
 }
 
 /** All values by map index, each as its JSON text. `mapIndex` must be null. */
-export async function listXCom(
-  db: Db,
-  key: CallerKey,
-  place: Place,
-  rights: RightsContext,
-): Promise<With<string[] | null> | null> {
-  return await readForCaller(db, key, {
+export function xcomList(place: Place): XComQuestion<string[] | null> {
+  return {
     name: 'xcom_list',
-    allowed: mayReadXCom(rights, place),
     value: sql`(SELECT COALESCE(json_agg(COALESCE(x.text, 'null') ORDER BY x.map_index), '[]') FROM (
       SELECT v.value::text AS text, v.map_index, v.dag_run_id, first_value(v.dag_run_id) OVER (ORDER BY ${NEWEST_FIRST}) AS newest
       FROM ${rowsOf(place)}) x WHERE x.dag_run_id = x.newest)`,
-  });
+  };
 }
 
 /** How many map indexes have a value. `mapIndex` must be null. */
-export async function countXCom(
-  db: Db,
-  key: CallerKey,
-  place: Place,
-  rights: RightsContext,
-): Promise<With<number | null> | null> {
-  return await readForCaller<number | null>(db, key, {
-    name: 'xcom_count',
-    allowed: mayReadXCom(rights, place),
-    value: sql`(SELECT count(*)::integer FROM ${rowsOf(place)})`,
-  });
+export function xcomCount(place: Place): XComQuestion<number | null> {
+  return { name: 'xcom_count', value: sql`(SELECT count(*)::integer FROM ${rowsOf(place)})` };
 }

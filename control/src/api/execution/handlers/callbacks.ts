@@ -1,11 +1,10 @@
 /**
  * Callbacks that the server has started, as the worker that runs one reaches it. The subject of both tokens is the callback:
- * it reads what its Dag declares, and writes nothing but its own end. @see contract/src/callbacks.ts
+ * it reads what its Dag declares and what its run has left (xcoms.ts), and writes nothing but its own end. @see contract/src/callbacks.ts
  */
 
 import { type CallbackOrder, callbackReport, callbackTarget } from '@airlock/contract/callbacks';
 import { CALLBACK_REPORT_SECONDS, MAX_CALLBACK_SECONDS } from '@airlock/contract/config/callbacks';
-import { AppError } from '@airlock/contract/errors';
 import type { DagRunContext } from '@airlock/contract/execution/run-context';
 import type { TokenAlarm } from '@airlock/contract/token-alarms';
 import type { SecretSource } from '@airlock/secret-backends';
@@ -23,17 +22,13 @@ import { parseBody } from '../../http/validation.ts';
 import { lookUp } from '../../secrets/sources.ts';
 import { openConnection, openVariable } from '../../secrets/stored.ts';
 import type { Answer, Call, ExecutionContext, Handler } from '../context.ts';
-import { invalidState, notEntitled, notFound } from '../errors.ts';
+import { invalidState, notEntitled, notFound, notLiveCallback } from '../errors.ts';
 import { mayReadNamed } from '../rights.ts';
 import { dagRunContext } from '../run-context.ts';
 import { callerKey, mintExecution, newJti } from '../token-life.ts';
 
 /** How long the same process may ask again, in case the answer was lost. */
 const REPEATABLE_MS = 60_000;
-
-function notLive(why: string): AppError {
-  return new AppError('TOKEN_INVALID', { public: 'Invalid auth token', internal: { why } });
-}
 
 export const start: Handler = async (context, call) => {
   const wanted = context.deps.config.callbacks.callback_execution_timeout || MAX_CALLBACK_SECONDS;
@@ -106,7 +101,7 @@ async function readNamed<T, O>(
   const live = async () => {
     const row = await of.read();
     if (row?.live) return row;
-    throw notLive('not a live callback');
+    throw notLiveCallback();
   };
   const caller = await live();
   if (!caller.allowed || !mayReadNamed(context.rights, caller, kind, name)) throw notEntitled(of.shown);
@@ -152,6 +147,6 @@ export const report: Handler = async (context, call) => {
   if (!row) throw notFound('Callback not found');
   if (row.reported) return { status: 204, refreshed: null };
   if (row.state === body.state) return { status: 200, refreshed: null };
-  if (row.state === 'running') throw notLive('another token of this callback, or past its deadline');
+  if (row.state === 'running') throw notLiveCallback('another token of this callback, or past its deadline');
   throw invalidState('Callback was not running so it cannot be updated', row.state);
 };

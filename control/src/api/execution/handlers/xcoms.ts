@@ -1,15 +1,21 @@
 /** XComs: values are the JSON text that was sent, never parsed here. @see execution API 3.11 */
 import { AppError } from '@airlock/contract/errors';
 import { z } from '@airlock/contract/schema';
+import { readForCallback } from '@airlock/store/queries/callback/by-worker';
+import { readForCaller } from '@airlock/store/queries/task-instance/reads';
 import type { CallerRow } from '@airlock/store/queries/token/caller';
-import type { XComTarget } from '@airlock/store/queries/token/rights';
-import { countXCom, getXCom, getXComItem, listXCom } from '@airlock/store/queries/xcom/read';
+import {
+  mayReadXComOfRun as mayReadXComOfRunSql,
+  mayReadXCom as mayReadXComSql,
+  type XComTarget,
+} from '@airlock/store/queries/token/rights';
+import { type XComQuestion, xcomCount, xcomItem, xcomList, xcomValue } from '@airlock/store/queries/xcom/read';
 import { deleteXCom, setXCom } from '@airlock/store/queries/xcom/write';
 import { check, parseQuery } from '../../http/validation.ts';
 import { one, wire } from '../../http/wire.ts';
-import type { Call, ExecutionContext, Handler } from '../context.ts';
-import { notEntitled, notFound } from '../errors.ts';
-import { mayReadXCom, mayWriteXCom } from '../rights.ts';
+import type { Answer, Call, ExecutionContext, Handler } from '../context.ts';
+import { notEntitled, notFound, notLiveCallback } from '../errors.ts';
+import { mayReadXCom, mayReadXComOfRun, mayWriteXCom } from '../rights.ts';
 import { pythonSlice } from '../slice.ts';
 import { answerLive, callerKey, requireLive } from '../token-life.ts';
 
@@ -46,17 +52,45 @@ function placeOf(call: Call, key = call.params['*'] ?? ''): Place {
 
 const DENIED = 'this XCom';
 
-async function requireReadable<Row extends CallerRow & { readonly allowed: boolean }>(
+/** Who reads: finds out whether it may, and how it is answered. @throws TOKEN_INVALID · NOT_ENTITLED */
+export type XComReader = <T>(
   context: ExecutionContext,
   call: Call,
   target: XComTarget,
-  row: Row | null,
-): Promise<Row> {
+  question: XComQuestion<T>,
+) => Promise<{
+  readonly data: T | null;
+  readonly answer: (answer: Omit<Answer, 'refreshed'>) => Promise<Answer>;
+}>;
+
+/** A try reads by its needs, or as its team may. */
+const byTry: XComReader = async <T>(
+  context: ExecutionContext,
+  call: Call,
+  target: XComTarget,
+  question: XComQuestion<T>,
+) => {
+  const allowed = mayReadXComSql(context.rights, target);
+  const row = await readForCaller<T | null>(context.db, callerKey(call), { ...question, allowed });
   const live = await requireLive(context, call, row);
   if (!live.allowed || !mayReadXCom(context.rights, live, target)) throw notEntitled(DENIED);
   await noteRead(context, live, target);
-  return live;
-}
+  return { data: live.data, answer: (answer) => answerLive(context, call, live, answer) };
+};
+
+/** A callback reads what its run has left. @see docs/decisions/0021-callbacks-are-workloads.md */
+const byCallback: XComReader = async <T>(
+  context: ExecutionContext,
+  call: Call,
+  target: XComTarget,
+  question: XComQuestion<T>,
+) => {
+  const allowed = mayReadXComOfRunSql(context.rights, target);
+  const row = await readForCallback<T>(context.db, callerKey(call), { ...question, allowed });
+  if (!row?.live) throw notLiveCallback();
+  if (!row.allowed || !mayReadXComOfRun(context.rights, row, target)) throw notEntitled(DENIED);
+  return { data: row.data, answer: async (answer) => ({ ...answer, refreshed: null }) };
+};
 
 /** Reads beyond the own task: those that needs can say, and others. */
 async function noteRead(context: ExecutionContext, caller: CallerRow, target: XComTarget): Promise<void> {
@@ -79,92 +113,62 @@ const valueBody = (key: string, text: string | null): string =>
   `{"key":${JSON.stringify(key)},"value":${text ?? 'null'}}`;
 
 /** `…/{key}`, `…/{key}/item/{n}` and `…/{key}/slice`: the suffixes win over a key that ends like them. */
-export const get: Handler = async (context, call) => {
-  const rest = call.params['*'] ?? '';
-  const item = /^(.+)\/item\/([^/]*)$/s.exec(rest);
-  if (item) return await getItem(context, call, placeOf(call, item[1]), item[2]!);
-  const slice = /^(.+)\/slice$/s.exec(rest);
-  if (slice) return await getSlice(context, call, placeOf(call, slice[1]));
-  return await getValue(context, call, placeOf(call));
-};
+const getBy =
+  (read: XComReader): Handler =>
+  async (context, call) => {
+    const rest = call.params['*'] ?? '';
+    const item = /^(.+)\/item\/([^/]*)$/s.exec(rest);
+    if (item) return await getItem(read, context, call, placeOf(call, item[1]), item[2]!);
+    const slice = /^(.+)\/slice$/s.exec(rest);
+    if (slice) return await getSlice(read, context, call, placeOf(call, slice[1]));
+    return await getValue(read, context, call, placeOf(call));
+  };
 
-const getValue = async (context: ExecutionContext, call: Call, place: Place) => {
+const getValue = async (read: XComReader, context: ExecutionContext, call: Call, place: Place) => {
   const query = parseQuery(readQuery, call.request);
   const priorDates = query.include_prior_dates ?? false;
-  if (query.offset !== undefined) {
-    const target = { ...place, mapIndex: null, priorDates };
-    const row = await requireReadable(
-      context,
-      call,
-      target,
-      await getXComItem(
-        context.db,
-        callerKey(call),
-        { ...target, offset: query.offset, skipNulls: true },
-        context.rights,
-      ),
-    );
-    if (!row.data) throw notFound(shown(place, `offset=${query.offset}`));
-    return await answerLive(context, call, row, { status: 200, text: valueBody(place.key, row.data.text) });
-  }
-  const target = { ...place, mapIndex: query.map_index ?? -1, priorDates };
-  const row = await requireReadable(
-    context,
-    call,
-    target,
-    await getXCom(context.db, callerKey(call), target, context.rights),
-  );
-  if (!row.data) throw notFound(shown(place, `map_index=${target.mapIndex}`));
-  return await answerLive(context, call, row, { status: 200, text: valueBody(place.key, row.data.text) });
+  const { offset } = query;
+  const mapIndex = offset === undefined ? (query.map_index ?? -1) : null;
+  const target = { ...place, mapIndex, priorDates };
+  const question = offset === undefined ? xcomValue(target) : xcomItem({ ...target, offset, skipNulls: true });
+  const { data, answer } = await read(context, call, target, question);
+  if (!data) throw notFound(shown(place, offset === undefined ? `map_index=${mapIndex}` : `offset=${offset}`));
+  return await answer({ status: 200, text: valueBody(place.key, data.text) });
 };
 
-const getItem = async (context: ExecutionContext, call: Call, place: Place, offsetText: string) => {
+const getItem = async (read: XComReader, context: ExecutionContext, call: Call, place: Place, offsetText: string) => {
   const { offset } = check(z.object({ offset: wire.int() }), { offset: offsetText }, ['path']);
   const target = { ...place, mapIndex: null };
-  const row = await requireReadable(
-    context,
-    call,
-    target,
-    await getXComItem(context.db, callerKey(call), { ...target, offset, skipNulls: false }, context.rights),
-  );
-  if (!row.data) throw notFound(shown(place, `offset=${offset}`));
-  return await answerLive(context, call, row, { status: 200, text: row.data.text ?? 'null' });
+  const { data, answer } = await read(context, call, target, xcomItem({ ...target, offset, skipNulls: false }));
+  if (!data) throw notFound(shown(place, `offset=${offset}`));
+  return await answer({ status: 200, text: data.text ?? 'null' });
 };
 
-const getSlice = async (context: ExecutionContext, call: Call, place: Place) => {
+const getSlice = async (read: XComReader, context: ExecutionContext, call: Call, place: Place) => {
   const query = parseQuery(sliceQuery, call.request);
   const target = { ...place, mapIndex: null, priorDates: query.include_prior_dates ?? false };
-  const row = await requireReadable(
-    context,
-    call,
-    target,
-    await listXCom(context.db, callerKey(call), target, context.rights),
-  );
-  const texts = pythonSlice(row.data ?? [], query);
-  return await answerLive(context, call, row, {
-    status: 200,
-    text: `[${texts.join(',')}]`,
-    rows: texts.length,
-  });
+  const { data, answer } = await read(context, call, target, xcomList(target));
+  const texts = pythonSlice(data ?? [], query);
+  return await answer({ status: 200, text: `[${texts.join(',')}]`, rows: texts.length });
 };
 
-export const head: Handler = async (context, call) => {
-  const place = placeOf(call);
-  if (parseQuery(readQuery, call.request).map_index !== undefined) {
-    throw new AppError('BAD_REQUEST', { public: 'map_index is not allowed on HEAD' });
-  }
-  const target = { ...place, mapIndex: null };
-  const row = await requireReadable(
-    context,
-    call,
-    target,
-    await countXCom(context.db, callerKey(call), target, context.rights),
-  );
-  return await answerLive(context, call, row, {
-    status: 200,
-    headers: { 'content-range': `map_indexes ${row.data ?? 0}` },
-  });
-};
+const headBy =
+  (read: XComReader): Handler =>
+  async (context, call) => {
+    const place = placeOf(call);
+    if (parseQuery(readQuery, call.request).map_index !== undefined) {
+      throw new AppError('BAD_REQUEST', { public: 'map_index is not allowed on HEAD' });
+    }
+    const target = { ...place, mapIndex: null };
+    const { data, answer } = await read(context, call, target, xcomCount(target));
+    return await answer({ status: 200, headers: { 'content-range': `map_indexes ${data ?? 0}` } });
+  };
+
+export const get = getBy(byTry);
+export const head = headBy(byTry);
+/** The same for a callback, which may also be that of a task. */
+export const getForCallback = getBy(byCallback);
+export const headForCallback = headBy(byCallback);
 
 export const set: Handler = async (context, call) => {
   const place = placeOf(call);
