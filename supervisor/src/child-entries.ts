@@ -64,9 +64,9 @@ export async function childEntries(log: { warn(fields: object, text: string): vo
     }
   }
   return {
-    runner: join(dist, 'runner.mjs'),
-    parser: join(dist, 'parser.mjs'),
-    triggers: join(dist, 'triggers.mjs'),
+    runner: join(dist, 'runner.cjs'),
+    parser: join(dist, 'parser.cjs'),
+    triggers: join(dist, 'triggers.cjs'),
     enterScript: join(dist, 'enter.cjs'),
   };
 }

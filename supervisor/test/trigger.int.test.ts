@@ -218,7 +218,7 @@ describe('triggers of TypeScript tasks', () => {
   test('one that is cancelled says nothing any more', async () => {
     await using role = await startRole();
     role.add(workload(1, 'airlock.until', inMs(1500)), workload(2, 'airlock.until', inMs(2500)));
-    await waitFor('they run', () => children('triggers.mjs').length > 0);
+    await waitFor('they run', () => children('triggers.cjs').length > 0);
     role.server.known.delete(1);
     role.server.cancelled.set(1, true);
     assert.equal((await role.server.outcome(2)).kind, 'event');
@@ -229,17 +229,17 @@ describe('triggers of TypeScript tasks', () => {
     await using role = await startRole();
     role.add(workload(1, 'airlock.until', inMs(3000)));
     const [first] = await waitFor('it runs', () =>
-      children('triggers.mjs').length > 0 ? children('triggers.mjs') : null,
+      children('triggers.cjs').length > 0 ? children('triggers.cjs') : null,
     );
-    for (const { pid } of children('triggers.mjs')) kill9(pid);
-    await waitFor('another runs', () => children('triggers.mjs').some(({ pid }) => pid !== first!.pid));
+    for (const { pid } of children('triggers.cjs')) kill9(pid);
+    await waitFor('another runs', () => children('triggers.cjs').some(({ pid }) => pid !== first!.pid));
     assert.equal((await role.server.outcome(1)).kind, 'event');
     assert.equal(role.server.outcomes(1).length, 1);
     assert.match(role.server.log(1), /has died; the trigger begins anew/);
 
     role.add(workload(2, 'airlock.until', inMs(600_000)));
     const killer = setInterval(() => {
-      for (const { pid } of children('triggers.mjs')) kill9(pid);
+      for (const { pid } of children('triggers.cjs')) kill9(pid);
     }, 50);
     try {
       const { kind } = await role.server.outcome(2);

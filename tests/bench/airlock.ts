@@ -1,5 +1,5 @@
 /** Everything that is measured on Airlock, each figure on a fresh data folder. */
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -9,7 +9,7 @@ import { ADMIN_PASSWORD, repositoryRoot, type Standalone, startStandalone } from
 import { tempHome } from '../kit/temp-home.ts';
 import { waitFor } from '../kit/wait.ts';
 import { createDriver, quantile } from './drive.ts';
-import { runLoad } from './load.ts';
+import { runLoad, type Target } from './load.ts';
 import { type Memory, memoryOf, processorByName, processorShare } from './processes.ts';
 
 export type Figures = {
@@ -43,6 +43,7 @@ const SETTLE_MS = 25_000;
 const HEARTBEAT_CONNECTIONS = 8;
 const HOLD_QUEUE = 'bench_hold';
 const HOLD_POOL = 'bench_closed';
+const HOLDER = { hostname: 'bench', unixname: 'bench', pid: 4242 };
 
 /** @param say gets a line about what is being measured */
 export async function measureAirlock(amount: Amount, say: (text: string) => void): Promise<Figures> {
@@ -111,8 +112,9 @@ export async function measurePython(
 }
 
 /**
- * Heartbeats of one running try, as fast as the server takes them. The try's token is a plain bearer, as foreign workers
- * hold it. Such a token is never given for a TypeScript task, so the task is made a foreign one in the database while its
+ * Heartbeats of as many running tries as there are connections, as fast as the server takes them. Each try has its own, as in
+ * life: beats of one try would change one row, and so wait for each other. Their tokens are plain bearers, as foreign workers
+ * hold them. Such a token is never given for a TypeScript task, so the tasks are made foreign ones in the database while their
  * pool is closed.
  */
 export async function measureHeartbeats(amount: Amount): Promise<number> {
@@ -120,7 +122,7 @@ export async function measureHeartbeats(amount: Amount): Promise<number> {
   chmodSync(capture, 0o777);
   const dag = `import { dag } from '@airlock/sdk';
 export default dag('held', { schedule: null, startDate: '2024-01-01' }, (d) => {
-  d.task('t', { queue: '${HOLD_QUEUE}', pool: '${HOLD_POOL}', run: async () => 1 })();
+  for (let i = 0; i < ${HEARTBEAT_CONNECTIONS}; i++) d.task('t' + i, { queue: '${HOLD_QUEUE}', pool: '${HOLD_POOL}', run: async () => 1 })();
 });`;
   const airlock = await startStandalone({
     dags: { 'held.ts': dag },
@@ -132,7 +134,7 @@ export default dag('held', { schedule: null, startDate: '2024-01-01' }, (d) => {
     },
   });
   try {
-    return await heartbeat(airlock, join(capture, 'workload.json'), amount);
+    return await heartbeat(airlock, capture, amount);
   } finally {
     await airlock.stop();
     rmSync(capture, { recursive: true, force: true });
@@ -148,44 +150,51 @@ async function makeForeign(airlock: Standalone): Promise<void> {
   });
   const db = openDatabase({ url, maxConnections: 1, applicationName: 'bench', onError: () => undefined });
   try {
-    await waitFor('the task instance is there', async () => {
+    await waitFor('the task instances are there', async () => {
       const changed = await db.query(
         sql`UPDATE task_instance SET runtime = 'python', needs = NULL WHERE dag_id = 'held' RETURNING id`,
       );
-      return changed.length > 0;
+      return changed.length === HEARTBEAT_CONNECTIONS;
     });
   } finally {
     await db.close();
   }
 }
 
-async function heartbeat(airlock: Standalone, file: string, amount: Amount): Promise<number> {
+async function heartbeat(airlock: Standalone, capture: string, amount: Amount): Promise<number> {
   await waitFor('the Dag is known', () => airlock.api('GET', '/api/v2/dags/held'), { timeoutMs: 20_000 });
   const pool = { name: HOLD_POOL, slots: 0, include_deferred: false };
   await airlock.api('POST', '/api/v2/pools', pool);
   await airlock.api('POST', '/api/v2/dags/held/dagRuns', { logical_date: null });
   await makeForeign(airlock);
-  await airlock.api('PATCH', `/api/v2/pools/${HOLD_POOL}`, { ...pool, slots: 1 });
-  await waitFor('the workload was handed out', () => existsSync(file), { timeoutMs: 20_000 });
-  const workload = JSON.parse(readFileSync(file, 'utf8')) as { token: string; ti: { id: string } };
-  const who = { hostname: 'bench', unixname: 'bench', pid: 4242 };
-  const instance = `${airlock.url}/execution/task-instances/${workload.ti.id}`;
-  const started = await fetch(`${instance}/run`, {
-    method: 'PATCH',
-    headers: { authorization: `Bearer ${workload.token}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ state: 'running', ...who, start_date: new Date().toISOString() }),
+  await airlock.api('PATCH', `/api/v2/pools/${HOLD_POOL}`, { ...pool, slots: HEARTBEAT_CONNECTIONS });
+  const handedOut = () => readdirSync(capture).filter((name) => name.startsWith('workload-'));
+  await waitFor('the workloads were handed out', () => handedOut().length === HEARTBEAT_CONNECTIONS, {
+    timeoutMs: 60_000,
   });
-  const token = started.headers.get('refreshed-api-token');
-  if (!started.ok || token === null) throw new Error(`/run answered ${started.status} ${await started.text()}`);
   const { perSecond, statuses } = await runLoad({
-    url: `${instance}/heartbeat`,
+    targets: await Promise.all(handedOut().map((name) => startHeld(airlock, join(capture, name)))),
     method: 'PUT',
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ hostname: who.hostname, pid: who.pid }),
+    body: JSON.stringify({ hostname: HOLDER.hostname, pid: HOLDER.pid }),
     connections: HEARTBEAT_CONNECTIONS,
     seconds: amount.loadSeconds,
   });
   const refused = Object.keys(statuses).filter((status) => !status.startsWith('2'));
   if (refused.length > 0) throw new Error(`heartbeats were refused: ${JSON.stringify(statuses)}`);
   return perSecond;
+}
+
+/** Starts the try of a workload that was handed out. @returns where its heartbeats go, and with what */
+async function startHeld(airlock: Standalone, file: string): Promise<Target> {
+  const workload = JSON.parse(readFileSync(file, 'utf8')) as { token: string; ti: { id: string } };
+  const instance = `${airlock.url}/execution/task-instances/${workload.ti.id}`;
+  const json = { 'content-type': 'application/json' };
+  const started = await fetch(`${instance}/run`, {
+    method: 'PATCH',
+    headers: { authorization: `Bearer ${workload.token}`, ...json },
+    body: JSON.stringify({ state: 'running', ...HOLDER, start_date: new Date().toISOString() }),
+  });
+  const token = started.headers.get('refreshed-api-token');
+  if (!started.ok || token === null) throw new Error(`/run answered ${started.status} ${await started.text()}`);
+  return { url: `${instance}/heartbeat`, headers: { authorization: `Bearer ${token}`, ...json } };
 }

@@ -1,4 +1,4 @@
-/** A `[workers] command`: writes the workload that it is given to $BENCH_CAPTURE, then waits until it is killed. */
+/** A `[workers] command`: writes the workload that it is given to a file of its own in $BENCH_CAPTURE, then waits until it is killed. */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -6,5 +6,5 @@ const folder = process.env.BENCH_CAPTURE;
 if (!folder) throw new Error('BENCH_CAPTURE is not set');
 const workload = readFileSync(0, 'utf8');
 writeFileSync(join(folder, `draft-${process.pid}`), workload);
-renameSync(join(folder, `draft-${process.pid}`), join(folder, 'workload.json'));
+renameSync(join(folder, `draft-${process.pid}`), join(folder, `workload-${process.pid}.json`));
 setInterval(() => undefined, 60_000);

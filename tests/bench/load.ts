@@ -3,10 +3,11 @@ import { fork } from 'node:child_process';
 import { Client } from 'undici';
 import { quantile } from './drive.ts';
 
+export type Target = { readonly url: string; readonly headers: Record<string, string> };
 export type Load = {
-  readonly url: string;
+  /** Shared out among the connections in turn; of one origin. */
+  readonly targets: readonly Target[];
   readonly method: string;
-  readonly headers: Record<string, string>;
   readonly body: string | null;
   readonly connections: number;
   readonly seconds: number;
@@ -31,7 +32,6 @@ export function runLoad(load: Load): Promise<LoadResult> {
 }
 
 async function generate(load: Load): Promise<LoadResult> {
-  const { origin, pathname, search } = new URL(load.url);
   const statuses: Record<string, number> = {};
   const untilMs = performance.now() + load.seconds * 1000;
   const count = (key: string) => {
@@ -39,11 +39,11 @@ async function generate(load: Load): Promise<LoadResult> {
   };
   /** One request; the lowest of undici's interfaces, since what the generator costs is taken from the server. */
   const times: number[] = [];
-  const once = (client: Client) =>
+  const once = (client: Client, path: string, headers: Target['headers']) =>
     new Promise<void>((resolve) => {
       const sentMs = performance.now();
       client.dispatch(
-        { path: pathname + search, method: load.method as 'GET', headers: load.headers, body: load.body },
+        { path, method: load.method as 'GET', headers, body: load.body },
         {
           onRequestStart: () => undefined,
           onResponseStart: (_, statusCode) => count(String(statusCode)),
@@ -61,9 +61,11 @@ async function generate(load: Load): Promise<LoadResult> {
     });
   const beganMs = performance.now();
   await Promise.all(
-    Array.from({ length: load.connections }, async () => {
+    Array.from({ length: load.connections }, async (_, i) => {
+      const { url, headers } = load.targets[i % load.targets.length]!;
+      const { origin, pathname, search } = new URL(url);
       const client = new Client(origin);
-      while (performance.now() < untilMs) await once(client);
+      while (performance.now() < untilMs) await once(client, pathname + search, headers);
       await client.close();
     }),
   );

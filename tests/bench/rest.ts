@@ -147,7 +147,13 @@ async function measureSide(side: Side, seconds: number, say: (text: string) => v
     for (const [what, method, path] of REQUESTS(run!.run_id)) {
       say(`${side.name}, ${size}: ${what}`);
       const body = method === 'POST' ? JSON.stringify({ logical_date: null }) : null;
-      const result = await runLoad({ url: side.url + path, method, headers, body, connections: CONNECTIONS, seconds });
+      const result = await runLoad({
+        targets: [{ url: side.url + path, headers }],
+        method,
+        body,
+        connections: CONNECTIONS,
+        seconds,
+      });
       const { statuses, ...figures } = result;
       const refused = Object.keys(statuses).filter((status) => !status.startsWith('2'));
       // Two triggers of one millisecond ask for the same run id, and one of them is refused.

@@ -1,11 +1,11 @@
 /**
  * `npm run bench`: what Airlock costs and how fast it is, on this machine, now. `-- --airflow` runs the same Dags on Airflow
- * 3.3.2 in the same run, and in Python on Airlock, and adds ratios; `-- --python` measures those in Python alone; `-- --quick` repeats less; `-- --tokens` measures tokens alone, `-- --rest` lists, triggers and logs over REST alone, `-- --masking` masking alone, `-- --scheduler [CASE …]` the scheduler alone. Loopback only. Compare figures of one run only.
+ * 3.3.2 in the same run, and in Python on Airlock, and adds ratios; `-- --python` measures those in Python alone; `-- --quick` repeats less; `-- --tokens` measures tokens alone, `-- --rest` lists, triggers and logs over REST alone, `-- --masking` masking alone, `-- --isolation` and `-- --heartbeats` these alone, `-- --scheduler [CASE …]` the scheduler alone. Loopback only. Compare figures of one run only.
  */
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { type Amount, type Figures, measureAirlock, measureHeartbeats, measurePython } from './airlock.ts';
-import { measureStarts, measureTokens } from './isolation.ts';
+import { isolationLine } from './isolation.ts';
 import { schedulerLines } from './scheduler.ts';
 import { tokenLines } from './tokens.ts';
 
@@ -18,6 +18,8 @@ const { values, positionals } = parseArgs({
     python: { type: 'boolean', default: false },
     rest: { type: 'boolean', default: false },
     masking: { type: 'boolean', default: false },
+    isolation: { type: 'boolean', default: false },
+    heartbeats: { type: 'boolean', default: false },
   },
   allowPositionals: true,
 });
@@ -81,6 +83,12 @@ if (values.python) {
   );
   process.exit();
 }
+if (values.isolation || values.heartbeats) {
+  if (values.isolation) console.log(await isolationLine(values.quick));
+  if (values.heartbeats)
+    console.log(`heartbeats, one server process: ${(await measureHeartbeats(amount)).toFixed(0)}/s`);
+  process.exit();
+}
 say('tokens');
 for (const line of await tokenLines(values.quick)) console.log(line);
 if (values.tokens) process.exit();
@@ -99,6 +107,8 @@ if (values.airflow) {
     return null;
   });
 }
+say('isolation');
+const isolation = await isolationLine(values.quick);
 const cell = (value: number | null, digits: number) => (value === null ? '-' : value.toFixed(digits));
 console.log(
   `\n${'figure'.padEnd(36)}${'Airlock'.padStart(10)}${'goal'.padStart(10)}${airflow ? `${'Airflow'.padStart(10)}${'ratio'.padStart(9)}` : ''}  unit`,
@@ -126,15 +136,7 @@ if (airlock.memory.unreadable > 0)
     `${airlock.memory.unreadable} of ${airlock.memory.processes} processes could not be read: run as root for the whole sum`,
   );
 
-say('isolation');
-const starts = await measureStarts(values.quick ? 5 : 20);
-const tokens = await measureTokens(values.quick ? 200 : 2000);
-const sandboxMs = starts.sandboxed.medianMs - starts.plain.medianMs;
-// A try needs a workload and an execution token; the server verifies on each of its five calls: run, module, log, result, state.
-const tokenMs = 2 * tokens.mintMs + 5 * tokens.verifyMs;
-console.log(
-  `\nisolation per task: sandbox ${sandboxMs.toFixed(1)} ms (start ${starts.sandboxed.medianMs.toFixed(1)} ms under ${starts.sandboxed.tier}, ${starts.plain.medianMs.toFixed(1)} ms plain), tokens ${tokenMs.toFixed(1)} ms (mint ${tokens.mintMs.toFixed(2)}, verify ${tokens.verifyMs.toFixed(2)}), together ${(sandboxMs + tokenMs).toFixed(1)} ms; goal <= 15`,
-);
+console.log(`\n${isolation}`);
 if (airflow)
   console.log(
     'Airflow ran on a PostgreSQL without fsync, which is in its favour; ratios above 1 mean that Airlock needs less or does more.',

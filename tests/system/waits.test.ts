@@ -136,7 +136,7 @@ describe('waiting TypeScript tasks', () => {
     const runId = await trigger(airlock, 'survives');
     await waitFor('all wait', async () => (await waiting('survives', runId)).length === 5);
     const hosts = () =>
-      descendantsOf(airlock.pid).filter(({ command }) => /dist\/triggers\.mjs|bin\/triggers\.ts/.test(command));
+      descendantsOf(airlock.pid).filter(({ command }) => /dist\/triggers\.cjs|bin\/triggers\.ts/.test(command));
     const [host] = await waitFor('they run', () => (hosts().length > 0 ? hosts() : null));
     for (const { pid } of hosts()) kill9(pid);
     await waitFor('another took its place', () => hosts().some(({ pid }) => pid !== host!.pid));

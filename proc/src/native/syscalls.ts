@@ -11,6 +11,7 @@ const TABLE = {
   execve: [59, 221],
   fcntl: [72, 25],
   getsockopt: [55, 209],
+  gettid: [186, 178],
   capset: [126, 91],
   landlock_create_ruleset: [444, 444],
   landlock_add_rule: [445, 445],

@@ -1,9 +1,13 @@
 /** Stack traces as an author wants them: their own files, by path inside the bundle, without our frames. */
+import { dirname } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { MODULE_ROOT } from './load-module.ts';
 
 const MODULE_PATH = new URL(MODULE_ROOT).pathname;
 /** `sdk/src/` as sources, `sdk/` as one bundled file in `sdk/dist/`. */
-const OWN_FOLDER = new URL('..', import.meta.url).pathname;
+const OWN_FOLDER = `${dirname(import.meta.dirname)}/`;
+/** The same as frames of ES modules name it. */
+const OWN_URL = pathToFileURL(OWN_FOLDER).href;
 const FRAME = /^\s+at /;
 const POSITION = /\(?((?:file:\/\/)?[^()\s]+?):(\d+):(\d+)\)?$/;
 const MAX_STACK_CHARACTERS = 32_000;
@@ -17,7 +21,8 @@ export function cleanStack(stack: string): string {
 }
 
 function isMachinery(line: string): boolean {
-  return line.includes('node:') || line.includes(OWN_FOLDER) || /at async Promise\.\w+ \(index \d+\)/.test(line);
+  const ours = line.includes(OWN_FOLDER) || line.includes(OWN_URL);
+  return ours || line.includes('node:') || /at async Promise\.\w+ \(index \d+\)/.test(line);
 }
 
 export type Position = { readonly file: string; readonly line: number; readonly column: number };
