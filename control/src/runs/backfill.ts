@@ -151,7 +151,9 @@ async function planOf(db: Db, model: DagModel, request: BackfillRequest, lock: b
     dates: nexts.map((next) => instantIso(placeOf(next))),
     lock,
   });
-  const byDate = new Map(existing.map((run) => [Date.parse(run.at), run]));
+  // Of several runs of a partition the one that began last decides.
+  const byBegin = existing.toSorted((a, b) => beganMs(a) - beganMs(b));
+  const byDate = new Map(byBegin.map((run) => [Date.parse(run.at), run]));
   return nexts.map((next) => {
     const run = byDate.get(placeOf(next)) ?? null;
     const skip = run ? skipReason(run.state, request.reprocess) : null;
@@ -160,15 +162,17 @@ async function planOf(db: Db, model: DagModel, request: BackfillRequest, lock: b
   });
 }
 
+const beganMs = ({ since }: { readonly since: string | null }) => (since === null ? 0 : Date.parse(since));
+
 /** What tells a place on the schedule from the others. */
 const placeOf = (next: NextRun): number => next.partition?.dateMs ?? next.logicalDateMs ?? next.runAfterMs;
 
-/** The points of the schedule in the range whose time is over. */
+/** The points of the schedule in the range whose time is over; of partitions all: the run of one to come waits for its time. */
 function pointsOf(model: DagModel, request: BackfillRequest): NextRun[] {
   const nowMs = Date.parse(request.nowIso);
   const points: NextRun[] = [];
   for (const next of candidates(model, request)) {
-    if ((next.interval?.endMs ?? next.runAfterMs) >= nowMs) break;
+    if (next.interval && next.interval.endMs >= nowMs) break;
     if (points.length >= MOST_BACKFILL_RUNS) {
       throw refuse(`The range holds more than ${MOST_BACKFILL_RUNS} runs; split it.`);
     }

@@ -101,7 +101,7 @@ export function continuous(type: string): Timetable {
     type,
     summary: '@continuous',
     description: 'As frequently as possible, but only one run at a time.',
-    periodic: true,
+    periodic: false,
     partitioned: false,
     next: (last, { earliestMs, latestMs }, nowMs) => {
       const first = earliestMs ?? nowMs;
