@@ -140,13 +140,14 @@ def make_comms():
         def __init__(self):
             self.loop_thread = threading.get_ident()
 
-        async def asend(self, message):
-            return await asyncio.to_thread(handle, message)
+        # The Task SDK names this argument in some of its calls.
+        async def asend(self, msg):
+            return await asyncio.to_thread(handle, msg)
 
-        def send(self, message):
+        def send(self, msg):
             if threading.get_ident() == self.loop_thread:
-                return greenback.await_(self.asend(message))
-            return handle(message)
+                return greenback.await_(self.asend(msg))
+            return handle(msg)
 
     return Comms()
 

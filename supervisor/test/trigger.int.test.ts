@@ -104,6 +104,8 @@ function createServer() {
       return reply(200, { size: 1 });
     }
     asked.push({ method: o.method, path: o.path, tiId });
+    if (o.path.startsWith('/dag-runs/count?')) return reply(200, 1);
+    if (o.path === '/dag-runs/child/r/state') return reply(200, { state: 'success' });
     return /^(?:\/triggers\/\d+)?\/variables\/plain$/.test(o.path)
       ? reply(200, { key: 'plain', value: `of ${tiId ?? o.path}` })
       : reply(403, { detail: 'no' });
@@ -266,6 +268,13 @@ class Asks(Named):
     async def run(self):
         from airflow.sdk import Variable
         yield TriggerEvent(Variable.get("plain"))
+
+class AsksOfRuns(Named):
+    """As the triggers of the standard provider do, beside the loop and by the SDK's own calls."""
+    async def run(self):
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance as Task
+        count = await asyncio.to_thread(Task.get_dr_count, dag_id="child", run_ids=["r"])
+        yield TriggerEvent([count, await asyncio.to_thread(Task.get_dagrun_state, dag_id="child", run_id="r")])
 
 class Ticks(Named):
     """The longest time between two turns of the loop that should be 50 ms apart."""
@@ -498,6 +507,12 @@ describe('triggers of Python tasks', { skip: withoutPython }, () => {
         payload: JSON.stringify(`of ${tiOf(id)}`),
       });
     assert.equal(children('airlock_triggers').length > 0, true);
+  });
+
+  test('one that waits for a run asks how many there are, and for the state of one', async () => {
+    await using role = await python();
+    role.add(of('a', 1, 'AsksOfRuns', {}));
+    assert.deepEqual(await role.server.outcome(1, START), { kind: 'event', payload: JSON.stringify([1, 'success']) });
   });
 
   test('one of a git bundle has the files of its run’s commit, whatever has been committed since', async () => {
