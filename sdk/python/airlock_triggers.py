@@ -157,6 +157,16 @@ def json_text(value):
     return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
+def payload_text(event):
+    """An event as its task gets it. On Airflow it crosses a channel of MessagePack: of tuples and sets lists are left, of pendulum's times plain ones."""
+    import msgspec
+    from airflow.sdk.execution_time.comms import _RequestFrame
+    from airflow.sdk.serde import serialize
+
+    _number, body, *_rest = msgspec.msgpack.decode(_RequestFrame(id=0, body=event.model_dump()).as_bytes()[4:])
+    return json_text(serialize(body["payload"]))
+
+
 def plain(value):
     try:
         json.dumps(value)
@@ -370,7 +380,7 @@ class Runner:
         if state is not None:
             xcoms = {key: json_text(serialize(value)) for key, value in (event.xcoms or {}).items()}
             return {"kind": "end", "state": str(getattr(state, "value", state)), "xcoms": xcoms}
-        return {"kind": "event", "payload": json_text(serialize(event.payload))}
+        return {"kind": "event", "payload": payload_text(event)}
 
     def end(self, number, outcome):
         send({"type": "trigger_outcome", "trigger_id": number, "outcome": outcome})
@@ -414,10 +424,8 @@ class Runner:
         say("info", "Trigger fired event", {"result": repr(event)[:10_000]})
 
     async def tell(self, event):
-        from airflow.sdk.serde import serialize
-
         self.fired(event)
-        await asyncio.to_thread(CALLS.event, json_text(serialize(event.payload)))
+        await asyncio.to_thread(CALLS.event, payload_text(event))
 
     async def killed(self, trigger):
         on_kill = getattr(trigger, "on_kill", None)

@@ -276,6 +276,11 @@ class AsksOfRuns(Named):
         count = await asyncio.to_thread(Task.get_dr_count, dag_id="child", run_ids=["r"])
         yield TriggerEvent([count, await asyncio.to_thread(Task.get_dagrun_state, dag_id="child", run_id="r")])
 
+class Says(Named):
+    async def run(self):
+        import datetime, pendulum
+        yield TriggerEvent(("own.Says", {"at": pendulum.datetime(2026, 1, 2), "ids": ("a", 1), "for": datetime.timedelta(seconds=1)}))
+
 class Ticks(Named):
     """The longest time between two turns of the loop that should be 50 ms apart."""
     async def run(self):
@@ -513,6 +518,16 @@ describe('triggers of Python tasks', { skip: withoutPython }, () => {
     await using role = await python();
     role.add(of('a', 1, 'AsksOfRuns', {}));
     assert.deepEqual(await role.server.outcome(1, START), { kind: 'event', payload: JSON.stringify([1, 'success']) });
+  });
+
+  test('its event is what Airflow makes of it on the way: lists of tuples, plain times of those of pendulum', async () => {
+    await using role = await python();
+    role.add(of('a', 1, 'Says', {}));
+    const said = await role.server.outcome(1, START);
+    assert.ok(said.kind === 'event', JSON.stringify(said));
+    const [name, { at, ...plain }] = JSON.parse(said.payload);
+    assert.deepEqual([name, plain], ['own.Says', { ids: ['a', 1], for: 'PT1S' }]);
+    assert.equal(at.__classname__, 'datetime.datetime');
   });
 
   test('one of a git bundle has the files of its run’s commit, whatever has been committed since', async () => {
