@@ -40,6 +40,17 @@ test('values are compared, but for times and ids, which only have to be there', 
   deepEqual(differences(left, end([], { k: '1', t: '"never"' }), null), ['XCom t: "2026-01-01T00:00:00" / "never"']);
 });
 
+test('keys of an object have no order, nor have the tasks of a branch; items of any other list do', () => {
+  const run = (key: string, text: string) => end([], { [key]: text });
+  deepEqual(differences(run('k', '{"a":{"b":1,"c":2}}'), run('k', '{"a":{"c":2,"b":1}}'), null), []);
+  deepEqual(differences(run('k', '[1,2]'), run('k', '[2,1]'), null), ['XCom k: [1,2] / [2,1]']);
+  const key = 'b[-1] skipmixin_key';
+  deepEqual(differences(run(key, '{"skipped":["x","y"]}'), run(key, '{"skipped":["y","x"]}'), null), []);
+  deepEqual(differences(run(key, '{"skipped":["x"]}'), run(key, '{"skipped":["y"]}'), null), [
+    `XCom ${key}: {"skipped":["x"]} / {"skipped":["y"]}`,
+  ]);
+});
+
 test('a task that began before what it depends on had ended is named', () => {
   const a = task('a', { start_date: '2026-01-01T00:00:00Z', end_date: '2026-01-01T00:00:05Z' });
   const early = task('b', { start_date: '2026-01-01T00:00:04Z', end_date: '2026-01-01T00:00:09Z' });

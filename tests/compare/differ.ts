@@ -10,6 +10,23 @@ const withoutOrigin = (text: string): string => text.replace(/http:\/\/(?:127\.0
 
 const nameOf = ({ task_id, map_index }: TaskEnd): string => (map_index < 0 ? task_id : `${task_id}[${map_index}]`);
 
+/** Without the order of keys, which Airflow's database does not keep, nor that of the tasks that a branch names, a set's. */
+function ordered(key: string, text: string): string {
+  const isBranch = key.endsWith(' skipmixin_key');
+  const inOrder = (_: string, value: unknown): unknown => {
+    if (Array.isArray(value)) return isBranch ? value.toSorted() : value;
+    if (typeof value !== 'object' || value === null) return value;
+    return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+  };
+  try {
+    return JSON.stringify(JSON.parse(text, inOrder));
+  } catch {
+    return text; // a refusal to show it
+  }
+}
+
+const comparable = (key: string, text: string): string => ordered(key, withoutOrigin(text));
+
 /** Sentences, none when the two are alike. @param edges pairs of task ids, upstream first; null = not to be looked at */
 export function differences(
   theirs: RunEnd,
@@ -31,7 +48,7 @@ export function differences(
   for (const key of [...new Set([...theirs.xcoms.keys(), ...ours.xcoms.keys()])].sort()) {
     const [left, right] = [theirs.xcoms.get(key), ours.xcoms.get(key)];
     if (left === undefined || right === undefined) found.push(`XCom ${key}: ${left ? 'missing here' : 'only here'}`);
-    else if (withoutOrigin(left) !== withoutOrigin(right) && !(VOLATILE.test(left) && VOLATILE.test(right)))
+    else if (comparable(key, left) !== comparable(key, right) && !(VOLATILE.test(left) && VOLATILE.test(right)))
       found.push(`XCom ${key}: ${left.slice(0, 80)} / ${right.slice(0, 80)}`);
   }
   if (edges !== null) found.push(...outOfOrder(ours, edges));

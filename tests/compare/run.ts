@@ -46,7 +46,8 @@ function fill(folder: string): void {
         filter: (file) => !file.includes('__pycache__'),
       });
   } else cpSync(join(import.meta.dirname, 'dags'), folder, { recursive: true });
-  for (const file of values.files.split(',')) if (file !== '') cpSync(file, join(folder, basename(file)), { recursive: true });
+  for (const file of values.files.split(','))
+    if (file !== '') cpSync(file, join(folder, basename(file)), { recursive: true });
 }
 
 /** Files of a filled folder in which somebody makes a Dag, relative to it: all of them are read before the first run. */

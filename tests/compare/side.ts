@@ -26,7 +26,7 @@ export type Client = {
   dags(files: readonly string[]): Promise<string[]>;
   importErrors(): Promise<Map<string, string>>;
   run(dagId: string, limitMs: number): Promise<RunEnd>;
-  /** Pairs of task ids, upstream first. */
+  /** Pairs of task ids, upstream first, without those whose downstream may begin before all of its upstreams have ended. */
   edges(dagId: string): Promise<Array<readonly [string, string]>>;
 };
 
@@ -53,6 +53,13 @@ const proposed = (param: unknown): unknown =>
   typeof param === 'object' && param !== null && 'value' in param ? param.value : param;
 
 type Page<K extends string, T> = { [key in K]: T[] } & { total_entries: number };
+
+type TaskOfDag = {
+  readonly task_id: string;
+  readonly trigger_rule: string;
+  readonly downstream_task_ids: string[] | null;
+};
+const EARLY_RULES = ['always', 'one_success', 'one_failed', 'one_done'];
 
 export async function connect({ url, user, password }: Side): Promise<Client> {
   let token = '';
@@ -129,10 +136,15 @@ export async function connect({ url, user, password }: Side): Promise<Client> {
       }
     },
     async edges(dagId) {
-      const { tasks } = await get<{ tasks: Array<{ task_id: string; downstream_task_ids: string[] | null }> }>(
-        `/api/v2/dags/${dagId}/tasks`,
+      const { tasks } = await get<{ tasks: TaskOfDag[] }>(`/api/v2/dags/${dagId}/tasks`);
+      const early = new Set(
+        tasks.filter((task) => EARLY_RULES.includes(task.trigger_rule)).map((task) => task.task_id),
       );
-      return tasks.flatMap((task) => (task.downstream_task_ids ?? []).map((down) => [task.task_id, down] as const));
+      return tasks.flatMap((task) =>
+        (task.downstream_task_ids ?? [])
+          .filter((down) => !early.has(down))
+          .map((down) => [task.task_id, down] as const),
+      );
     },
     async run(dagId, limitMs) {
       const none = (state: string): RunEnd => ({ state, tasks: [], xcoms: new Map() });
