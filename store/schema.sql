@@ -653,6 +653,21 @@ CREATE TABLE observed_use (
 );
 -- granted: airlock_control: delete, insert, select, update
 
+CREATE TABLE pending_deadline (
+  id uuid NOT NULL,
+  dag_run_id bigint NOT NULL,
+  dag_version_id uuid NOT NULL,
+  position integer NOT NULL,
+  reference_at timestamp with time zone,
+  created_at timestamp with time zone NOT NULL,
+  CONSTRAINT pending_deadline_pkey PRIMARY KEY (id),
+  CONSTRAINT pending_deadline_dag_run_id_fkey FOREIGN KEY (dag_run_id) REFERENCES dag_run(id) ON DELETE CASCADE,
+  CONSTRAINT pending_deadline_dag_run_id_position_key UNIQUE (dag_run_id, "position"),
+  CONSTRAINT pending_deadline_dag_version_id_fkey FOREIGN KEY (dag_version_id) REFERENCES dag_version(id) ON DELETE CASCADE
+);
+CREATE INDEX pending_deadline_by_version ON pending_deadline USING btree (dag_version_id);
+-- granted: airlock_control: delete, insert, select, update
+
 CREATE TABLE proof_seen (
   name bytea NOT NULL,
   made_at timestamp with time zone NOT NULL,

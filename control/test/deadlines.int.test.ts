@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
+import { AppError } from '@airlock/contract/errors';
 import { sql } from '@airlock/store';
 import { readDeadlines } from '../src/domain/deadlines.ts';
 import { clearTaskInstances } from '../src/runs/index.ts';
@@ -21,6 +22,12 @@ function deadline(from: object, seconds: number, over: object = {}) {
     ...over,
   };
 }
+/** As Airflow 3.3.2 writes it. */
+const byVariable = (key: string) => ({
+  __classname__: 'airflow.sdk.definitions.deadline.VariableInterval',
+  __version__: 0,
+  __data__: { key },
+});
 const QUEUED = reference('DagRunQueuedAtDeadline');
 
 type Row = { position: number; due_at: string; missed: boolean; reference_type: string; callback_id: string | null };
@@ -54,7 +61,7 @@ test('the definitions of Airflow’s own sample are read; its stored identifiers
       one.position,
       one.name,
       one.reference,
-      one.intervalSeconds,
+      one.interval,
       one.callback.asynchronous,
     ]),
     [
@@ -65,16 +72,21 @@ test('the definitions of Airflow’s own sample are read; its stored identifiers
   );
   assert.deepEqual(readDeadlines(sample('stored_deadlines.dag_options').stored.deadline), []);
   assert.deepEqual(readDeadlines(null), []);
-  const variable = { __classname__: 'airflow.sdk.VariableInterval', __version__: 1, __data__: { key: 'k' } };
   const one = readDeadlines([
     deadline(reference('MyDeadline', { __class_path: 'my.Deadline' }), 60),
-    deadline(QUEUED, 60, { interval: variable }),
+    deadline(QUEUED, 60, { interval: byVariable('') }),
     deadline(QUEUED, 60, { callback: null }),
     deadline(QUEUED, 61),
+    deadline(QUEUED, 0, { interval: byVariable('k') }),
+    deadline(QUEUED, 0, { interval: 62.5 }),
   ]);
   assert.deepEqual(
-    one.map((each) => [each.position, each.intervalSeconds]),
-    [[3, 61]],
+    one.map((each) => [each.position, each.interval]),
+    [
+      [3, 61],
+      [4, { variable: 'k' }],
+      [5, 62.5],
+    ],
   );
 });
 
@@ -200,4 +212,99 @@ test('two schedulers that look at once tell of a deadline once', async () => {
   await Promise.all([sweep(world), other.sweep(options), sweep(world), other.sweep(options)]);
   await sweep(world);
   assert.equal((await callbacks(world)).length, 5);
+});
+
+const leftOut = (world: World) =>
+  world.db.query<{ dag_id: string; extra: string }>(
+    sql`SELECT dag_id, extra FROM event_log WHERE event = 'deadline left out' ORDER BY id`,
+  );
+
+test('an interval by a variable is that of the team at the making of the run, counts from there, and is told like any other', async () => {
+  await using world = await makeWorld();
+  const deadlines = [deadline(QUEUED, 0, { interval: byVariable('limit') }), deadline(QUEUED, 50)];
+  await world.dag('d', [{ id: 't' }], { deadline: deadlines });
+  world.variables.set('limit', ' 1_00 ').set('blue/limit', '7');
+  await world.trigger('d');
+  assert.deepEqual(await due(world), [[1, 50]], 'not known before the sweep');
+  world.clock.advance(10);
+  await sweep(world);
+  assert.deepEqual(await due(world), [
+    [0, 90],
+    [1, 40],
+  ]);
+  world.variables.set('limit', '5');
+  await sweep(world);
+  assert.deepEqual((await due(world))[0], [0, 90], 'what is made stays');
+  await world.db.query(sql`INSERT INTO team (name) VALUES ('blue')`);
+  await world.db.query(sql`UPDATE dag SET team = 'blue' WHERE dag_id = 'd'`);
+  await world.trigger('d');
+  await sweep(world);
+  assert.deepEqual(
+    (await due(world)).filter(([position]) => position === 0).map(([, at]) => at),
+    [7, 90],
+  );
+  world.clock.advance(8);
+  await sweep(world);
+  assert.equal((await callbacks(world)).length, 1);
+  assert.deepEqual(await leftOut(world), []);
+});
+
+test('a variable that is missing, no whole number, or not to be read leaves its deadline out, says why without its value, and nothing else', async () => {
+  await using world = await makeWorld();
+  const why = async (value: string | Error | null) => {
+    if (value === null) world.variables.delete('limit');
+    else world.variables.set('limit', value);
+    await world.db.query(sql`DELETE FROM event_log`);
+    await world.db.query(sql`DELETE FROM deadline`);
+    const run = await world.trigger('d');
+    await sweep(world);
+    await sweep(world);
+    const said = await leftOut(world);
+    assert.deepEqual(await due(world), [[1, 50]], 'the other one is there');
+    assert.equal((await world.run(run)).state, 'queued');
+    return said.map(({ extra }) => JSON.parse(extra).reason);
+  };
+  await world.dag('d', [{ id: 't' }], {
+    deadline: [deadline(QUEUED, 0, { interval: byVariable('limit') }), deadline(QUEUED, 50)],
+  });
+  assert.deepEqual(await why(null), ["VariableInterval 'limit' not found"]);
+  for (const text of ['secret', '1.5', '', '1__0', '0x10', 'NaN', '9'.repeat(30)])
+    assert.deepEqual(await why(text), ["VariableInterval 'limit' must be an integer (seconds)"], text);
+  const refused = new AppError('NOT_ENTITLED', { public: "VariableInterval 'limit' is not declared by the Dag" });
+  assert.deepEqual(await why(refused), ["VariableInterval 'limit' is not declared by the Dag"]);
+});
+
+test('a variable that can not be read now is asked for again, for an hour', async () => {
+  await using world = await makeWorld();
+  await world.dag('d', [{ id: 't' }], { deadline: [deadline(QUEUED, 0, { interval: byVariable('limit') })] });
+  world.variables.set('limit', new AppError('SECRETS_UNAVAILABLE', { public: 'the store is away' }));
+  await world.trigger('d');
+  await sweep(world);
+  world.clock.advance(60);
+  world.variables.set('limit', '100');
+  await sweep(world);
+  assert.deepEqual(await due(world), [[0, 40]], 'from the making of the run');
+  world.variables.set('limit', new AppError('SECRETS_UNAVAILABLE', { public: 'the store is away' }));
+  await world.trigger('d');
+  world.clock.advance(3_601);
+  await sweep(world);
+  assert.match((await leftOut(world))[0]!.extra, /could not be read: .*the store is away/);
+});
+
+test('a run that has succeeded in time before its variable was read has met its deadline; one that was late has not', async () => {
+  await using world = await makeWorld();
+  await world.dag('d', [{ id: 't' }], { deadline: [deadline(QUEUED, 0, { interval: byVariable('limit') })] });
+  world.variables.set('limit', '5');
+  for (const seconds of [4, 6]) {
+    await world.trigger('d');
+    await world.settle();
+    world.clock.advance(seconds);
+    for (const ti of await world.take()) await world.succeed(ti);
+    await world.settle();
+    await sweep(world);
+  }
+  assert.deepEqual(
+    (await rows(world)).map(({ missed }) => missed),
+    [true],
+  );
 });

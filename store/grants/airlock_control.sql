@@ -54,7 +54,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON observed_use TO airlock_control;
 GRANT SELECT, INSERT, UPDATE, DELETE ON supervisor_interpreter TO airlock_control;
 
 -- Callbacks and deadlines.
-GRANT SELECT, INSERT, UPDATE, DELETE ON callback, deadline TO airlock_control;
+GRANT SELECT, INSERT, UPDATE, DELETE ON callback, deadline, pending_deadline TO airlock_control;
 
 -- What timetables are asked.
 GRANT SELECT, INSERT, UPDATE, DELETE ON timetable_question TO airlock_control;

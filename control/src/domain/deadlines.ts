@@ -9,7 +9,8 @@ export type DeadlineDefinition = {
     | { readonly type: 'DagRunLogicalDateDeadline' | 'DagRunQueuedAtDeadline' }
     | { readonly type: 'FixedDatetimeDeadline'; readonly atMs: number }
     | { readonly type: 'AverageRuntimeDeadline'; readonly maxRuns: number; readonly minRuns: number };
-  readonly intervalSeconds: number;
+  /** Seconds, or the variable that says how many. */
+  readonly interval: number | { readonly variable: string };
   readonly callback: {
     readonly path: string;
     readonly kwargs: Readonly<Record<string, unknown>>;
@@ -20,10 +21,12 @@ export type DeadlineDefinition = {
 /** More are not read: each is a row of every run. */
 const MAX_DEADLINES = 100;
 const DEFAULT_RUNS = 10;
+/** A hundred years, seconds. */
+const MAX_SECONDS = 3_155_760_000;
 
 /**
- * What can be evaluated of a Dag's deadlines. Left out are references of classes of the author's own, intervals that are looked up
- * in a variable, and the identifiers by which another server replaced its definitions.
+ * What can be evaluated of a Dag's deadlines. Left out are references of classes of the author's own, and the identifiers by which
+ * another server replaced its definitions.
  */
 export function readDeadlines(deadline: unknown): readonly DeadlineDefinition[] {
   const list = Array.isArray(deadline) ? deadline : isObject(deadline) ? [deadline] : [];
@@ -35,10 +38,24 @@ export function readDeadlines(deadline: unknown): readonly DeadlineDefinition[] 
 
 function readOne(one: Readonly<Record<string, unknown>>, position: number): DeadlineDefinition | null {
   const reference = readReference(one.reference);
-  const intervalSeconds = isObject(one.interval) ? one.interval.__data__ : null;
+  const interval = readInterval(one.interval);
   const callback = readCallback(one.callback);
-  if (!reference || !callback || typeof intervalSeconds !== 'number' || !Number.isFinite(intervalSeconds)) return null;
-  return { position, name: typeof one.name === 'string' ? one.name : null, reference, intervalSeconds, callback };
+  if (!reference || !callback || interval === null) return null;
+  return { position, name: typeof one.name === 'string' ? one.name : null, reference, interval, callback };
+}
+
+/** Releases before 3.2 wrote the bare seconds. */
+function readInterval(interval: unknown): DeadlineDefinition['interval'] | null {
+  const data = isObject(interval) ? interval.__data__ : interval;
+  if (typeof data === 'number') return Number.isFinite(data) ? data : null;
+  return isObject(data) && typeof data.key === 'string' && data.key !== '' ? { variable: data.key } : null;
+}
+
+/** What Python reads as whole seconds, as a variable has it. @returns null for anything else */
+export function secondsOfVariable(text: string): number | null {
+  const digits = /^\s*([+-]?\d+(?:_\d+)*)\s*$/.exec(text)?.[1];
+  const seconds = digits === undefined ? Number.NaN : Number(digits.replaceAll('_', ''));
+  return Math.abs(seconds) <= MAX_SECONDS ? seconds : null;
 }
 
 function readReference(reference: unknown): DeadlineDefinition['reference'] | null {

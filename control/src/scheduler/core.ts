@@ -12,7 +12,7 @@ import { refreshPoolWarnings } from '@airlock/store/queries/schedule/pool-warnin
 import { findOverdueRuns, isAnythingInFlight } from '@airlock/store/queries/schedule/sweep';
 import { sweepTriggers } from '@airlock/store/queries/trigger/resume';
 import { instantIso, instantMs } from '../domain/instants.ts';
-import { tellMissedDeadlines } from '../runs/deadlines.ts';
+import { findPendingDeadlines, type ReadDeadlineVariable, tellMissedDeadlines } from '../runs/deadlines.ts';
 import { resumeAnswered, resumeOverdue } from '../runs/index.ts';
 import { type Agenda, createAgenda } from './agenda.ts';
 import { createAssetRuns } from './asset-runs.ts';
@@ -41,6 +41,7 @@ export type CoreOptions = {
   readonly maxPartitionKeys: number;
   /** `[scheduler] use_job_schedule`. */
   readonly createsRuns: boolean;
+  readonly readVariable: ReadDeadlineVariable;
 };
 
 export type SchedulerCore = {
@@ -210,6 +211,7 @@ export function createSchedulerCore(options: CoreOptions): SchedulerCore {
     settle,
     sweep: async (sweep) => {
       if (!(await isAnythingInFlight(db))) return true;
+      await findPendingDeadlines(db, { ...options, nowIso: instantIso(clock.nowMs()) });
       return await db.transaction(async (tx) => {
         if (!(await tryLockSweep(tx))) return false;
         const result = await sweepTries(tx, { ...sweep, nowMs: clock.nowMs() });

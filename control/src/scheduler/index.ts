@@ -11,6 +11,7 @@ import { instantIso } from '../domain/instants.ts';
 import { createLogStore } from '../logs/log-store.ts';
 import { processUserName } from '../user-name.ts';
 import { createSchedulerCore } from './core.ts';
+import { deadlineVariables } from './deadline-variables.ts';
 
 export type Scheduler = {
   /** Ends after the transaction in progress, if there is one. */
@@ -38,6 +39,7 @@ export function startScheduler(deps: ControlDeps): Scheduler {
     maxRunsToCreate: config.scheduler.max_dagruns_to_create_per_loop,
     maxPartitionKeys: config.scheduler.partition_mapper_max_downstream_keys,
     createsRuns: config.scheduler.use_job_schedule,
+    readVariable: deadlineVariables(deps),
   });
   const { agenda } = core;
   const logs = createLogStore({ root: config.logging.base_log_folder, maxBytes: config.logging.max_log_bytes });

@@ -34,6 +34,8 @@ export type World = AsyncDisposable & {
   readonly core: SchedulerCore;
   readonly errors: unknown[];
   readonly newCore: (over?: { parallelism?: number; maxQueued?: number; db?: Database }) => SchedulerCore;
+  /** What the scheduler reads of variables: by `team/key`, else by key. An error is thrown. */
+  readonly variables: Map<string, string | Error>;
   readonly dag: (dagId: string, tasks: readonly TaskSpec[], dag?: Readonly<Record<string, unknown>>) => Promise<void>;
   readonly trigger: (dagId: string, over?: object) => Promise<{ id: number; runId: string }>;
   /** Runs the scheduler until nothing is left to do. */
@@ -64,6 +66,7 @@ export async function makeWorld(): Promise<World> {
     iso: () => new Date(now).toISOString(),
   };
   const errors: unknown[] = [];
+  const variables: World['variables'] = new Map();
   const newCore: World['newCore'] = (over = {}) =>
     createSchedulerCore({
       db: over.db ?? db,
@@ -75,6 +78,11 @@ export async function makeWorld(): Promise<World> {
       maxRunsToCreate: 10,
       maxPartitionKeys: 1000,
       createsRuns: true,
+      readVariable: async (key, { team }) => {
+        const found = variables.get(`${team}/${key}`) ?? variables.get(key) ?? null;
+        if (found instanceof Error) throw found;
+        return found;
+      },
     });
   const core = newCore();
   await withBundle(db);
@@ -113,6 +121,7 @@ export async function makeWorld(): Promise<World> {
     clock,
     core,
     errors,
+    variables,
     newCore,
     dag: async (dagId, tasks, dag) => {
       const answer = await ingest(db, `${dagId}.ts`, [dagDocument(dagId, tasks, dag)], clock.iso());

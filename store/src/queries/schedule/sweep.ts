@@ -14,6 +14,7 @@ export async function isAnythingInFlight(db: Db): Promise<boolean> {
         OR EXISTS (SELECT 1 FROM callback WHERE state = 'pending')
         OR EXISTS (SELECT 1 FROM connection_test WHERE state IN ('pending', 'queued', 'running'))
         OR EXISTS (SELECT 1 FROM deadline WHERE NOT missed)
+        OR EXISTS (SELECT 1 FROM pending_deadline)
         OR EXISTS (SELECT 1 FROM trigger g WHERE g.digest IS NULL
           OR NOT EXISTS (SELECT 1 FROM asset_watcher w WHERE w.trigger_id = g.id))
         OR EXISTS (SELECT 1 FROM backfill WHERE completed_at IS NULL) AS found`,
