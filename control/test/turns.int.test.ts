@@ -4,6 +4,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { sql } from '@airlock/store';
 import { claimQueued } from '@airlock/store/queries/task-instance/claim';
+import { claimTriggers } from '@airlock/store/queries/trigger/sync';
 import type { SchedulerCore } from '../src/scheduler/core.ts';
 import { PLACES_PER_TURN } from '../src/scheduler/decide/queue.ts';
 import { makeWorld, type World } from './kit/world.ts';
@@ -24,6 +25,15 @@ const queuedOf = async (world: World): Promise<Record<string, number>> =>
       )
     ).map((row) => [row.dag_id, row.n]),
   );
+
+async function supervisor(world: World): Promise<string> {
+  const id = randomUUID();
+  await world.db.query(
+    sql`INSERT INTO supervisor (id, jkt, public_jwk, hostname, unixname, pid, roles, sandbox_tier, version, registered_at, last_seen_at)
+      VALUES (${id}, ${id}, '{}', 'host', 'user', 1, '{worker,trigger}', 'namespaces', '1', ${world.clock.iso()}, ${world.clock.iso()})`,
+  );
+  return id;
+}
 
 /** The Dags of the next places, where the deployment has room for one. @param next called after each */
 async function placesOf(world: World, core: SchedulerCore, count: number): Promise<string[]> {
@@ -131,11 +141,7 @@ test('at the workers weights order what a team has queued, and teams take turns'
     await world.trigger(dag);
   }
   await world.settle();
-  const supervisorId = randomUUID();
-  await world.db.query(
-    sql`INSERT INTO supervisor (id, jkt, public_jwk, hostname, unixname, pid, roles, sandbox_tier, version, registered_at, last_seen_at)
-      VALUES (${supervisorId}, 'jkt', '{}', 'host', 'user', 1, '{worker}', 'namespaces', '1', ${world.clock.iso()}, ${world.clock.iso()})`,
-  );
+  const supervisorId = await supervisor(world);
   const claim = async (n: number) =>
     (
       await claimQueued(world.db, {
@@ -153,4 +159,51 @@ test('at the workers weights order what a team has queued, and teams take turns'
   deepEqual((await claim(2)).sort(), ['a-heavy', 'b-light']);
   world.clock.advance(61);
   ok((await claim(2)).includes('a-light'));
+});
+
+test('at the triggerers a team that has little there is next, whatever the others weigh', async () => {
+  await using world = await makeWorld();
+  const START = {
+    start_from_trigger: true,
+    start_trigger_args: {
+      __type: 'START_TRIGGER_ARGS',
+      trigger_cls: 'own.Trigger',
+      trigger_kwargs: null,
+      next_method: 'resumed',
+      next_kwargs: null,
+      timeout: null,
+    },
+  };
+  const claim = async (supervisorId: string, holds: readonly number[], limit: number) =>
+    await claimTriggers(world.db, {
+      supervisorId,
+      holds,
+      limit,
+      queues: null,
+      seenBeforeIso: new Date(world.clock.nowMs() - 30_000).toISOString(),
+      nowIso: world.clock.iso(),
+    });
+  const dagsOf = (rows: ReadonlyArray<{ dag_id: string }>) => rows.map((row) => row.dag_id).sort();
+  for (const [dag, weight] of [
+    ['a-heavy', 1000],
+    ['a-light', 1],
+    ['b-light', 1],
+  ] as const) {
+    await world.dag(dag, wide(8, { ...START, priority_weight: weight }));
+    await ofTeam(world, dag, dag[0]!);
+    if (dag !== 'b-light') await world.trigger(dag);
+  }
+  await world.settle();
+  const first = await supervisor(world);
+  const held = await claim(first, [], 4);
+  deepEqual(dagsOf(held), ['a-heavy', 'a-heavy', 'a-heavy', 'a-heavy']);
+  await world.trigger('b-light');
+  await world.settle();
+  const ids = held.map((row) => row.id);
+  const more = await claim(first, ids, 6);
+  deepEqual(dagsOf(more), ['a-heavy', 'b-light', 'b-light', 'b-light', 'b-light', 'b-light']);
+  // Nothing is given twice, also where the other one asks first for all.
+  const rest = await claim(await supervisor(world), [], 100);
+  equal(rest.length, 24 - 10);
+  equal(new Set([...ids, ...more.map((row) => row.id), ...rest.map((row) => row.id)]).size, 24);
 });

@@ -50,15 +50,21 @@ export type ClaimOptions = {
 
 /**
  * Takes triggers that nobody runs: new ones, those of triggerers that ended or fell silent, and those that this one was
- * given in an answer which it never got. Heaviest first, then oldest. Locks: the trigger rows; locked ones are skipped.
+ * given in an answer which it never got. Teams in turn, by what each has at triggerers; in a team heaviest first, then oldest. Locks: the trigger rows; locked ones are skipped.
  */
 export async function claimTriggers(db: Db, o: ClaimOptions): Promise<ClaimedTrigger[]> {
   return db.query<ClaimedTrigger>(
-    sql`WITH free AS (
-        SELECT g.id FROM task_instance t JOIN trigger g ON g.id = t.trigger_id AND g.ti_id = t.id
-        WHERE t.state = 'deferred' AND g.id <> ALL(${[...o.holds]}::bigint[])
-          AND ${freeOfOwner(o)} AND ${inQueues(o.queues)}
-        ORDER BY t.priority_weight DESC, g.id LIMIT ${o.limit} FOR NO KEY UPDATE OF g SKIP LOCKED
+    sql`WITH waiting AS (
+        SELECT g.id, COALESCE(t.team, '') AS team, t.priority_weight,
+          g.id <> ALL(${[...o.holds]}::bigint[]) AND ${freeOfOwner(o)} AS is_free, ${inQueues(o.queues)} AS is_ours
+        FROM task_instance t JOIN trigger g ON g.id = t.trigger_id AND g.ti_id = t.id WHERE t.state = 'deferred'
+      ), at_triggerers AS (SELECT team, count(*) AS n FROM waiting WHERE NOT is_free GROUP BY team
+      ), in_order AS (
+        SELECT w.id, COALESCE(a.n, 0) + row_number() OVER (PARTITION BY w.team ORDER BY w.priority_weight DESC, w.id) AS turn
+        FROM waiting w LEFT JOIN at_triggerers a ON a.team = w.team WHERE w.is_free AND w.is_ours
+      ), free AS (
+        SELECT g.id FROM in_order o JOIN trigger g ON g.id = o.id WHERE ${freeOfOwner(o)}
+        ORDER BY o.turn, g.id LIMIT ${o.limit} FOR NO KEY UPDATE OF g SKIP LOCKED
       ), taken AS (
         UPDATE trigger g SET supervisor_id = ${o.supervisorId}::uuid, claimed_at = ${o.nowIso}::timestamptz
         FROM free WHERE g.id = free.id RETURNING g.*
