@@ -50,7 +50,7 @@ const sweep = (world: World) =>
     maxRetryDelaySeconds: 86_400,
   });
 
-test('the definitions of Airflow’s own sample are read; its stored identifiers and what can not be evaluated are left out', () => {
+test('the definitions of Airflow’s own sample are read; its stored identifiers and what is no deadline are left out', () => {
   const sample = (name: string) =>
     JSON.parse(readFileSync(new URL(`data/serialized-dags/${name}.json`, import.meta.url), 'utf8')) as {
       dag: { deadline: unknown };
@@ -83,6 +83,7 @@ test('the definitions of Airflow’s own sample are read; its stored identifiers
   assert.deepEqual(
     one.map((each) => [each.position, each.interval]),
     [
+      [0, 60],
       [3, 61],
       [4, { variable: 'k' }],
       [5, 62.5],
@@ -272,6 +273,26 @@ test('a variable that is missing, no whole number, or not to be read leaves its 
     assert.deepEqual(await why(text), ["VariableInterval 'limit' must be an integer (seconds)"], text);
   const refused = new AppError('NOT_ENTITLED', { public: "VariableInterval 'limit' is not declared by the Dag" });
   assert.deepEqual(await why(refused), ["VariableInterval 'limit' is not declared by the Dag"]);
+});
+
+test('a reference of one’s own is left out, by whatever name, and the audit log says so; the others are made', async () => {
+  await using world = await makeWorld();
+  const own = reference('DagRunQueuedAtDeadline', { __class_path: 'my.DagRunQueuedAtDeadline' });
+  const strange = reference('FromAnotherRelease');
+  await world.dag('d', [{ id: 't' }], { deadline: [deadline(own, 5), deadline(strange, 5), deadline(QUEUED, 50)] });
+  await world.trigger('d');
+  await sweep(world);
+  await sweep(world);
+  assert.deepEqual(await due(world), [[2, 50]]);
+  const said = (await leftOut(world)).map(({ extra }) => JSON.parse(extra) as { deadline: number; reason: string });
+  assert.deepEqual(
+    said.map(({ deadline: position }) => position),
+    [0, 1],
+  );
+  assert.match(
+    said[0]!.reason,
+    /my\.DagRunQueuedAtDeadline is a class of its own, which would need a session of the database/,
+  );
 });
 
 test('a variable that can not be read now is asked for again, for an hour', async () => {

@@ -8,7 +8,9 @@ export type DeadlineDefinition = {
   readonly reference:
     | { readonly type: 'DagRunLogicalDateDeadline' | 'DagRunQueuedAtDeadline' }
     | { readonly type: 'FixedDatetimeDeadline'; readonly atMs: number }
-    | { readonly type: 'AverageRuntimeDeadline'; readonly maxRuns: number; readonly minRuns: number };
+    | { readonly type: 'AverageRuntimeDeadline'; readonly maxRuns: number; readonly minRuns: number }
+    /** A class of the author's own, which nobody evaluates: Airflow gives it a session of the database. */
+    | { readonly type: 'own'; readonly classPath: string };
   /** Seconds, or the variable that says how many. */
   readonly interval: number | { readonly variable: string };
   readonly callback: {
@@ -24,10 +26,7 @@ const DEFAULT_RUNS = 10;
 /** A hundred years, seconds. */
 const MAX_SECONDS = 3_155_760_000;
 
-/**
- * What can be evaluated of a Dag's deadlines. Left out are references of classes of the author's own, and the identifiers by which
- * another server replaced its definitions.
- */
+/** A Dag's deadlines; left out are the identifiers by which another server replaced its definitions. */
 export function readDeadlines(deadline: unknown): readonly DeadlineDefinition[] {
   const list = Array.isArray(deadline) ? deadline : isObject(deadline) ? [deadline] : [];
   return list.slice(0, MAX_DEADLINES).flatMap((one: unknown, position) => {
@@ -60,7 +59,9 @@ export function secondsOfVariable(text: string): number | null {
 
 function readReference(reference: unknown): DeadlineDefinition['reference'] | null {
   if (!isObject(reference)) return null;
-  const { reference_type: type, datetime, max_runs: most, min_runs: least } = reference;
+  const { reference_type: type, datetime, max_runs: most, min_runs: least, __class_path: own } = reference;
+  // It may have the name of one of Airflow's.
+  if (own !== undefined) return { type: 'own', classPath: String(own).slice(0, 250) };
   switch (type) {
     case 'DagRunLogicalDateDeadline':
     case 'DagRunQueuedAtDeadline':
@@ -72,7 +73,7 @@ function readReference(reference: unknown): DeadlineDefinition['reference'] | nu
       return { type, maxRuns, minRuns: positive(least) ?? maxRuns };
     }
     default:
-      return null;
+      return { type: 'own', classPath: String(type).slice(0, 250) };
   }
 }
 

@@ -28,7 +28,7 @@ const MAX_PENDING_MS = 3_600_000;
 
 type MadeRun = { readonly dagRunId: number; readonly versionId: string; readonly nowIso: string };
 
-/** The deadlines of a run that was just made; those that need a variable are found by the next sweep. */
+/** The deadlines of a run that was just made; what is not known at once is looked for by the next sweep. */
 export async function createDeadlines(
   tx: Db,
   of: MadeRun & { readonly model: DagModel; readonly logicalDate: string | null },
@@ -37,11 +37,11 @@ export async function createDeadlines(
   const pending: NewPendingDeadline[] = [];
   for (const definition of of.model.deadlines) {
     const { position, reference, interval } = definition;
-    const from = reference.type === 'AverageRuntimeDeadline' ? null : referenceInstant(reference, of);
+    const from = referenceInstant(reference, of);
     // Without a logical date there is nothing that the deadline could count from.
-    if (from === null && reference.type !== 'AverageRuntimeDeadline') continue;
+    if (from === null && reference.type === 'DagRunLogicalDateDeadline') continue;
     const place = { id: newId(of.nowIso), position, reference_at: from };
-    if (typeof interval === 'number') known.push(asRow(definition, place, interval));
+    if (typeof interval === 'number' && reference.type !== 'own') known.push(asRow(definition, place, interval));
     else pending.push(place);
   }
   await insertDeadlines(tx, of, known);
@@ -64,12 +64,21 @@ function asRow(
   };
 }
 
+/** Null where nothing is counted from, or an average has to be found. */
 function referenceInstant(
   reference: DeadlineDefinition['reference'],
   of: { readonly logicalDate: string | null; readonly nowIso: string },
 ): string | null {
-  if (reference.type === 'FixedDatetimeDeadline') return instantIso(reference.atMs);
-  return reference.type === 'DagRunLogicalDateDeadline' ? of.logicalDate : of.nowIso;
+  switch (reference.type) {
+    case 'FixedDatetimeDeadline':
+      return instantIso(reference.atMs);
+    case 'DagRunLogicalDateDeadline':
+      return of.logicalDate;
+    case 'DagRunQueuedAtDeadline':
+      return of.nowIso;
+    default:
+      return null;
+  }
 }
 
 /**
@@ -84,7 +93,7 @@ export type ReadDeadlineVariable = (
 type Found = { readonly seconds: number } | { readonly why: string } | { readonly later: unknown };
 
 /**
- * Finds the instants of deadlines whose interval is a variable. What can't be found is left out, and written into the audit log
+ * Finds the instants of deadlines whose interval is a variable. What can't be found, as that of a reference of one's own, is left out, and written into the audit log
  * with its cause: an alert is no reason to refuse a run. The variable is read outside of any transaction, since a store of secrets
  * may take its time.
  */
@@ -130,10 +139,14 @@ export async function findPendingDeadlines(
 }
 
 async function intervalOf(
-  { interval }: DeadlineDefinition,
+  { interval, reference }: DeadlineDefinition,
   of: { readonly team: string | null; readonly needs: string | null },
   readVariable: ReadDeadlineVariable,
 ): Promise<Found> {
+  if (reference.type === 'own')
+    return {
+      why: `the reference ${reference.classPath} is a class of its own, which would need a session of the database`,
+    };
   if (typeof interval === 'number') return { seconds: interval };
   const key = interval.variable;
   try {
