@@ -94,7 +94,7 @@ const MARKS: Readonly<Record<Exclude<Part, 'postgres'>, RegExp>> = {
   control: /control\/bin\/control\.ts/,
   supervisor: /supervisor\/bin\/supervisor\.ts/,
   'token-service': /token-sign\/bin\/token-service\.ts/,
-  runner: /sdk\/\w+\/runner\.(mjs|ts)/,
+  runner: /sdk\/\w+\/runner\.(cjs|ts)/,
 };
 
 /**

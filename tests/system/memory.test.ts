@@ -60,8 +60,8 @@ function kindOf(command: string): string {
     ['token-service', /token-sign\/bin\/token-service\.ts/],
     ['control', /control\/bin\/control\.ts/],
     ['supervisor', /supervisor\/bin\/supervisor\.ts/],
-    ['parser', /sdk\/\w+\/parse\w*\.(mjs|ts)/],
-    ['runner', /sdk\/\w+\/runner\.(mjs|ts)/],
+    ['parser', /sdk\/\w+\/parse\w*\.(cjs|ts)/],
+    ['runner', /sdk\/\w+\/runner\.(cjs|ts)/],
     ['postgres', /postgres/],
   ];
   return kinds.find(([, mark]) => mark.test(command))?.[0] ?? `another: ${command.slice(0, 60)}`;
