@@ -154,6 +154,98 @@ test('a run consumes each event once, and has no logical date', async () => {
   assert.deepEqual([run!.logical_date, run!.triggered_by, run!.state], [null, 'asset', 'success']);
 });
 
+/** Names assets, so that they are there and in use. */
+const naming = (...names: string[]) => [
+  {
+    id: 't',
+    outlets: names.map((name) => ({
+      __type: 'asset',
+      __var: { name, uri: `s3://${name}`, group: 'asset', extra: {} },
+    })),
+  },
+];
+
+test('a first run consumes what came since its schedule named its first asset, and with catchup all', async () => {
+  await using world = await makeWorld();
+  await world.dag('names', naming('a', 'b'));
+  await emit(world, ['a', 'b']);
+  for (const [id, catchup] of [
+    ['since', false],
+    ['all', true],
+  ] as const) {
+    world.clock.advance(1);
+    await world.dag(id, EMPTY, { ...on(all(asset('a'), asset('b'), asset('c'))), catchup });
+  }
+  await emit(world, ['b']);
+  // One more asset later: what was before that counts all the same.
+  world.clock.advance(1);
+  for (const [id, catchup] of [
+    ['since', false],
+    ['all', true],
+  ] as const)
+    await world.dag(id, EMPTY, { ...on(all(asset('a'), asset('b'))), catchup });
+  await emit(world, ['a']);
+  assert.deepEqual(await runsOf(world, 'since'), ['b a']);
+  assert.deepEqual(await runsOf(world, 'all'), ['a b b a']);
+});
+
+test('a schedule of an alias alone consumes, at first, all that came under it', async () => {
+  await using world = await makeWorld();
+  await world.dag('names', naming('a'));
+  await world.dag('other', EMPTY, on(alias('late')));
+  await emit(world, ['a'], { aliases: ['late'] });
+  world.clock.advance(1);
+  await world.dag('d', EMPTY, on(alias('late')));
+  await emit(world, ['a']);
+  await emit(world, ['a'], { aliases: ['late'] });
+  assert.deepEqual(await runsOf(world, 'd'), ['a a'], 'not what came by its own name');
+});
+
+test('a run consumes what came with a partition meanwhile, which asks for no run itself', async () => {
+  await using world = await makeWorld();
+  await world.dag('d', EMPTY, on(asset('a')));
+  await emit(world, ['a'], { partition: '2026-06-10' });
+  assert.deepEqual(await runsOf(world, 'd'), []);
+  await emit(world, ['a']);
+  assert.deepEqual(await runsOf(world, 'd'), ['a a']);
+});
+
+test('an asset that only events under an alias name becomes active, unless its name or uri is taken', async () => {
+  await using world = await makeWorld();
+  await world.dag('names', naming('taken'));
+  await world.dag('d', EMPTY, on(alias('late')));
+  const now = world.clock.iso();
+  for (const [name, uri] of [
+    ['emitted', 's3://emitted'],
+    ['taken', 's3://other'],
+    ['other', 's3://taken'],
+    ['never', 's3://never'],
+  ])
+    await world.db.query(
+      sql`INSERT INTO asset (name, uri, asset_group, created_at, updated_at) VALUES (${name}, ${uri}, 'asset', ${now}, ${now})`,
+    );
+  await world.db.query(sql`INSERT INTO asset_alias_asset (alias_id, asset_id) SELECT l.id, a.id FROM asset_alias l, asset a
+    WHERE (a.name, a.uri) NOT IN (('never', 's3://never'), ('taken', 's3://taken'))`);
+  const active = async () => {
+    await world.core.sweep({
+      availableSinceMs: world.clock.nowMs(),
+      heartbeatTimeoutMs: 1e9,
+      queueTimeoutMs: 1e9,
+      supervisorTimeoutMs: 1e9,
+      maxRetryDelaySeconds: 1,
+    });
+    const rows = await world.db.query<{ name: string; uri: string }>(
+      sql`SELECT name, uri FROM asset WHERE active ORDER BY name, uri`,
+    );
+    return rows.map(({ name, uri }) => `${name} ${uri}`);
+  };
+  assert.deepEqual(await active(), ['emitted s3://emitted', 'taken s3://taken']);
+  // When what had the name and the uri is gone, parsing anything decides anew.
+  await world.db.query(sql`UPDATE dag SET is_stale = true WHERE dag_id = 'names'`);
+  await world.dag('unrelated', EMPTY);
+  assert.deepEqual(await active(), ['emitted s3://emitted', 'other s3://taken', 'taken s3://other']);
+});
+
 test('events of a paused Dag start nothing, also not later', async () => {
   await using world = await makeWorld();
   await world.dag('d', EMPTY, on(asset('a')));
@@ -178,13 +270,6 @@ test('a Dag that has no room waits, and its events become one run when it has', 
   await world.work();
   await emit(world, ['a']);
   assert.deepEqual(await runsOf(world, 'd'), ['a', 'a', 'a a']);
-});
-
-test('an event with a partition makes no run without one', async () => {
-  await using world = await makeWorld();
-  await world.dag('d', EMPTY, on(asset('a')));
-  await emit(world, ['a'], { partition: '2026-06-10' });
-  assert.deepEqual(await runsOf(world, 'd'), []);
 });
 
 test('what a Dag does not allow is not made, and not asked for again', async () => {

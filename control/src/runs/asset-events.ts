@@ -1,5 +1,5 @@
 /** Events of assets: how the report of a task becomes events. @see execution API 3.3; scheduling semantics 3.4 */
-import { type Db, notify } from '@airlock/store';
+import { type Database, type Db, notify } from '@airlock/store';
 import {
   type AssetKey,
   ensureAliasTargets,
@@ -7,6 +7,8 @@ import {
   type NewAssetEvent,
   resolveOutlets,
 } from '@airlock/store/queries/asset/emit';
+import { isEmittedWaiting, refreshActiveAssets } from '@airlock/store/queries/asset/ingest';
+import { lockIngestion } from '@airlock/store/queries/dag/ingest';
 import { insertEventLog } from '@airlock/store/queries/event-log/insert';
 import type { CallerRow } from '@airlock/store/queries/token/caller';
 
@@ -112,4 +114,16 @@ function merged(events: readonly OutletEvent[]): ReadonlyArray<{ event: OutletEv
     else if (!seen.aliases.includes(event.alias!)) seen.aliases.push(event.alias!);
   }
   return [...byContent.values()];
+}
+
+/**
+ * Activates assets that only events under an alias name. Not by the try that emits: what is active is decided under the lock of
+ * ingestion, which has to be the first of a transaction.
+ */
+export async function activateEmitted(db: Database, nowIso: string): Promise<void> {
+  if (!(await isEmittedWaiting(db))) return;
+  await db.transaction(async (tx) => {
+    await lockIngestion(tx);
+    await refreshActiveAssets(tx, nowIso);
+  });
 }

@@ -3,7 +3,7 @@
  * and sends the events; none knows HTTP. Locks are taken in one order everywhere: dag, then dag_run, then task_instance.
  */
 
-export { type EmitOptions, emitAssetEvents, type OutletEvent, type Outlets } from './asset-events.ts';
+export { activateEmitted, type EmitOptions, emitAssetEvents, type OutletEvent, type Outlets } from './asset-events.ts';
 export { type BackfillRequest, createBackfill, planBackfill } from './backfill.ts';
 export { type ClearedTi, type ClearOptions, clearTaskInstances, type TaskSelector } from './clear.ts';
 export { type CreatedRun, type CreateRunOptions, createDagRun } from './create-run.ts';

@@ -13,7 +13,7 @@ import { findOverdueRuns, isAnythingInFlight } from '@airlock/store/queries/sche
 import { sweepTriggers } from '@airlock/store/queries/trigger/resume';
 import { instantIso, instantMs } from '../domain/instants.ts';
 import { findPendingDeadlines, type ReadDeadlineVariable, tellMissedDeadlines } from '../runs/deadlines.ts';
-import { resumeAnswered, resumeOverdue } from '../runs/index.ts';
+import { activateEmitted, resumeAnswered, resumeOverdue } from '../runs/index.ts';
 import { type Agenda, createAgenda } from './agenda.ts';
 import { createAssetRuns } from './asset-runs.ts';
 import { createDueRuns } from './create-runs.ts';
@@ -212,6 +212,7 @@ export function createSchedulerCore(options: CoreOptions): SchedulerCore {
     sweep: async (sweep) => {
       if (!(await isAnythingInFlight(db))) return true;
       await findPendingDeadlines(db, { ...options, nowIso: instantIso(clock.nowMs()) });
+      await activateEmitted(db, instantIso(clock.nowMs()));
       return await db.transaction(async (tx) => {
         if (!(await tryLockSweep(tx))) return false;
         const result = await sweepTries(tx, { ...sweep, nowMs: clock.nowMs() });

@@ -1,5 +1,5 @@
 /** What parsed Dags say of assets. All of it runs under the lock of ingestion, so that no two files decide at once. */
-import { type Db, sql } from '../../database.ts';
+import { type Db, type Sql, sql } from '../../database.ts';
 
 export type NewReference = {
   readonly role: 'schedule' | 'inlet' | 'outlet';
@@ -69,24 +69,36 @@ export async function setReferences(
   );
 }
 
+/** The asset `a` is in use: a live Dag names it, or an event has gone to it under an alias. */
+const IN_USE = sql`(EXISTS (SELECT 1 FROM asset_reference r JOIN dag d ON d.dag_id = r.dag_id AND NOT d.is_stale
+    WHERE r.asset_id = a.id) OR EXISTS (SELECT 1 FROM asset_alias_asset x WHERE x.asset_id = a.id))`;
+/** No active asset has the name or the uri of `a`. */
+const FREE = sql`(NOT EXISTS (SELECT 1 FROM asset o WHERE o.active AND o.name = a.name)
+    AND NOT EXISTS (SELECT 1 FROM asset o WHERE o.active AND o.uri = a.uri))`;
+
+/** An asset that only events under an alias name, and that could be active. Nothing of a parse says so. */
+export const EMITTED_WAITS: Sql = sql`EXISTS (SELECT 1 FROM asset_alias_asset x JOIN asset a ON a.id = x.asset_id AND NOT a.active
+  WHERE ${FREE})`;
+
+/** Whether there is one. Locks nothing. */
+export async function isEmittedWaiting(db: Db): Promise<boolean> {
+  const rows = await db.query<{ found: boolean }>(sql`SELECT ${EMITTED_WAITS} AS found`, 'asset_emitted_waits');
+  return rows[0]!.found;
+}
+
 /**
- * Decides which assets are active: those that a live Dag names, one of each name and one of each uri; of several the one
- * that was there first. Locks: the asset rows that change.
+ * Decides which assets are active: those in use, one of each name and one of each uri; of several the one that was there
+ * first. Needs the lock of ingestion. Locks: the asset rows that change.
  */
 export async function refreshActiveAssets(tx: Db, nowIso: string): Promise<void> {
   await tx.query(
     sql`UPDATE asset a SET active = false, updated_at = ${nowIso}::timestamptz
-      WHERE a.active AND NOT EXISTS (SELECT 1 FROM asset_reference r JOIN dag d ON d.dag_id = r.dag_id AND NOT d.is_stale
-        WHERE r.asset_id = a.id)`,
+      WHERE a.active AND NOT ${IN_USE}`,
     'asset_deactivate',
   );
   await tx.query(
     sql`WITH candidate AS (
-        SELECT a.id, a.name, a.uri FROM asset a WHERE NOT a.active
-          AND EXISTS (SELECT 1 FROM asset_reference r JOIN dag d ON d.dag_id = r.dag_id AND NOT d.is_stale
-            WHERE r.asset_id = a.id)
-          AND NOT EXISTS (SELECT 1 FROM asset o WHERE o.active AND o.name = a.name)
-          AND NOT EXISTS (SELECT 1 FROM asset o WHERE o.active AND o.uri = a.uri))
+        SELECT a.id, a.name, a.uri FROM asset a WHERE NOT a.active AND ${IN_USE} AND ${FREE})
       UPDATE asset a SET active = true, updated_at = ${nowIso}::timestamptz FROM candidate c
       WHERE a.id = c.id AND NOT EXISTS (SELECT 1 FROM candidate o WHERE o.id < c.id AND (o.name = c.name OR o.uri = c.uri))`,
     'asset_activate',

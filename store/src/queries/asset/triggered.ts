@@ -68,7 +68,8 @@ export async function takeQueued(db: Db, o: { dagId: string; assetIds: readonly 
 
 /**
  * Writes down which events a run has consumed: those of the assets of its Dag's schedule up to the run's instant, after that
- * of the Dag's last run of this kind. For the first one: since the schedule names the asset, or all with catchup.
+ * of the Dag's last run of this kind. For the first one: since the schedule names its first asset; all with catchup, or where it
+ * names none but by alias.
  */
 export async function recordConsumed(
   db: Db,
@@ -91,8 +92,9 @@ export async function recordConsumed(
       JOIN asset a ON a.id = r.asset_id OR (r.kind = 'name' AND a.name = r.named AND a.active)
         OR (r.kind = 'uri' AND a.uri = r.named AND a.active)
         OR a.id IN (SELECT x.asset_id FROM asset_alias_asset x WHERE x.alias_id = r.alias_id)
-      JOIN asset_event e ON e.asset_id = a.id AND e.partition_key IS NULL AND e.at <= ${o.runAfter}::timestamptz
-        AND e.at > COALESCE(p.at, CASE WHEN ${o.catchup}::boolean THEN '-infinity' ELSE r.created_at END)
+      JOIN asset_event e ON e.asset_id = a.id AND e.at <= ${o.runAfter}::timestamptz
+        AND e.at > COALESCE(p.at, CASE WHEN NOT ${o.catchup}::boolean THEN (SELECT min(f.created_at) FROM asset_reference f
+          WHERE f.dag_id = d.dag_id AND f.role = 'schedule' AND f.kind = 'asset') END, '-infinity')
         AND (r.alias_id IS NULL
           OR EXISTS (SELECT 1 FROM asset_event_alias y WHERE y.event_id = e.id AND y.alias_id = r.alias_id))
       WHERE e.audience IS NULL OR d.dag_id = ANY(e.audience)`,

@@ -1,9 +1,10 @@
 import { type Db, sql } from '../../database.ts';
+import { EMITTED_WAITS } from '../asset/ingest.ts';
 import { TOKENS_CLEARED } from '../token/caller.ts';
 
 /**
  * Whether there is anything at all that a sweep could find: a try that is neither waiting nor over, a callback, a test of a
- * connection, a deadline to come, a trigger, or a backfill. Answered by partial indexes that are empty on an idle
+ * connection, a deadline to come, a trigger, a backfill, or an asset to activate. Answered by partial indexes that are empty on an idle
  * installation, in place of a dozen statements. A part of the sweep that looks at anything else needs a line here. Locks nothing.
  */
 export async function isAnythingInFlight(db: Db): Promise<boolean> {
@@ -17,7 +18,7 @@ export async function isAnythingInFlight(db: Db): Promise<boolean> {
         OR EXISTS (SELECT 1 FROM pending_deadline)
         OR EXISTS (SELECT 1 FROM trigger g WHERE g.digest IS NULL
           OR NOT EXISTS (SELECT 1 FROM asset_watcher w WHERE w.trigger_id = g.id))
-        OR EXISTS (SELECT 1 FROM backfill WHERE completed_at IS NULL) AS found`,
+        OR EXISTS (SELECT 1 FROM backfill WHERE completed_at IS NULL) OR ${EMITTED_WAITS} AS found`,
     'sweep_anything',
   );
   return rows[0]!.found;
