@@ -4,7 +4,7 @@ import { type Db, sql } from '../../database.ts';
 export async function currentVersionOf(db: Db, dagId: string): Promise<string | null> {
   const rows = await db.query<{ current_version_id: string | null }>(
     sql`SELECT current_version_id FROM dag WHERE dag_id = ${dagId}`,
-    'dag_current_version',
+    'ti_dag_version',
   );
   return rows[0]?.current_version_id ?? null;
 }
