@@ -79,6 +79,54 @@ test('a run that lasts too long is told to its Dag as timed_out, and only where 
   assert.deepEqual(await shown(world), [['dag', 'failure', 'timed_out', 't']]);
 });
 
+test('the task instance of a callback is the one that Airflow gives it: of success, of failure, of a time-out', async () => {
+  await using world = await makeWorld();
+  const about = async () => (await shown(world)).map(([, , reason, task]) => `${reason} ${task}`).at(-1);
+  const put = async (
+    run: { id: number },
+    taskId: string,
+    state: string | null,
+    start: number | null,
+    end: number | null,
+  ) => {
+    const at = (seconds: number | null) =>
+      seconds === null ? null : new Date(world.clock.nowMs() + seconds * 1000).toISOString();
+    await world.db.query(sql`UPDATE task_instance SET state = ${state}, start_date = ${at(start)}::timestamptz, end_date = ${at(end)}::timestamptz
+      WHERE dag_run_id = ${run.id} AND task_id = ${taskId}`);
+  };
+  const tasks = [{ id: 'a' }, { id: 'b' }, { id: 'c' }];
+  await world.dag('d', tasks, BOTH);
+  const ended = async (states: ReadonlyArray<readonly [string, string, number, number]>) => {
+    world.clock.advance(1);
+    const run = await world.trigger('d');
+    await world.settle();
+    for (const [id, state, start, end] of states) await put(run, id, state, start, end);
+    await world.settle();
+    return await about();
+  };
+  const success = [['a', 'success', -9, -5], ['b', 'success', -9, -6]] as const; // biome-ignore format: a table
+  assert.equal(
+    await ended([...success, ['c', 'skipped', -9, -1]]),
+    'success a',
+    'what was skipped last has not succeeded',
+  );
+  const skipped = (id: string) => [id, 'skipped', -9, -1] as const;
+  assert.equal(await ended([skipped('a'), skipped('b'), skipped('c')]), 'success null');
+  const failures = [['a', 'failed', -9, -3], ['b', 'failed', -9, -6]] as const; // biome-ignore format: a table
+  assert.equal(await ended([...failures, ['c', 'success', -9, -1]]), 'task_failure a');
+  assert.equal(await ended([...success, ['c', 'upstream_failed', -9, -1]]), 'task_failure null');
+
+  await world.dag('slow', tasks, { ...BOTH, dagrun_timeout: 60 });
+  const slow = await world.trigger('slow');
+  await world.settle();
+  await put(slow, 'a', 'failed', -9, -1);
+  await put(slow, 'b', 'running', 5, null);
+  await put(slow, 'c', 'running', 4, null);
+  world.clock.advance(61);
+  await world.settle();
+  assert.equal(await about(), 'timed_out b', 'the last that was cut short, though another had failed');
+});
+
 test('what a Dag’s callbacks declare is what they may read, and a text that is none is refused', async () => {
   await using world = await makeWorld();
   const needs = '{"assets":[],"connections":["hook"],"dags":[],"variables":[],"xcoms":[]}';

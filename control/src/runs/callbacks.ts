@@ -3,7 +3,12 @@
  * committed. Who runs them is executors/placement.ts and a worker. @see scheduling semantics 10.1
  */
 import type { Db } from '@airlock/store';
-import { type CallbackEvent, insertCallbacks, type NewCallback } from '@airlock/store/queries/callback/insert';
+import {
+  type CallbackEvent,
+  type CallbackSubject,
+  insertCallbacks,
+  type NewCallback,
+} from '@airlock/store/queries/callback/insert';
 import type { DagModel } from '../domain/dag-model.ts';
 import { newId } from './new-ids.ts';
 
@@ -23,12 +28,14 @@ export type EndedRun = {
   readonly state: 'success' | 'failed';
   /** `success`, `task_failure`, `all_tasks_deadlocked` or `timed_out`, as callbacks read it. */
   readonly reason: string;
+  /** The task instance that has decided it; null = none has. */
+  readonly decisive: CallbackSubject | null;
 };
 
 /** Callbacks of Dags whose runs have ended. Only what a Dag declares is asked for, also after a time-out. */
 export async function callbacksOfEnds(tx: Db, ends: readonly EndedRun[], nowIso: string): Promise<void> {
   const rows: NewCallback[] = [];
-  for (const { id, versionId, model, state, reason } of ends) {
+  for (const { id, versionId, model, state, reason, decisive } of ends) {
     const event = state === 'success' ? 'success' : 'failure';
     if (!model.callbacks[event]) continue;
     rows.push({
@@ -39,7 +46,7 @@ export async function callbacksOfEnds(tx: Db, ends: readonly EndedRun[], nowIso:
       dag_version_id: versionId,
       queue: callbackQueue(model),
       needs: model.callbackNeeds,
-      ti_id: null,
+      about: decisive,
       reason,
       target: null,
     });
@@ -71,7 +78,7 @@ export async function callbackOfTry(
     dag_version_id: of.versionId,
     queue: task.queue,
     needs: task.needs,
-    ti_id: of.tiId,
+    about: { id: of.tiId },
     reason: of.reason,
     target: null,
   };

@@ -191,7 +191,7 @@ export async function tellMissedDeadlines(tx: Db, nowIso: string): Promise<numbe
         dag_version_id: row.dag_version_id,
         queue: callbackQueue(model),
         needs: model.callbackNeeds,
-        ti_id: null,
+        about: null,
         reason: null,
         target,
       },

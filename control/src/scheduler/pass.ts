@@ -18,6 +18,7 @@ import { loadModels } from '../runs/models.ts';
 import { taskInstanceRow } from '../runs/new-task-instances.ts';
 import { decideRun } from './decide/examine.ts';
 import { isTurnNear, pickForQueue } from './decide/queue.ts';
+import { decisiveOf } from './decide/run-end.ts';
 import type { Turns } from './decide/turns.ts';
 import type { Decision, EndReason, RunSnapshot } from './decide/types.ts';
 import { readSnapshots, waitsForPast } from './snapshot.ts';
@@ -166,5 +167,6 @@ function endedRun({ run, snapshot, decision }: Decided): EndedRun[] {
   if (!decision.end) return [];
   const { versionId } = snapshot.run;
   const { state, reason } = decision.end;
-  return [{ id: run.id, versionId, model: snapshot.model, state, reason: reason ?? state }];
+  const decisive = decisiveOf(snapshot, decision);
+  return [{ id: run.id, versionId, model: snapshot.model, state, reason: reason ?? state, decisive }];
 }

@@ -156,7 +156,7 @@ export interface DagContext<N> {
   readonly run: RunInfo;
   /** Of a run that has ended; null for a deadline. */
   readonly reason: RunEnd | null;
-  /** The task instance that decided the end of the run. */
+  /** The task instance that decided the end of the run; null where none did, as in a run of which everything was skipped. */
   readonly task: { readonly taskId: string; readonly mapIndex: number; readonly tryNumber: number } | null;
   /** The deadline that was missed. */
   readonly deadline: { readonly name: string | null; readonly at: Date } | null;

@@ -6,7 +6,7 @@ import { checkDagDocument } from '../../domain/dag-document.ts';
 import { buildDagModel } from '../../domain/dag-model.ts';
 import { createBoard } from './board.ts';
 import { decideRun } from './examine.ts';
-import { runEnd } from './run-end.ts';
+import { decisiveOf, runEnd } from './run-end.ts';
 import type { Decision, RunSnapshot, SkipDecision, State, TiView } from './types.ts';
 
 const NOW = Date.parse('2026-06-10T09:30:00Z');
@@ -179,6 +179,19 @@ test('a task that depends on its past waits for it without being a deadlock', ()
   deepEqual([outcome(waiting), waiting.end], [{}, null]);
   deepEqual(outcome(decide(tasks, { a: null }, { previous: { 'a#-1': 'success' } })), { a: 'scheduled' });
   deepEqual(outcome(decide(tasks, { a: null }, { previous: null })), { a: 'scheduled' });
+});
+
+test('of a deadlock the callback is told of the first task that waits although something before it has ended', () => {
+  const stuck = snapshot(
+    [{ id: 'a' }, { id: 'b' }, { id: 'c', after: ['b'] }, { id: 'd', after: ['a'] }, { id: 'e', after: ['a'] }],
+    { a: 'success', b: null, c: null, d: null, e: null },
+  );
+  const of = (reason: 'all_tasks_deadlocked' | 'task_failure' | 'timed_out', of = stuck) =>
+    decisiveOf(of, { changes: [], additions: [], end: { state: 'failed', reason }, wakeAtMs: null });
+  deepEqual(of('all_tasks_deadlocked'), { id: stuck.tis.find((ti) => ti.taskId === 'd')!.id });
+  equal(of('all_tasks_deadlocked', snapshot([{ id: 'a' }], { a: null })), null);
+  deepEqual(of('task_failure'), { state: 'failed' });
+  equal(of('timed_out'), null, 'nothing was cut short');
 });
 
 test('unfinished tasks of which none can ever move are a deadlock; one that waits for its past is not', () => {

@@ -1,8 +1,9 @@
 /** When a run is over, and how it ended. @see scheduling semantics 9 */
 import { isFinished } from '@airlock/contract/states';
+import type { CallbackSubject } from '@airlock/store/queries/callback/insert';
 import type { DagModel, TaskModel } from '../../domain/dag-model.ts';
 import type { Board } from './board.ts';
-import type { Decision } from './types.ts';
+import type { Decision, RunSnapshot } from './types.ts';
 
 const leavesOf = new WeakMap<DagModel, readonly string[]>();
 
@@ -48,4 +49,19 @@ export function runEnd(model: DagModel, board: Board, mayStillMove: boolean, cha
     );
   });
   return held ? null : { state: 'failed', reason: 'all_tasks_deadlocked' };
+}
+
+/**
+ * The task instance that has decided the end, as a callback is told: the last that ended as the run did; after a time-out the last
+ * that it cut short; of a deadlock the first that waits although something before it has ended. @returns null where none has
+ */
+export function decisiveOf({ model, tis }: RunSnapshot, { changes, end }: Decision): CallbackSubject | null {
+  if (end?.reason === 'timed_out') return changes.length > 0 ? { state: 'skipped' } : null;
+  if (end?.reason !== 'all_tasks_deadlocked') return end && { state: end.state };
+  const ended = new Set(tis.filter((ti) => isFinished(ti.state)).map((ti) => ti.taskId));
+  const order = new Map([...model.tasks.keys()].map((id, i) => [id, i]));
+  const [first] = tis
+    .filter((ti) => !isFinished(ti.state) && model.tasks.get(ti.taskId)?.upstream.some((id) => ended.has(id)))
+    .sort((a, b) => order.get(a.taskId)! - order.get(b.taskId)! || a.mapIndex - b.mapIndex);
+  return first ? { id: first.id } : null;
 }

@@ -18,6 +18,9 @@ export type CallbackTi = {
   readonly end_date: string | null;
 };
 
+/** By its present id, or of the run's in this state the one that ended last, and of several the one that began last. */
+export type CallbackSubject = { readonly id: string } | { readonly state: 'success' | 'failed' | 'skipped' };
+
 export type NewCallback = {
   readonly id: string;
   readonly kind: CallbackKind;
@@ -26,8 +29,8 @@ export type NewCallback = {
   readonly dag_version_id: string;
   readonly queue: string;
   readonly needs: string | null;
-  /** The task instance as it is in this transaction, read by its present id; null = chosen by the end of the run. */
-  readonly ti_id: string | null;
+  /** About which task instance it is, as that is in this transaction; null = about none. */
+  readonly about: CallbackSubject | null;
   readonly reason: string | null;
   /** What a deadline calls; null for the others. */
   readonly target: unknown;
@@ -37,8 +40,7 @@ export type NewCallback = {
 export const MAX_CALLBACK_REASON = 2000;
 
 /**
- * Callbacks to be run, with the task instance that each is about: the named one; for the end of a run the newest failed one,
- * or, after a success, the one that ended last. Wakes those who hand them out. Locks: none beyond the new rows.
+ * Callbacks to be run, with the task instance that each is about. Wakes those who hand them out. Locks: none beyond the new rows.
  */
 export async function insertCallbacks(db: Db, rows: readonly NewCallback[], nowIso: string): Promise<void> {
   if (rows.length === 0) return;
@@ -51,11 +53,11 @@ export async function insertCallbacks(db: Db, rows: readonly NewCallback[], nowI
               'max_tries', t.max_tries, 'dag_version_id', t.dag_version_id, 'queue', t.queue, 'hostname', t.hostname,
               'state', t.state, 'start_date', t.start_date, 'end_date', t.end_date)
             FROM task_instance t
-            WHERE t.dag_run_id = r.id AND x.kind <> 'deadline' AND (x.ti_id IS NULL OR t.id = x.ti_id)
-            ORDER BY (x.event = 'failure' AND t.state = 'failed') DESC, t.end_date DESC NULLS LAST, t.id DESC LIMIT 1),
+            WHERE t.dag_run_id = r.id AND (t.id::text = x.about ->> 'id' OR t.state = x.about ->> 'state')
+            ORDER BY t.end_date DESC NULLS LAST, t.start_date DESC NULLS LAST, t.id DESC LIMIT 1),
           left(x.reason, ${MAX_CALLBACK_REASON}), x.target, 'pending', ${nowIso}::timestamptz
         FROM json_to_recordset(${JSON.stringify(rows)}::json) AS x (id uuid, kind text, event text, dag_run_id bigint,
-          dag_version_id uuid, queue text, needs text, ti_id uuid, reason text, target json)
+          dag_version_id uuid, queue text, needs text, about jsonb, reason text, target json)
         JOIN dag_run r ON r.id = x.dag_run_id
         RETURNING id)
       SELECT pg_notify('airlock', 'callback') FROM (SELECT count(*) AS n FROM added) a WHERE a.n > 0`,

@@ -36,7 +36,7 @@ export type PendingDeadline = NewPendingDeadline & {
 export async function listPendingDeadlines(db: Db, limit: number): Promise<PendingDeadline[]> {
   return await db.query<PendingDeadline>(
     sql`SELECT p.id, p.position, p.reference_at, p.dag_run_id, p.dag_version_id, r.dag_id, r.run_id, r.team, p.created_at
-      FROM pending_deadline p JOIN dag_run r ON r.id = p.dag_run_id ORDER BY p.created_at, p.id LIMIT ${limit}`,
+      FROM pending_deadline p JOIN dag_run r ON r.id = p.dag_run_id ORDER BY p.created_at, p.dag_run_id, p.position LIMIT ${limit}`,
     'pending_deadline_list',
   );
 }
