@@ -1,9 +1,8 @@
 /** When a run is over, and how it ended. @see scheduling semantics 9 */
 import { isFinished } from '@airlock/contract/states';
-import type { CallbackSubject } from '@airlock/store/queries/callback/insert';
 import type { DagModel, TaskModel } from '../../domain/dag-model.ts';
 import type { Board } from './board.ts';
-import type { Decision, RunSnapshot } from './types.ts';
+import type { Decision, Decisive, RunSnapshot } from './types.ts';
 
 const leavesOf = new WeakMap<DagModel, readonly string[]>();
 
@@ -55,7 +54,7 @@ export function runEnd(model: DagModel, board: Board, mayStillMove: boolean, cha
  * The task instance that has decided the end, as a callback is told: the last that ended as the run did; after a time-out the last
  * that it cut short; of a deadlock the first that waits although something before it has ended. @returns null where none has
  */
-export function decisiveOf({ model, tis }: RunSnapshot, { changes, end }: Decision): CallbackSubject | null {
+export function decisiveOf({ model, tis }: RunSnapshot, { changes, end }: Decision): Decisive | null {
   if (end?.reason === 'timed_out') return changes.length > 0 ? { state: 'skipped' } : null;
   if (end?.reason !== 'all_tasks_deadlocked') return end && { state: end.state };
   const ended = new Set(tis.filter((ti) => isFinished(ti.state)).map((ti) => ti.taskId));

@@ -72,3 +72,6 @@ export type Decision = {
   /** When something becomes due without any event; null = nothing. */
   readonly wakeAtMs: number | null;
 };
+
+/** The task instance that has decided the end of its run: this one, or of those in this state the one that ended last. */
+export type Decisive = { readonly id: string } | { readonly state: 'success' | 'failed' | 'skipped' };
