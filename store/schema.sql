@@ -480,6 +480,7 @@ CREATE TABLE dag_version (
   module_hash text,
   created_at timestamp with time zone NOT NULL,
   team text,
+  relative_fileloc text,
   CONSTRAINT dag_version_pkey PRIMARY KEY (id),
   CONSTRAINT dag_version_dag_id_fkey FOREIGN KEY (dag_id) REFERENCES dag(dag_id) ON DELETE CASCADE,
   CONSTRAINT dag_version_dag_id_version_number_key UNIQUE (dag_id, version_number),

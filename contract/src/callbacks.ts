@@ -10,6 +10,7 @@
  * - `PATCH /callbacks/{id}/state` (execution token) `callbackReport`: ends it. 204; 200 for the same report again.
  */
 import { z } from 'zod';
+import { pinnedGitSource } from './git-source.ts';
 
 const uuid = z.string().regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/);
 const instant = z.string().nullable();
@@ -28,8 +29,10 @@ export const executeCallbackWorkload = z.strictObject({
   }),
   airlock: z.strictObject({
     runtime: z.enum(['typescript', 'python']),
-    /** Of a Python Dag: the folder of its bundle; null = it is not configured any more. */
+    /** Of a Python Dag: the folder of its bundle, empty for git; null = it is not configured any more. */
     bundle_path: z.string().nullable(),
+    /** Instead of the folder: where the files of `bundle_info.version` come from. */
+    git: pinnedGitSource.nullish(),
   }),
 });
 export type ExecuteCallbackWorkload = z.infer<typeof executeCallbackWorkload>;

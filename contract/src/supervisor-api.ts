@@ -8,6 +8,7 @@ import { executeCallbackWorkload } from './callbacks.ts';
 import { publicJwk } from './claims.ts';
 import { needs } from './dag/needs.ts';
 import { dagWarnings } from './dag/warning.ts';
+import { gitSource, pinnedGitSource } from './git-source.ts';
 import { SANDBOX_TIERS } from './sandbox-tiers.ts';
 import { timetableAsk, timetablesFacts } from './timetables.ts';
 
@@ -46,15 +47,6 @@ export const supervisorHeartbeat = z.strictObject({
   /** Try ids that this worker holds now; a try that the server gave to it and that is missing here has died with a process. */
   holds: z.array(uuid).max(10_000).default([]),
 });
-
-/** Where the files of a git bundle come from. */
-export const gitSource = z.strictObject({
-  repo_url: z.string(),
-  tracking_ref: z.string(),
-  /** Folder within the repository that is the bundle; null = all of it. */
-  subdir: z.string().nullable(),
-});
-export type GitSource = z.infer<typeof gitSource>;
 
 /** POST /workloads/claim (worker token): waits up to `wait_seconds` for queued task instances, then answers 200. */
 export const claimRequest = z.strictObject({
@@ -101,7 +93,7 @@ export const executeTaskWorkload = z.strictObject({
         /** Folder of the bundle, as the server knows it; the worker must have it under the same name. */
         bundle_path: z.string(),
         /** Instead of the folder: where the files of `bundle_info.version` come from. */
-        git: gitSource.omit({ tracking_ref: true }).nullish(),
+        git: pinnedGitSource.nullish(),
         execution_timeout: z.number().nullable(),
         workload_jti: z.string(),
       }),
@@ -235,7 +227,7 @@ export const triggerWorkload = z.strictObject({
   /** Folder of the bundle, as the server knows it, empty for git; null when the bundle is gone. */
   bundle_path: z.string().nullable(),
   /** Where the files of a git bundle are, at the commit that the run keeps. */
-  git: gitSource.pick({ repo_url: true, subdir: true }).extend({ version: z.string() }).nullish(),
+  git: pinnedGitSource.extend({ version: z.string() }).nullish(),
   /** Instant after which nobody waits for it. */
   timeout_after: z.string().nullable(),
   /** Bytes of log that were sent for this wait before. */

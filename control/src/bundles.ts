@@ -133,7 +133,7 @@ export async function prepareBundles(db: Database, options: BundleOptions): Prom
         extra: JSON.stringify({ name: team }),
       });
     }
-    await syncBundles(tx, bundles);
+    await syncBundles(tx, bundles, options.nowIso);
     if (!first || !bundles.some((bundle) => bundle.name === EXAMPLES_BUNDLE)) return;
     const { secrets } = options;
     const key = 'weather_region';

@@ -76,6 +76,7 @@ async function decided(tx: Db, dagId: string, line: Line): Promise<readonly Plac
     conf: null,
     maxActiveRuns: 10,
     runOnLatestVersion: null,
+    rerunWithLatestVersion: null,
     user: 'u',
     nowIso: iso(line.n),
   };

@@ -188,6 +188,7 @@ describe('by the scheduler', () => {
         reprocess: 'none',
         maxActiveRuns: 2,
         runOnLatestVersion: null,
+        rerunWithLatestVersion: null,
         user: 'test',
         nowIso: world.clock.iso(),
         ...over,

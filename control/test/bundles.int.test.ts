@@ -14,6 +14,10 @@ const configOf = (env: Record<string, string> = {}) =>
   resolveConfig({ env: { AIRLOCK__CORE__DAGS_FOLDER: '/home/dags', ...env }, ini: {}, expand: (text) => text });
 const listed = (value: unknown) => configOf({ AIRLOCK__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST: JSON.stringify(value) });
 const NOW = '2026-06-10T09:30:00.000Z';
+const HOURLY = {
+  __type: 'airflow.timetables.trigger.CronTriggerTimetable',
+  __var: { expression: '0 * * * *', timezone: 'UTC', interval: 0, run_immediately: false },
+};
 const local = 'airflow.dag_processing.bundles.local.LocalDagBundle';
 
 test('without a list there is the Dag folder, and the examples when they are shown', () => {
@@ -76,6 +80,16 @@ test('a bundle that is no longer configured is out of use, and its Dags are stal
     ...options,
     config: listed([{ name: 'old', classpath: local, kwargs: { path: '/old' } }]),
   });
+  const report = (bundleName: string, dagId: string) =>
+    db.transaction((tx) =>
+      ingestParseReport(tx, {
+        bundleName,
+        report: reportOf(`${dagId}.ts`, [dagDocument(dagId, [{ id: 't' }], { timetable: HOURLY, start_date: 0 })]),
+        nowIso: NOW,
+        defaults: DEFAULTS,
+      }),
+    );
+  await report('old', 'gone');
   const failing = { text: 'gone', nowIso: NOW };
   await recordBundleFailure(db, { bundleName: 'old', ...failing });
   await prepareBundles(db, { ...options, config: configOf() });
@@ -83,6 +97,16 @@ test('a bundle that is no longer configured is out of use, and its Dags are stal
   await prepareBundles(db, { ...options, config: configOf() });
   const errors = await db.query(sql`SELECT bundle_name FROM import_error`);
   assert.deepEqual(errors, [{ bundle_name: 'dags-folder' }], 'import errors go with their bundle, and with it alone');
+  await report('dags-folder', 'stays');
+  await prepareBundles(db, { ...options, config: configOf() });
+  assert.deepEqual(
+    await db.query(sql`SELECT dag_id, is_stale, next_create_after IS NULL AS ended FROM dag ORDER BY dag_id`),
+    [
+      { dag_id: 'gone', is_stale: true, ended: true },
+      { dag_id: 'stays', is_stale: false, ended: false },
+    ],
+  );
+  assert.deepEqual(await db.query(sql`SELECT dag_id FROM event_log WHERE event = 'dag_gone'`), [{ dag_id: 'gone' }]);
   const rows = await db.query(sql`SELECT name, path, active FROM dag_bundle ORDER BY name`);
   assert.deepEqual(rows, [
     { name: 'dags-folder', path: '/home/dags', active: true },

@@ -321,6 +321,7 @@ test('a backfill makes the partitions of a range, read on the clock of the sched
         reprocess,
         maxActiveRuns: 10,
         runOnLatestVersion: null,
+        rerunWithLatestVersion: null,
         user: 'tester',
         nowIso: world.clock.iso(),
       }),

@@ -244,3 +244,15 @@ test('a module that is too large for a report is an import error with the limit'
   const parsed = await parseFile(root, 'a.ts');
   assert.match(parsed.import_error?.message ?? '', /larger than 16 MiB/);
 });
+
+test('a Dag follows its newest version where the order says so, and is pinned to that of its run otherwise', async () => {
+  const root = bundle({ 'a.ts': DAG });
+  const of = async (more: object) => {
+    const [document] = (await parseFile(root, 'a.ts', more)).dags as Array<{ dag: Record<string, unknown> }>;
+    return document!.dag.disable_bundle_versioning;
+  };
+  assert.deepEqual(
+    [await of({}), await of({ disable_bundle_versioning: false }), await of({ disable_bundle_versioning: true })],
+    [false, false, true],
+  );
+});

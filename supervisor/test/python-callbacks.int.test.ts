@@ -1,5 +1,6 @@
 /** Callbacks of Python Dags in their sandbox, by the real Airflow: what each is given, what it may ask for, how it ends. */
 import { deepEqual, doesNotMatch, equal, match } from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -125,9 +126,10 @@ describe('callbacks of a Python Dag', { skip: withoutPython }, () => {
     rmSync(bundlePath, { recursive: true, force: true });
   });
 
-  const run = async (order: FakeCallback['order'], file?: string) => {
+  const run = async (order: FakeCallback['order'], file?: string, more: Partial<FakeCallback> = {}) => {
     const id = randomUUID();
-    worker.server.addCallback({ id, module: '', bundlePath, file, order: { dag_run: RUN, ti: TI, ...order } });
+    const about = { dag_run: RUN, ti: TI, ...order };
+    worker.server.addCallback({ id, module: '', bundlePath, file, order: about, ...more });
     await waitFor('the report', () => worker.server.callbackReports.has(id), { timeoutMs: 120_000 });
     return worker.server.callbackReports.get(id)!;
   };
@@ -191,6 +193,38 @@ describe('callbacks of a Python Dag', { skip: withoutPython }, () => {
     const late = await run(missed('alert', { room: '#ops' }, true, 'inside'), 'packed.zip/inside.py');
     match(late.output, /ALERT #ops late/);
     deepEqual([ended.state, late.state], ['success', 'success']);
+  });
+
+  test('those of a run in a git bundle run the code of its commit, not what came later', async () => {
+    const root = mkdtempSync(join(tmpdir(), 'airlock-repository-'));
+    try {
+      chmodSync(root, 0o755);
+      const git = (...args: string[]) =>
+        execFileSync('git', ['-c', 'user.name=a', '-c', 'user.email=a@example.org', '-C', root, ...args], {
+          encoding: 'utf8',
+        }).trim();
+      const commit = (code: string) => {
+        writeFileSync(join(root, 'd.py'), code);
+        git('add', '-A');
+        git('commit', '-q', '-m', 'x');
+        return git('rev-parse', 'HEAD');
+      };
+      git('init', '-q', '-b', 'main');
+      const first = commit(text);
+      const second = commit(text.replaceAll('TELL', 'SAID'));
+      const at = (version: string) =>
+        run({}, undefined, { bundlePath: '', git: { repo_url: `file://${root}`, subdir: null, version } });
+      match((await at(first)).output, /TELL ops-room/);
+      match((await at(second)).output, /SAID ops-room/);
+      const gone = await at('f'.repeat(40));
+      deepEqual(
+        [gone.state, /no longer has the commit/.test(gone.message ?? '')],
+        ['failed', true],
+        gone.message ?? '',
+      );
+    } finally {
+      rmSync(root, { recursive: true, force: true });
+    }
   });
 
   test('what the server refuses stays refused, and no token is in its reach', async () => {

@@ -1,4 +1,4 @@
-import { bool, choice, int, number, optionalText, text } from './options.ts';
+import { bool, choice, int, number, optionalBool, optionalText, text } from './options.ts';
 import { FERNET_KEYS, HTTP_URL, PATH, TIME_ZONE } from './rules.ts';
 
 /** What an Airflow's file says for its manager with users of its own; means `built-in`. */
@@ -62,6 +62,11 @@ export const CORE_OPTIONS = {
     unit: 'count',
     min: 0,
     advice: 'Pause a Dag after that many failed runs in a row; 0 = never.',
+  }),
+  rerun_with_latest_version: optionalBool({
+    readers: ['control'],
+    advice:
+      'Whether a run of a bundle with versions moves to the newest version of its Dag when it is cleared or run again by a backfill, where neither the request nor the Dag says. Unset: backfills do, clears do not.',
   }),
   default_timezone: text('utc', {
     readers: ['control', 'supervisor'],

@@ -1,4 +1,4 @@
-import { int, list, number, optionalText } from './options.ts';
+import { bool, int, list, number, optionalText } from './options.ts';
 import { JSON_LIST } from './rules.ts';
 
 export const DAG_PROCESSOR_OPTIONS = {
@@ -28,6 +28,11 @@ export const DAG_PROCESSOR_OPTIONS = {
     readers: ['supervisor'],
     unit: 'names',
     advice: 'Bundles whose Dag files may use the network while they are parsed; those of all others have none.',
+  }),
+  disable_bundle_versioning: bool(false, {
+    readers: ['supervisor'],
+    advice:
+      'Runs follow the newest version of their Dag also where its bundle has versions. A Python Dag that says disable_bundle_versioning itself is not asked.',
   }),
   health_check_threshold: number(30, {
     readers: ['control'],

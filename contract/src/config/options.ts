@@ -66,6 +66,17 @@ export function bool(fallback: boolean, meta: OptionMeta): OptionRow<boolean> {
   };
 }
 
+/** As `bool`; unset, or an empty text, is neither. */
+export function optionalBool(meta: OptionMeta): OptionRow<boolean | null> {
+  const { parse, allowed, ...row } = bool(false, meta);
+  return {
+    ...row,
+    default: null,
+    allowed: `${allowed}, or nothing`,
+    parse: (text) => (text.trim() === '' ? null : parse(text)),
+  };
+}
+
 type Range = {
   readonly min?: number;
   readonly max?: number;

@@ -104,7 +104,7 @@ function samples(row: OptionRow<unknown>): { right: string; wrong: string[] } {
   ];
   switch (row.kind) {
     case 'bool':
-      return { right: 'True # a word', wrong: ['', 'maybe', '2', 'truee'] };
+      return { right: 'True # a word', wrong: [...(row.default === null ? [] : ['']), 'maybe', '2', 'truee'] };
     case 'int':
       return { right: String(max ?? (min ?? 0) + 1), wrong: [...numbers(), '1.5'] };
     case 'number':

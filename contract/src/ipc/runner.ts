@@ -61,6 +61,8 @@ export const startParse = z.strictObject({
   relative_fileloc: z.string(),
   fileloc: z.string(),
   bundle_name: z.string(),
+  /** `[dag_processor] disable_bundle_versioning`. */
+  disable_bundle_versioning: z.boolean().optional(),
 });
 /** Parent → Python child: the one task of this process. The channel is closed after it. */
 export const startPythonTask = z.strictObject({

@@ -4,7 +4,7 @@ import type { ExecuteCallbackWorkload } from '@airlock/contract/callbacks';
 import { type ClaimedCallback, claimCallbacks, releaseCallbacks } from '@airlock/store/queries/callback/claim';
 import type { EventHub } from '../deps.ts';
 import type { ClaimOptions, PlacementDeps } from './placement.ts';
-import { makeOrRelease } from './workload-parts.ts';
+import { makeOrRelease, workloadGit } from './workload-parts.ts';
 
 /** Most callbacks that one request takes. */
 const MAX_AT_ONCE = 20;
@@ -84,6 +84,10 @@ async function makeWorkload(deps: PlacementDeps, jkt: string, row: ClaimedCallba
       // What it is called with is told at the start, with everything else.
       data: { path: path ?? `on_${row.event}_callback`, kwargs: {} },
     },
-    airlock: { runtime: row.module_hash === null ? 'python' : 'typescript', bundle_path: row.bundle_path },
+    airlock: {
+      runtime: row.module_hash === null ? 'python' : 'typescript',
+      bundle_path: row.bundle_path,
+      ...workloadGit(row),
+    },
   };
 }

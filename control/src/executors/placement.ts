@@ -8,7 +8,7 @@ import type { ControlDeps } from '../deps.ts';
 import { logPath } from '../logs/log-path.ts';
 import { callbackWorkloads } from './callbacks.ts';
 import { waitForEvents } from './wait.ts';
-import { makeOrRelease, workloadTi } from './workload-parts.ts';
+import { makeOrRelease, workloadGit, workloadTi } from './workload-parts.ts';
 
 export type ClaimOptions = {
   readonly supervisorId: string;
@@ -127,9 +127,7 @@ function runtimeOf(row: ClaimedRow): ExecuteTaskWorkload['airlock'] {
   const shared = { execution_timeout: row.execution_timeout_seconds, workload_jti: row.workload_jti };
   if (row.runtime !== 'typescript') {
     if (row.bundle_path === null) return undefined;
-    const { repo_url, subdir } = row.bundle_git ?? { repo_url: null, subdir: null };
-    const git = repo_url === null ? {} : { git: { repo_url, subdir } };
-    return { runtime: 'python', bundle_path: row.bundle_path, ...git, ...shared };
+    return { runtime: 'python', bundle_path: row.bundle_path, ...workloadGit(row), ...shared };
   }
   if (row.module_hash === null) return undefined;
   const needs = decodeNeeds(row.needs ?? undefined) ?? NO_NEEDS;

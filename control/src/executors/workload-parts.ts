@@ -1,4 +1,5 @@
 /** What the workloads of tries, callbacks and triggers have in common. */
+import type { GitSource } from '@airlock/contract/git-source';
 
 type TryRow = {
   readonly task_id: string;
@@ -28,6 +29,11 @@ export function workloadTi(id: string, row: TryRow) {
     pool_slots: row.pool_slots,
     priority_weight: row.priority_weight,
   };
+}
+
+/** Where the files of a git bundle come from; nothing for other bundles. */
+export function workloadGit({ bundle_git: git }: { readonly bundle_git: GitSource | null }) {
+  return git === null ? {} : { git: { repo_url: git.repo_url, subdir: git.subdir } };
 }
 
 /** Makes the workloads of claimed rows; gives the claims back when one can't be made, or when nobody waits for them any more. */

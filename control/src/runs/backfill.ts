@@ -11,7 +11,7 @@ import { instantIso, instantIsoOrNull } from '../domain/instants.ts';
 import { checkParams } from '../domain/params.ts';
 import type { NextRun } from '../domain/timetables/index.ts';
 import { unanswered } from './asked-timetables.ts';
-import { clearTaskInstances } from './clear.ts';
+import { clearTaskInstances, runsOnLatest } from './clear.ts';
 import { createDagRun } from './create-run.ts';
 import { loadModel } from './models.ts';
 import { nextRun } from './next-run.ts';
@@ -31,8 +31,10 @@ export type BackfillRequest = {
   /** Which finished runs are made again: none, those that failed, all. */
   readonly reprocess: 'none' | 'failed' | 'completed';
   readonly maxActiveRuns: number;
-  /** Version of runs that are made again; null = as the Dag says, else the newest. */
+  /** Version of runs that are made again; null = as the Dag says, else the configuration, else the newest. */
   readonly runOnLatestVersion: boolean | null;
+  /** `[core] rerun_with_latest_version`. */
+  readonly rerunWithLatestVersion: boolean | null;
   readonly user: string;
   /** What a timetable of the author's own has answered for this range; absent or null = nobody has asked. */
   readonly asked?: readonly NextRun[] | null;
@@ -226,7 +228,7 @@ async function makeRun(
     await clearTaskInstances(tx, {
       dagId,
       dagRunIds: [run.id],
-      runOnLatestVersion: request.runOnLatestVersion ?? model.rerunWithLatestVersion ?? true,
+      runOnLatestVersion: runsOnLatest(request.runOnLatestVersion, model, request.rerunWithLatestVersion, true),
       nowIso,
     });
     const conf = request.conf === null ? null : JSON.stringify(request.conf);

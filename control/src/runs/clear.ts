@@ -39,6 +39,20 @@ export type ClearOptions = {
 export type ClearedTi = LiveTi & { readonly newId: string };
 
 /**
+ * Whether what runs again moves to the newest version of its Dag: who asks decides, then the Dag, then the configuration. Pure.
+ * @param configured `[core] rerun_with_latest_version`
+ * @param otherwise where none of them says: true for backfills, false for clears
+ */
+export function runsOnLatest(
+  asked: boolean | null | undefined,
+  model: DagModel | null,
+  configured: boolean | null,
+  otherwise: boolean,
+): boolean {
+  return asked ?? model?.rerunWithLatestVersion ?? configured ?? otherwise;
+}
+
+/**
  * Archives the current tries under their ids and gives each task instance a new id and a full new budget. What runs becomes
  * `restarting` and loses its tokens in the same transaction. Locks: dag_run rows, then task_instance rows.
  * @returns what was, or with `dryRun` would be, cleared.

@@ -245,6 +245,7 @@ async function storeDag(
       versionNumber: number,
       bundleName: bundle.name,
       bundleVersion,
+      relativeFileloc: report.relative_fileloc,
       team: bundle.team,
       digest,
       document: JSON.stringify(document),

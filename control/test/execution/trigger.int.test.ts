@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { sql } from '@airlock/store';
+import { dagDocument, ingest } from '../kit/dags.ts';
 import { type Send, type Server, startExecutionApi, type Try } from './kit.ts';
 
 const post = (server: Server, ti: Try, path: string, json?: unknown) => {
@@ -189,6 +190,37 @@ test('a run is cleared whole: new tries, queued again, counted; repeated, nothin
     404,
     message("Dag run with run_id: 'nope' not found"),
   ]);
+});
+
+test('a run of a bundle with versions is cleared at its commit, or at the newest where its Dag or the configuration says', async () => {
+  const [old, newest] = ['a'.repeat(40), 'b'.repeat(40)];
+  for (const [configured, said, expected] of [
+    ['', null, old],
+    ['', true, newest],
+    ['true', null, newest],
+    ['true', false, old],
+  ] as const) {
+    await using server = await startExecutionApi({ AIRLOCK__CORE__RERUN_WITH_LATEST_VERSION: configured });
+    const { db } = server;
+    const nowIso = new Date(server.nowMs()).toISOString();
+    const ti = await server.startTry({ needs: { dags: ['far'] } });
+    const read = (version: string, retries: number) =>
+      ingest(
+        db,
+        'far.ts',
+        [dagDocument('far', [{ id: 't', retries }], said === null ? {} : { rerun_with_latest_version: said })],
+        nowIso,
+        { bundle_version: version },
+      );
+    await read(old, 0);
+    assert.equal((await post(server, ti, '/dag-runs/far/r', {})).status, 204);
+    await db.query(sql`UPDATE dag_run SET state = 'failed' WHERE dag_id = 'far'`);
+    await db.query(sql`UPDATE task_instance SET state = 'failed', try_number = 1 WHERE dag_id = 'far'`);
+    await read(newest, 1);
+    assert.equal((await post(server, ti, '/dag-runs/far/r/clear')).status, 204);
+    const run = await server.one(sql`SELECT bundle_version, state FROM dag_run WHERE dag_id = 'far'`);
+    assert.deepEqual(run, { bundle_version: expected, state: 'queued' }, `${configured} ${said}`);
+  }
 });
 
 test('a try that clears its own run loses its token with it', async () => {

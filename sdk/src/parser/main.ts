@@ -79,7 +79,11 @@ async function parse(start: StartParse, report: Report, onBundled: (inputs: stri
   // Said before the author's code runs: it may never end, and then its inputs still tell when to try again.
   onBundled(report.inputs);
   const exports = await loadModule(start.relative_fileloc, bundled.code);
-  const location = { fileloc: start.fileloc, relativeFileloc: start.relative_fileloc };
+  const location = {
+    fileloc: start.fileloc,
+    relativeFileloc: start.relative_fileloc,
+    disableBundleVersioning: start.disable_bundle_versioning,
+  };
   const { documents, warnings } = collectDags(exports, location);
   report.warnings = [...warnings];
   if (documents.length > 0) {

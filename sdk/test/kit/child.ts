@@ -73,7 +73,7 @@ export function startChild(entry: keyof typeof ENTRIES): Child {
 }
 
 /** Parses a file of a bundle folder. */
-export async function parseFile(bundleRoot: string, relative: string): Promise<ParseOutcome> {
+export async function parseFile(bundleRoot: string, relative: string, more: object = {}): Promise<ParseOutcome> {
   const child = startChild('parser');
   child.send({
     type: 'parse',
@@ -82,6 +82,7 @@ export async function parseFile(bundleRoot: string, relative: string): Promise<P
     relative_fileloc: relative,
     fileloc: `/dags/${relative}`,
     bundle_name: 'dags-folder',
+    ...more,
   });
   await child.exited;
   const parsed = child.frames.find((frame) => frame.type === 'parsed');

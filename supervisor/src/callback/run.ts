@@ -3,7 +3,6 @@
  * what its Dag declares and what its run has left, and does nothing else. It is run once; what becomes of it changes no task and no run.
  * @see docs/decisions/0021-callbacks-are-workloads.md
  */
-import { realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
@@ -12,9 +11,10 @@ import {
   callbackOrder,
   type ExecuteCallbackWorkload,
 } from '@airlock/contract/callbacks';
-import { AppError, isAppError } from '@airlock/contract/errors';
+import { isAppError } from '@airlock/contract/errors';
 import type { SandboxedChild } from '@airlock/proc/sandbox/index';
 import type { TokenHolder } from '../client/index.ts';
+import { type BundleFiles, filesOfBundle } from '../git/files.ts';
 import { pythonLines } from '../python/lines.ts';
 import type { PythonPool } from '../python/pool.ts';
 import { callbackPath, startRelay } from '../python/relay.ts';
@@ -42,18 +42,6 @@ export function startCallback(deps: CallbackDeps, workload: ExecuteCallbackWorkl
   return { done, stop: stopped.resolve };
 }
 
-/** The folder of a Python Dag's bundle. @throws AppError PYTHON_UNAVAILABLE */
-function bundleRoot({ airlock }: ExecuteCallbackWorkload): string {
-  try {
-    if (airlock.bundle_path !== null) return realpathSync(airlock.bundle_path);
-  } catch {
-    // Named below, as one that is not configured is.
-  }
-  throw new AppError('PYTHON_UNAVAILABLE', {
-    public: `The folder of the bundle, ${airlock.bundle_path ?? 'which is not configured any more'}, is not on this worker.`,
-  });
-}
-
 async function run(deps: CallbackDeps, workload: ExecuteCallbackWorkload, stopped: Promise<string>): Promise<void> {
   const { ctx, pool, hosts } = deps;
   const { id } = workload.callback;
@@ -66,18 +54,20 @@ async function run(deps: CallbackDeps, workload: ExecuteCallbackWorkload, stoppe
   const order = callbackOrder.parse(answer.json());
   let report: CallbackReport;
   let child: SandboxedChild | null = null;
+  let files: BundleFiles | null = null;
   try {
-    const typescript = workload.airlock.runtime === 'typescript';
-    child = typescript
-      ? pool.take()
-      : await hosts.take({ name: workload.bundle_info.name, root: bundleRoot(workload) });
+    const { airlock, bundle_info: bundle } = workload;
+    if (airlock.runtime === 'python')
+      files = await filesOfBundle(ctx, { path: airlock.bundle_path, git: airlock.git, version: bundle.version });
+    child = files === null ? pool.take() : await hosts.take({ name: bundle.name, root: files.root });
     const started = { ctx, workload, order, child, token, stopped };
-    report = typescript ? await runTypeScript(started) : await runPython(started, bundleRoot(workload));
+    report = files === null ? await runTypeScript(started) : await runPython(started, files.root);
   } catch (error) {
     if (!isAppError(error)) throw error;
     report = { state: 'failed', message: `${error.message} ${error.remedy}`.slice(0, MESSAGE_LENGTH), output: '' };
   } finally {
     await child?.kill();
+    files?.release();
   }
   const sent = await ctx.client.call({
     token,

@@ -7,7 +7,7 @@ import { chownSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } f
 import { join } from 'node:path';
 import type { Clock } from '@airlock/contract/clock';
 import { isAppError } from '@airlock/contract/errors';
-import type { GitSource } from '@airlock/contract/supervisor-api';
+import type { GitSource } from '@airlock/contract/git-source';
 import { GIT_CONFIGURATION, runGit } from '@airlock/proc/git';
 import { takeUid, type UidRange } from '@airlock/proc/sandbox/uids';
 import type { RoleContext } from '../role-context.ts';

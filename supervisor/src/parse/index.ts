@@ -53,6 +53,7 @@ export function startParseRole(context: RoleContext): Role {
     enterScript: context.entries.enterScript,
     uids: { first: config.sandbox.uid_range_start, size: config.sandbox.uid_range_size },
     timeoutMs: seconds * 1000,
+    disableBundleVersioning: config.dag_processor.disable_bundle_versioning,
     packages: context.packages,
     hidden: context.hidden,
     workBase: context.workBase,

@@ -34,6 +34,8 @@ export type ParseChildOptions = {
   readonly entry?: string;
   readonly enterScript?: string;
   readonly timeoutMs: number;
+  /** `[dag_processor] disable_bundle_versioning`; default false. */
+  readonly disableBundleVersioning?: boolean | undefined;
   /** Default: none for any bundle. */
   readonly networkOf?: (bundleName: string) => SandboxSpec['network'];
   /** Folders of the packages that the parser imports, and what stays out of sight; as for every child of this supervisor. */
@@ -115,7 +117,10 @@ export function makeParseFile(options: ParseChildOptions): ParseFile {
       extra: [job.root, ...packageFolders(job.root)].map((path) => ({ path, access: 'read' as const })),
       nodeArgs: [`--max-old-space-size=${HEAP_MIB}`],
     });
-    const end = await followParse(child, job, signal, { parseMs: options.timeoutMs });
+    const end = await followParse(child, job, signal, {
+      parseMs: options.timeoutMs,
+      disableBundleVersioning: options.disableBundleVersioning,
+    });
     if (end.report) return fromReport(end.report, end.inputs !== null, end.output);
     return failed(explainExit(job.relative, end, options.timeoutMs), end.inputs, end.output);
   };
@@ -128,6 +133,8 @@ export type ParseLimits = {
   readonly startMs?: number;
   /** Absent = a child that asks is answered that it may not. */
   readonly reads?: ParseReads;
+  /** For Dags of TypeScript; those of Python read it from their environment. */
+  readonly disableBundleVersioning?: boolean | undefined;
 };
 
 /** What the top level of a file asks for: the value, or why there is none. */
@@ -182,6 +189,7 @@ export async function followParse(
       relative_fileloc: job.relative,
       fileloc: join(job.shownRoot, job.relative),
       bundle_name: job.bundleName,
+      disable_bundle_versioning: limits.disableBundleVersioning ?? false,
     },
     onFrame(frame, answered) {
       if (frame.type === 'bundled') inputs = frame.inputs;

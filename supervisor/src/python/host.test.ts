@@ -24,3 +24,9 @@ test('of our environment it gets what [python] env names, and nothing else', () 
   equal(named.PIP_INDEX_URL, 'https://p.example.com');
   equal(Object.keys(named).length, plain.length + 1);
 });
+
+test('a Dag that says nothing about versions of its bundle learns what the configuration says', () => {
+  const name = 'AIRFLOW__DAG_PROCESSOR__DISABLE_BUNDLE_VERSIONING';
+  equal(given({})[name], 'false');
+  equal(given({ [name]: 'True' })[name], 'true');
+});

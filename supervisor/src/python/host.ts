@@ -39,6 +39,7 @@ export function pythonEnvironment(
     // A database in the memory of the process, empty: whoever asks it finds no table.
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: 'sqlite://',
     AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT: String(ctx.config.core.dagbag_import_timeout),
+    AIRFLOW__DAG_PROCESSOR__DISABLE_BUNDLE_VERSIONING: String(ctx.config.dag_processor.disable_bundle_versioning),
     AIRFLOW__CORE__TASK_SUCCESS_OVERTIME: String(Math.ceil(ctx.config.core.task_success_overtime)),
     // Links that operators store as XComs begin with it.
     ...(baseUrl === null ? {} : { AIRFLOW__API__BASE_URL: baseUrl }),

@@ -4,14 +4,13 @@
  * and only then, what it reported is sent on, or what became of it without a report.
  * @see docs/decisions/0016-python-runs-whole-behind-a-relay.md
  */
-import { realpathSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { AppError, isAppError } from '@airlock/contract/errors';
+import { isAppError } from '@airlock/contract/errors';
 import type { StateReport } from '@airlock/contract/execution/state-report';
 import { type RunAnswer, runAnswer } from '@airlock/contract/run-answer';
 import type { SandboxedChild } from '@airlock/proc/sandbox/index';
 import type { TokenHolder } from '../client/index.ts';
-import { gitCheckouts } from '../git/checkouts.ts';
+import { filesOfBundle } from '../git/files.ts';
 import type { RoleContext } from '../role-context.ts';
 import { startHeartbeat } from '../task/heartbeat.ts';
 import { type Masker, newMasker } from '../task/mask.ts';
@@ -43,31 +42,13 @@ export function startPythonTry(deps: PythonTryDeps, workload: PythonWorkload): R
   return { done, stop: stopped.resolve };
 }
 
-/** @throws AppError PYTHON_UNAVAILABLE */
-function bundleRoot(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch (cause) {
-    throw new AppError('PYTHON_UNAVAILABLE', {
-      public: `The folder of the bundle, ${path}, is not on this worker.`,
-      remedy: 'Make it available under the same name, or start workers where it is.',
-      cause,
-    });
-  }
-}
-
-/** The folder of the bundle; for git, its files at the version that the run is pinned to. */
-async function filesOf(
-  ctx: RoleContext,
-  { airlock, bundle_info: bundle }: PythonWorkload,
-): Promise<{ root: string; release: () => void }> {
-  if (!airlock.git) return { root: bundleRoot(airlock.bundle_path), release: () => undefined };
-  const { root, release } = await gitCheckouts(ctx).at(airlock.git, bundle.version ?? '');
-  return { root: realpathSync(root), release };
-}
-
 async function runTry(deps: PythonTryDeps, workload: PythonWorkload, stopped: Promise<string>): Promise<void> {
-  const { root, release } = await filesOf(deps.ctx, workload);
+  const { airlock, bundle_info: bundle } = workload;
+  const { root, release } = await filesOfBundle(deps.ctx, {
+    path: airlock.bundle_path,
+    git: airlock.git,
+    version: bundle.version,
+  });
   try {
     await runFrom(root, deps, workload, stopped);
   } finally {

@@ -3,13 +3,12 @@
  * last. One that dies, or whose loop is stuck, is started anew with all that it ran: nothing of a trigger is kept but what the
  * task sent. A child is told of nothing but its own team's triggers. @see promise L13
  */
-import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { AppError, isAppError } from '@airlock/contract/errors';
+import { isAppError } from '@airlock/contract/errors';
 import type { FromRunner } from '@airlock/contract/ipc/runner';
 import type { TriggerWorkload } from '@airlock/contract/supervisor-api';
 import { launchSandboxed, type SandboxedChild, type SandboxSpec } from '@airlock/proc/sandbox/index';
-import { gitCheckouts } from '../git/checkouts.ts';
+import { filesOfBundle } from '../git/files.ts';
 import { pythonChildren } from '../python/host.ts';
 import type { RoleContext } from '../role-context.ts';
 import { runnerSpec } from '../task/index.ts';
@@ -56,7 +55,7 @@ export function createTriggerHosts(ctx: RoleContext): TriggerHosts {
         const place = async (): Promise<Place> => {
           if (runtime !== 'python')
             return { root: '', spec: { ...runnerSpec(ctx), entry: ctx.entries.triggers }, release: () => undefined };
-          const { root, release } = await filesOf(ctx, path, git ?? null);
+          const { root, release } = await filesOfBundle(ctx, { path, git, version: git?.version ?? null });
           try {
             return { root, spec: python.spec({ bundle, network: 'host', script: HOST, folders: [root] }), release };
           } catch (error) {
@@ -77,30 +76,6 @@ export function createTriggerHosts(ctx: RoleContext): TriggerHosts {
 
 /** Where the children of a host find their bundle. */
 type Place = { readonly root: string; readonly spec: SandboxSpec; readonly release: () => void };
-
-/** The folder of the bundle; for git, its files at the commit that the run keeps. @throws AppError PYTHON_UNAVAILABLE or BUNDLE_UNAVAILABLE */
-async function filesOf(
-  ctx: RoleContext,
-  path: string | null,
-  git: NonNullable<TriggerWorkload['git']> | null,
-): Promise<Pick<Place, 'root' | 'release'>> {
-  if (git === null) return { root: bundleRoot(path), release: () => undefined };
-  const { root, release } = await gitCheckouts(ctx).at(git, git.version);
-  return { root: realpathSync(root), release };
-}
-
-/** @throws AppError PYTHON_UNAVAILABLE */
-function bundleRoot(path: string | null): string {
-  try {
-    if (path !== null) return realpathSync(path);
-  } catch {
-    // Told below.
-  }
-  throw new AppError('PYTHON_UNAVAILABLE', {
-    public: `The folder of the bundle, ${path}, is not on this triggerer.`,
-    remedy: 'Make it available under the same name, or start triggerers where it is.',
-  });
-}
 
 function createHost(ctx: RoleContext, find: () => Promise<Place>, onEnd: () => void) {
   const { triggerer } = ctx.config;

@@ -36,6 +36,8 @@ export type FakeCallback = {
   readonly timeoutSeconds?: number;
   /** Of a Python Dag: the folder of its bundle; then there is no module. */
   readonly bundlePath?: string;
+  /** Instead of the folder: a repository, and the commit that the run is pinned to. */
+  readonly git?: { readonly repo_url: string; readonly subdir: string | null; readonly version: string };
   /** The file there. Default `d.py`. */
   readonly file?: string;
   readonly order?: Partial<Omit<CallbackOrder, 'module' | 'timeout_seconds'>>;
@@ -169,17 +171,21 @@ export async function startFakeServer(): Promise<FakeServer> {
         }),
   });
 
-  const callbackWorkload = ({ id, bundlePath, file = 'd.py' }: FakeCallback) => ({
+  const callbackWorkload = ({ id, bundlePath, git, file = 'd.py' }: FakeCallback) => ({
     type: 'ExecuteCallback',
     token: tokenOf(`workload-${id}`),
     dag_rel_path: bundlePath === undefined ? 'd.ts' : file,
-    bundle_info: { name: 'dags-folder', version: null },
+    bundle_info: { name: 'dags-folder', version: git?.version ?? null },
     log_path: 'x',
     callback: { id, fetch_method: 'dag_attribute', data: { path: 'on_failure_callback', kwargs: {} } },
     airlock:
       bundlePath === undefined
         ? { runtime: 'typescript', bundle_path: null }
-        : { runtime: 'python', bundle_path: bundlePath },
+        : {
+            runtime: 'python',
+            bundle_path: bundlePath,
+            ...(git && { git: { repo_url: git.repo_url, subdir: git.subdir } }),
+          },
   });
 
   type Reply = { status: number; json?: unknown; text?: string; headers?: Record<string, string> };

@@ -94,6 +94,7 @@ const requestOf = async (context: RestContext): Promise<BackfillRequest> => {
     reprocess: given.reprocess_behavior as BackfillRequest['reprocess'],
     maxActiveRuns: given.max_active_runs,
     runOnLatestVersion: given.run_on_latest_version ?? null,
+    rerunWithLatestVersion: context.deps.config.core.rerun_with_latest_version,
     user: context.user.name,
     nowIso: context.nowIso,
   };

@@ -14,7 +14,7 @@ import { getTaskInstancesById, taskIdsOf } from '@airlock/store/queries/rest-tas
 import { insertTaskInstances } from '@airlock/store/queries/task-instance/insert';
 import { getTeamOfDag } from '@airlock/store/queries/team/of-dag';
 import type { DagModel, TaskModel } from '../../domain/dag-model.ts';
-import { clearTaskInstances, setDagRunState } from '../../runs/index.ts';
+import { clearTaskInstances, runsOnLatest, setDagRunState } from '../../runs/index.ts';
 import { initialTaskInstances } from '../../runs/new-task-instances.ts';
 import { wireInstant } from '../http/instant.ts';
 import { parseBody, wireIssue } from '../http/validation.ts';
@@ -44,11 +44,6 @@ type Options = z.output<typeof optionsObject>;
 
 function checkOptions(body: Pick<Options, 'only_failed' | 'only_new'>, ctx: Issues): void {
   if (body.only_failed && body.only_new) refuse(ctx, 'only_new and only_failed are mutually exclusive');
-}
-
-/** Whether the newest version counts: the request, then the Dag, then no. */
-export function runsOnLatest(asked: boolean | null | undefined, model: DagModel | null): boolean {
-  return asked ?? model?.rerunWithLatestVersion ?? false;
 }
 
 /** The newest version of a Dag. */
@@ -81,7 +76,12 @@ function clearOptions(context: RestContext, run: RunRow, body: Options, model: D
     dagId: run.dag_id,
     dagRunIds: [run.id],
     onlyFailed: body.only_failed,
-    runOnLatestVersion: runsOnLatest(body.run_on_latest_version, model),
+    runOnLatestVersion: runsOnLatest(
+      body.run_on_latest_version,
+      model,
+      context.deps.config.core.rerun_with_latest_version,
+      false,
+    ),
     dryRun,
     nowIso: context.nowIso,
   };

@@ -6,7 +6,7 @@ import { getDagRow } from '@airlock/store/queries/rest-dag/list';
 import { type RunSelector, selectRuns } from '@airlock/store/queries/rest-run/select';
 import { getTaskInstancesById, type TaskInstanceRow } from '@airlock/store/queries/rest-task/list';
 import type { TaskSelector } from '../../runs/clear.ts';
-import { clearTaskInstances } from '../../runs/index.ts';
+import { clearTaskInstances, runsOnLatest } from '../../runs/index.ts';
 import { wireInstant } from '../http/instant.ts';
 import { parseBody, wireIssue } from '../http/validation.ts';
 import { wire } from '../http/wire.ts';
@@ -15,7 +15,6 @@ import { modelOf } from './models.ts';
 import type { RestContext, RestRoute } from './route.ts';
 import { loadRun } from './run-answer.ts';
 import { NOTE_MAX } from './run-changes.ts';
-import { runsOnLatest } from './run-clear.ts';
 import { taskAnswers } from './task-answer.ts';
 import { writeNote } from './task-state.ts';
 
@@ -97,7 +96,12 @@ async function clear(context: RestContext): Promise<unknown> {
       onlyRunning: body.only_running,
       resetDagRuns: body.reset_dag_runs,
       preventRunningTask: body.prevent_running_task,
-      runOnLatestVersion: runsOnLatest(body.run_on_latest_version, model),
+      runOnLatestVersion: runsOnLatest(
+        body.run_on_latest_version,
+        model,
+        context.deps.config.core.rerun_with_latest_version,
+        false,
+      ),
       dryRun,
       nowIso: context.nowIso,
     });

@@ -19,6 +19,8 @@ export type SourceLocation = {
   readonly fileloc: string;
   /** Inside the bundle, with `/`. */
   readonly relativeFileloc: string;
+  /** Of the configuration; absent = false. */
+  readonly disableBundleVersioning?: boolean;
 };
 
 /** Builds the Dag and writes its document. @throws DagError, and whatever the builder throws */
@@ -38,7 +40,7 @@ export function serializeDag(dag: Dag, source: SourceLocation): DagDocument {
       max_active_runs: s.maxActiveRuns,
       max_active_tasks: s.maxActiveTasks,
       max_consecutive_failed_dag_runs: 0,
-      disable_bundle_versioning: false,
+      disable_bundle_versioning: source.disableBundleVersioning ?? false,
       ...given('start_date', s.startDate),
       ...given('end_date', s.endDate),
       ...given('dagrun_timeout', s.runTimeout),

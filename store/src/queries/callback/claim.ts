@@ -1,17 +1,13 @@
 import { type Db, sql } from '../../database.ts';
+import { type VersionFiles, versionFiles } from '../dag/files.ts';
 
-export type ClaimedCallback = {
+export type ClaimedCallback = VersionFiles & {
   readonly id: string;
   readonly dag_id: string;
   readonly run_id: string;
   readonly kind: string;
   readonly event: string;
   readonly target: { readonly path?: string; readonly kwargs?: unknown } | null;
-  readonly relative_fileloc: string;
-  readonly bundle_name: string;
-  readonly bundle_version: string | null;
-  /** Null when the bundle is no longer configured. */
-  readonly bundle_path: string | null;
   readonly module_hash: string | null;
   readonly workload_jti: string;
 };
@@ -46,8 +42,8 @@ export async function claimCallbacks(
         claimed_at = ${o.nowIso}::timestamptz, workload_jti = (${o.jtis}::text[])[p.n]
       FROM numbered p, dag_version v, dag d, dag_run r
       WHERE c.id = p.id AND v.id = c.dag_version_id AND d.dag_id = c.dag_id AND r.id = c.dag_run_id
-      RETURNING c.id, c.dag_id, r.run_id, c.kind, c.event, c.target, d.relative_fileloc, v.bundle_name, v.bundle_version,
-        (SELECT b.path FROM dag_bundle b WHERE b.name = v.bundle_name) AS bundle_path, v.module_hash, c.workload_jti
+      RETURNING c.id, c.dag_id, r.run_id, c.kind, c.event, c.target, ${versionFiles(sql`c.dag_run_id`)},
+        v.module_hash, c.workload_jti
       ), audit AS (
         INSERT INTO event_log (at, event, owner, dag_id, run_id, extra)
         SELECT ${o.nowIso}::timestamptz, 'callback claimed', 'worker', g.dag_id, g.run_id,

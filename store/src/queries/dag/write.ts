@@ -58,6 +58,7 @@ export type NewVersion = {
   readonly versionNumber: number;
   readonly bundleName: string;
   readonly bundleVersion: string | null;
+  readonly relativeFileloc: string;
   /** Of the bundle, now. */
   readonly team: string | null;
   readonly digest: string;
@@ -71,9 +72,9 @@ export type NewVersion = {
 /** Adds a version. The Dag's row may come later in the same transaction only if it exists already. */
 export async function insertVersion(db: Db, v: NewVersion): Promise<void> {
   await db.query(
-    sql`INSERT INTO dag_version (id, dag_id, version_number, bundle_name, bundle_version, team, digest, document, source,
-        module_hash, created_at)
-      VALUES (${v.id}, ${v.dagId}, ${v.versionNumber}, ${v.bundleName}, ${v.bundleVersion}, ${v.team}, ${v.digest},
+    sql`INSERT INTO dag_version (id, dag_id, version_number, bundle_name, bundle_version, relative_fileloc, team, digest,
+        document, source, module_hash, created_at)
+      VALUES (${v.id}, ${v.dagId}, ${v.versionNumber}, ${v.bundleName}, ${v.bundleVersion}, ${v.relativeFileloc}, ${v.team}, ${v.digest},
         ${v.document}::json, ${v.source}, ${v.moduleHash}, ${v.nowIso}::timestamptz)`,
     'dag_version_insert',
   );

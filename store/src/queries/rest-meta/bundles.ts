@@ -1,5 +1,7 @@
-import type { GitSource } from '@airlock/contract/supervisor-api';
+import type { GitSource } from '@airlock/contract/git-source';
 import { type Db, sql } from '../../database.ts';
+import { refreshActiveAssets } from '../asset/ingest.ts';
+import { markStale } from '../dag/ingest.ts';
 import { followTeam } from '../team/follow.ts';
 
 export type BundleRow = {
@@ -25,7 +27,7 @@ export async function bundleIsKnown(db: Db, name: string): Promise<boolean> {
  * Makes the table say what the configuration says: these bundles are active, all others are not; Dags of inactive ones
  * become stale, and their import errors go. Dags follow their bundle into its team. Locks: rows of `dag_bundle`, then of `dag`, then as `followTeam`.
  */
-export async function syncBundles(tx: Db, bundles: readonly BundleRow[]): Promise<void> {
+export async function syncBundles(tx: Db, bundles: readonly BundleRow[], nowIso: string): Promise<void> {
   const names = bundles.map((bundle) => bundle.name);
   for (const bundle of [...bundles].sort((a, b) => (a.name < b.name ? -1 : 1))) {
     await tx.query(
@@ -38,10 +40,16 @@ export async function syncBundles(tx: Db, bundles: readonly BundleRow[]): Promis
     );
   }
   await tx.query(sql`UPDATE dag_bundle SET active = false WHERE active AND NOT name = ANY(${names})`);
-  await tx.query(
-    sql`UPDATE dag SET is_stale = true WHERE NOT is_stale
-      AND bundle_name IN (SELECT name FROM dag_bundle WHERE NOT active)`,
+  const gone = await tx.query<{ dag_id: string }>(
+    sql`SELECT dag_id FROM dag WHERE NOT is_stale AND bundle_name IN (SELECT name FROM dag_bundle WHERE NOT active)
+      ORDER BY dag_id FOR NO KEY UPDATE`,
   );
+  await markStale(
+    tx,
+    gone.map((dag) => dag.dag_id),
+    nowIso,
+  );
+  if (gone.length > 0) await refreshActiveAssets(tx, nowIso);
   await tx.query(sql`DELETE FROM import_error WHERE bundle_name IN (SELECT name FROM dag_bundle WHERE NOT active)`);
   const moved = await tx.query<{ dag_id: string }>(
     sql`UPDATE dag SET team = b.team FROM dag_bundle b

@@ -1,4 +1,4 @@
-import type { GitSource } from '@airlock/contract/supervisor-api';
+import type { GitSource } from '@airlock/contract/git-source';
 import { type Db, sql } from '../../database.ts';
 
 export type BundleRow = {

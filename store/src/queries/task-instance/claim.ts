@@ -1,8 +1,8 @@
-import type { GitSource } from '@airlock/contract/supervisor-api';
 import { type Db, sql } from '../../database.ts';
+import { type VersionFiles, versionFiles } from '../dag/files.ts';
 import { EXECUTION_TOKENS_CLEARED } from '../token/caller.ts';
 
-export type ClaimedRow = {
+export type ClaimedRow = VersionFiles & {
   readonly id: string;
   readonly dag_id: string;
   readonly run_id: string;
@@ -16,12 +16,6 @@ export type ClaimedRow = {
   readonly runtime: string;
   readonly needs: string | null;
   readonly execution_timeout_seconds: number | null;
-  readonly bundle_name: string;
-  readonly bundle_version: string | null;
-  /** Null when the bundle is no longer configured. */
-  readonly bundle_path: string | null;
-  readonly bundle_git: GitSource | null;
-  readonly relative_fileloc: string;
   readonly module_hash: string | null;
   readonly workload_jti: string;
 };
@@ -69,10 +63,8 @@ export async function claimQueued(
       FROM numbered p, dag_version v, dag d
       WHERE t.id = p.id AND v.id = t.dag_version_id AND d.dag_id = t.dag_id
       RETURNING t.id, t.dag_id, t.run_id, t.task_id, t.map_index, t.try_number, t.dag_version_id, t.queue, t.pool_slots,
-        t.priority_weight, t.runtime, t.needs, t.execution_timeout_seconds, v.bundle_name,
-        COALESCE((SELECT r.bundle_version FROM dag_run r WHERE r.id = t.dag_run_id), v.bundle_version) AS bundle_version,
-        (SELECT b.path FROM dag_bundle b WHERE b.name = v.bundle_name) AS bundle_path,
-        (SELECT b.git FROM dag_bundle b WHERE b.name = v.bundle_name) AS bundle_git, d.relative_fileloc, v.module_hash, t.workload_jti
+        t.priority_weight, t.runtime, t.needs, t.execution_timeout_seconds, ${versionFiles(sql`t.dag_run_id`)},
+        v.module_hash, t.workload_jti
       ), audit AS (
         INSERT INTO event_log (at, event, owner, dag_id, task_id, run_id, map_index, try_number, extra)
         SELECT ${options.nowIso}::timestamptz, 'claimed', 'worker', g.dag_id, g.task_id, g.run_id, g.map_index, g.try_number,

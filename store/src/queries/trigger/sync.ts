@@ -1,5 +1,5 @@
 /** Which triggerer runs which trigger. @see scheduling semantics 7.5 */
-import type { GitSource } from '@airlock/contract/supervisor-api';
+import type { GitSource } from '@airlock/contract/git-source';
 import { type Db, sql } from '../../database.ts';
 import { RUN_FACTS, type RunFacts } from '../dag-run/facts.ts';
 import { freeOfOwner, inQueues, WATCHED } from './conditions.ts';

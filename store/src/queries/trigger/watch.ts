@@ -1,5 +1,5 @@
 /** Triggers that watch for assets and belong to no try. @see scheduling semantics 7.5; serialized Dag 8.1 */
-import type { GitSource } from '@airlock/contract/supervisor-api';
+import type { GitSource } from '@airlock/contract/git-source';
 import { type Db, sql } from '../../database.ts';
 import { freeOfOwner, inQueues, runBy, WATCHED, WATCHED_ASSETS } from './conditions.ts';
 import type { ClaimOptions } from './sync.ts';

@@ -9,7 +9,7 @@ import { insertEventLog } from '@airlock/store/queries/event-log/insert';
 import { lockCaller } from '@airlock/store/queries/task-instance/report-retry';
 import type { CallerRow } from '@airlock/store/queries/token/caller';
 import { type AskedFacts, askAboutRun } from '../../../runs/asked-timetables.ts';
-import { clearTaskInstances, createDagRun } from '../../../runs/index.ts';
+import { clearTaskInstances, createDagRun, findModel, runsOnLatest } from '../../../runs/index.ts';
 import { uniqueViolation } from '../../http/errors.ts';
 import { exactMember } from '../../http/exact-member.ts';
 import { parseBody } from '../../http/validation.ts';
@@ -152,7 +152,13 @@ export const clearRun: Handler = async (context, call) => {
     await requireLive(context, call, await lockCaller(tx, callerKey(call)));
     const ended = run.state === 'success' || run.state === 'failed';
     if (run.clear_try === tryId && !ended) return;
-    await clearTaskInstances(tx, { dagId: target.dagId, dagRunIds: [run.id], nowIso: call.nowIso });
+    const model = dag.current_version_id === null ? null : await findModel(tx, dag.current_version_id);
+    await clearTaskInstances(tx, {
+      dagId: target.dagId,
+      dagRunIds: [run.id],
+      runOnLatestVersion: runsOnLatest(null, model, context.deps.config.core.rerun_with_latest_version, false),
+      nowIso: call.nowIso,
+    });
     await markClearedBy(tx, { id: run.id, tryId });
     await audit(tx, call, 'clear_dag_run', caller, target);
   });

@@ -14,7 +14,7 @@ import { type ClaimedTrigger, claimTriggers, findLostTriggers } from '@airlock/s
 import { type ClaimedWatcher, claimWatchers } from '@airlock/store/queries/trigger/watch';
 import { documentOfOne } from '../../../domain/start-trigger.ts';
 import { waitForEvents } from '../../../executors/wait.ts';
-import { workloadTi } from '../../../executors/workload-parts.ts';
+import { workloadGit, workloadTi } from '../../../executors/workload-parts.ts';
 import { endTrigger, findModel, recordWatcherEvent } from '../../../runs/index.ts';
 import { nowIso, wireInstant } from '../../http/instant.ts';
 import { parseJsonBody } from '../../http/json.ts';
@@ -114,9 +114,8 @@ async function startOf(
 
 /** Where a triggerer finds the files of a git bundle, at the commit that was kept; nothing for others. */
 function gitOf(row: Pick<ClaimedTrigger, 'bundle_git' | 'bundle_version'>): Pick<TriggerWorkload, 'git'> {
-  if (row.bundle_git === null) return {};
-  const { repo_url, subdir } = row.bundle_git;
-  return { git: { repo_url, subdir, version: row.bundle_version ?? '' } };
+  const { git } = workloadGit(row);
+  return git === undefined ? {} : { git: { ...git, version: row.bundle_version ?? '' } };
 }
 
 function watcherWorkload(row: ClaimedWatcher): TriggerWorkload {
