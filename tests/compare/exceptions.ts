@@ -23,11 +23,17 @@ const branches: Exception = {
   reason: 'it chooses its branches at random: two runs differ on Airflow, too',
   covers: /^(?:(?:branch|follow|ext_py|venv)_\w*: (?:success|skipped|try [01]) \/|XCom )/,
 };
+const lostSkips: Exception = {
+  reason:
+    'what a branch or short circuit says in one index of a mapped group is lost on Airflow 3.3.2 when the tasks behind it have not been expanded; here it counts',
+  covers: /^(?:group\.work\[1\]: |XCom (?:gather\[-1\]|group\.work\[1\]) return_value: )/,
+};
 
 export const EXCEPTIONS: Readonly<Record<string, Exception>> = {
   asset_with_extra_by_context: oneAddress,
   asset_with_extra_by_yield: oneAddress,
   asset_with_extra_from_classic_operator: oneAddress,
+  compared_skips_in_mapped_group: lostSkips,
   example_asset_state_store_producer: randomRows,
   example_bash_decorator: ownHome,
   example_bash_operator: ownHome,

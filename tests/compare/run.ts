@@ -84,11 +84,7 @@ async function airlockSide(): Promise<Started> {
 }
 
 async function airflowSide(): Promise<Started> {
-  const airflow = await startAirflow(fill, say, {
-    AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION: 'True',
-    // It starts a process for each task at once, and fails those that a small machine leaves no time to say so.
-    AIRFLOW__CORE__PARALLELISM: '4',
-  });
+  const airflow = await startAirflow(fill, say, { AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION: 'True' });
   const client = await connect({ url: airflow.url, user: 'admin', password: AIRFLOW_PASSWORD });
   return { client, stop: async () => airflow[Symbol.asyncDispose]() };
 }

@@ -152,6 +152,8 @@ export async function connect({ url, user, password }: Side): Promise<Client> {
       const opened = await ask('PATCH', `${path}?update_mask=is_paused`, { is_paused: false });
       if (opened.status !== 200) return none('no Dag');
       const made = await ask('POST', `${path}/dagRuns`, { logical_date: LOGICAL_DATE, dag_run_id: 'compared' });
+      // What a refusal says is worded by each system; a failure is not to be lost.
+      if (made.status >= 500) return none(`refused ${made.status}: ${made.text.slice(0, 300)}`);
       if (made.status >= 300) return none(`refused ${made.status}`);
       const deadline = performance.now() + limitMs;
       let state = 'queued';
