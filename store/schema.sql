@@ -649,7 +649,7 @@ CREATE TABLE observed_use (
   last_at timestamp with time zone NOT NULL,
   CONSTRAINT observed_use_pkey PRIMARY KEY (dag_id, task_id, kind, name),
   CONSTRAINT observed_use_dag_id_fkey FOREIGN KEY (dag_id) REFERENCES dag(dag_id) ON DELETE CASCADE,
-  CONSTRAINT observed_use_kind_check CHECK ((kind = ANY (ARRAY['connections'::text, 'variables'::text, 'xcoms'::text, 'assets'::text, 'dags'::text, 'variable_writes'::text, 'xcom_reads'::text, 'xcom_writes'::text, 'run_reads'::text, 'task_reads'::text, 'asset_reads'::text, 'asset_writes'::text]))),
+  CONSTRAINT observed_use_kind_check CHECK ((kind = ANY (ARRAY['connections'::text, 'variables'::text, 'xcoms'::text, 'assets'::text, 'dags'::text, 'tasks'::text, 'variable_writes'::text, 'xcom_reads'::text, 'xcom_writes'::text, 'run_reads'::text, 'task_reads'::text, 'asset_reads'::text, 'asset_writes'::text]))),
   CONSTRAINT observed_use_name_check CHECK ((octet_length(name) <= 1600))
 );
 -- granted: airlock_control: delete, insert, select, update

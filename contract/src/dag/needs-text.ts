@@ -10,18 +10,20 @@ export type NeedsRecord = {
   readonly xcoms: readonly string[];
   readonly assets: readonly string[];
   readonly dags: readonly string[];
+  readonly tasks: readonly string[];
 };
 
 /** Field of a serialized task that holds the text. */
 export const NEEDS_FIELD = '__airlock_needs';
 
-/** The canonical text: equal needs give equal bytes. */
+/** The canonical text: equal needs give equal bytes. Without `tasks` it has none, as before there were any. */
 export function encodeNeeds(value: NeedsRecord): string {
   const sorted = (list: readonly string[]) => [...new Set(list)].sort();
   return JSON.stringify({
     assets: sorted(value.assets),
     connections: sorted(value.connections),
     dags: sorted(value.dags),
+    ...(value.tasks.length > 0 ? { tasks: sorted(value.tasks) } : {}),
     variables: sorted(value.variables),
     xcoms: sorted(value.xcoms),
   });

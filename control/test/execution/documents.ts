@@ -2,11 +2,18 @@
 import type { DagDocument } from '@airlock/contract/dag/document';
 
 /** Fields of tasks by their ids, and what starts the Dag. */
-export type DagOver = { readonly tasks?: Readonly<Record<string, object>>; readonly timetable?: object };
+export type DagOver = {
+  readonly tasks?: Readonly<Record<string, object>>;
+  readonly timetable?: object;
+  readonly taskGroup?: object;
+};
 
 const DOWNSTREAM = { extract: ['load'], load: ['report'], report: [], side: [] } as const;
 
-export function documentOf(dagId: string, { tasks = {}, timetable }: DagOver): DagDocument {
+export function documentOf(
+  dagId: string,
+  { tasks = {}, timetable, taskGroup = { _group_id: null, children: {} } }: DagOver,
+): DagDocument {
   return {
     __version: 3,
     dag: {
@@ -26,7 +33,7 @@ export function documentOf(dagId: string, { tasks = {}, timetable }: DagOver): D
         },
       })),
       dag_dependencies: [],
-      task_group: { _group_id: null, children: {} },
+      task_group: taskGroup as never,
     },
   };
 }

@@ -283,7 +283,8 @@ test('the rules in SQL and in TypeScript say the same over every mode, need and 
   await using server = await startExecutionApi();
   const run = await server.seedRun('dag_own');
   let compared = 0;
-  for (const needs of [null, {}, { xcoms: ['load'], variables: ['v'], connections: ['c'], dags: ['dag_far'] }]) {
+  const declared = { xcoms: ['load'], variables: ['v'], connections: ['c'], dags: ['dag_far'] };
+  for (const needs of [null, {}, declared, { tasks: ['dag_far/load', 'dag_far/side', 'dag_own/load'] }]) {
     const ti = await server.startTry({ taskId: 'extract', needs, mapIndex: compared }, run);
     const claims = JSON.parse(Buffer.from(ti.token.split('.')[1]!, 'base64url').toString());
     const key = { id: ti.id, jti: claims.jti, nowIso: new Date(server.nowMs()).toISOString() };
@@ -309,6 +310,13 @@ test('the rules in SQL and in TypeScript say the same over every mode, need and 
               rights.mayListInstances(context, row, { dagId, runIds }),
               `${mode} ${dagId} ${runIds}`,
             );
+            for (const names of [null, [], ['load'], ['load', 'side'], ['load', 'extract']]) {
+              const target = { dagId, runIds, names };
+              const states = await ask('test_states', inSql.mayReadStates(context, target));
+              const said = rights.mayReadStates(context, states, target);
+              assert.equal(states.allowed, said, JSON.stringify({ mode, needs, target }));
+              compared++;
+            }
           }
           for (const runIds of [null, [runId], [runId, 'other']]) {
             const row = await ask('test_runs', inSql.mayReadRuns(context, { dagId, runIds }));

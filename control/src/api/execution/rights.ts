@@ -1,11 +1,12 @@
 /**
  * What a try may name. Decided from its own row, before anything is looked up, so that a refusal says nothing about what
- * exists. The same rules stand in SQL (store/src/queries/token/rights.ts), where they keep the look-up from happening.
- * @see promises L6, L7
+ * exists. The same rules stand in SQL (store/src/queries/token/rights.ts), where they keep the look-up from happening, and
+ * where the team is looked at besides: what is not of the caller's team no needs open.
+ * @see promises L6, L7, L14
  */
 import { decodeNeeds, type Needs, NO_NEEDS } from '@airlock/contract/dag/needs';
 import type { CallerRow } from '@airlock/store/queries/token/caller';
-import type { RightsContext, XComTarget } from '@airlock/store/queries/token/rights';
+import type { InstancesTarget, RightsContext, RunsTarget, XComTarget } from '@airlock/store/queries/token/rights';
 
 /** The needs that bind this caller; null = it may use what Airflow allows. */
 export function bindingNeeds(context: RightsContext, caller: Pick<CallerRow, 'needs'>): Needs | null {
@@ -38,12 +39,10 @@ export function mayReadXComOfRun(context: RightsContext, caller: InRun, target: 
   return needs === null || target.taskId === caller.task_id || needs.xcoms.includes(target.taskId);
 }
 
-/** Under needs only; without them the database decides by team. */
 export function mayReadXCom(context: RightsContext, caller: CallerRow, target: XComTarget): boolean {
   return bindingNeeds(context, caller) === null || mayReadXComOfRun(context, caller, target);
 }
 
-/** Under needs only; without them the database decides by team. */
 export function mayWriteXCom(context: RightsContext, caller: CallerRow, target: XComTarget): boolean {
   if (bindingNeeds(context, caller) === null) return true;
   const { dagId, runId, taskId, mapIndex } = target;
@@ -52,36 +51,34 @@ export function mayWriteXCom(context: RightsContext, caller: CallerRow, target: 
   );
 }
 
-/** Under needs only; without them the database decides by team. */
-export function mayListInstances(
-  context: RightsContext,
-  caller: CallerRow,
-  target: { readonly dagId: string; readonly runIds: readonly string[] | null },
-): boolean {
-  if (bindingNeeds(context, caller) === null) return true;
-  const runIds = target.runIds ?? [];
-  return target.dagId === caller.dag_id && runIds.length > 0 && runIds.every((runId) => runId === caller.run_id);
+/** The caller's own run, and no other. */
+export function isOwnRun(caller: CallerRow, { dagId, runIds }: RunsTarget): boolean {
+  return (
+    dagId === caller.dag_id && runIds !== null && runIds.length > 0 && runIds.every((runId) => runId === caller.run_id)
+  );
 }
 
-/** Under needs only; without them the database decides by team. */
-export function mayReadRuns(
-  context: RightsContext,
-  caller: CallerRow,
-  target: { readonly dagId: string; readonly runIds: readonly string[] | null },
-): boolean {
+export function mayReadStates(context: RightsContext, caller: CallerRow, target: InstancesTarget): boolean {
   const needs = bindingNeeds(context, caller);
-  if (needs === null || needs.dags.includes(target.dagId)) return true;
-  const runIds = target.runIds ?? [];
-  return target.dagId === caller.dag_id && runIds.length > 0 && runIds.every((runId) => runId === caller.run_id);
+  if (needs === null || isOwnRun(caller, target)) return true;
+  const names = target.names ?? [];
+  return names.length > 0 && names.every((name) => needs.tasks.includes(`${target.dagId}/${name}`));
 }
 
-/** Under needs only; without them the database decides by team. */
+export function mayListInstances(context: RightsContext, caller: CallerRow, target: RunsTarget): boolean {
+  return bindingNeeds(context, caller) === null || isOwnRun(caller, target);
+}
+
+export function mayReadRuns(context: RightsContext, caller: CallerRow, target: RunsTarget): boolean {
+  const needs = bindingNeeds(context, caller);
+  return needs === null || isOwnRun(caller, target) || needs.dags.includes(target.dagId);
+}
+
 export function mayReadDag(context: RightsContext, caller: CallerRow, dagId: string): boolean {
   const needs = bindingNeeds(context, caller);
   return needs === null || dagId === caller.dag_id || needs.dags.includes(dagId);
 }
 
-/** Under needs only; without them the database decides by team. */
 export function mayTriggerDag(context: RightsContext, caller: CallerRow, dagId: string): boolean {
   const needs = bindingNeeds(context, caller);
   return needs === null || needs.dags.includes(dagId);

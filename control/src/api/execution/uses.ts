@@ -3,12 +3,13 @@
  * the first time is written before the answer; later uses are counted here and written every few seconds, since a count that
  * lags is worth less than the time of every read.
  */
+import { needs } from '@airlock/contract/dag/needs';
 import type { Db } from '@airlock/store';
 import type { CallerRow } from '@airlock/store/queries/token/caller';
 import { addObservedUses, type ObservedUse, type UseKind } from '@airlock/store/queries/token/observed';
-import type { RightsContext } from '@airlock/store/queries/token/rights';
+import type { InstancesTarget, RightsContext, RunsTarget } from '@airlock/store/queries/token/rights';
 import { nowIso } from '../http/instant.ts';
-import { bindingNeeds } from './rights.ts';
+import { bindingNeeds, isOwnRun } from './rights.ts';
 
 export type UseRecorder = {
   /** Notes that a right was used that no need gave; nothing where needs bind the caller. */
@@ -27,10 +28,25 @@ export async function noteRuns(
   context: { readonly uses: UseRecorder },
   caller: CallerRow,
   kind: 'run_reads' | 'task_reads',
-  target: { readonly dagId: string; readonly runIds: readonly string[] | null },
+  target: RunsTarget,
 ): Promise<void> {
-  const own = target.dagId === caller.dag_id && target.runIds?.every((runId) => runId === caller.run_id);
-  if (!own) await context.uses.note(caller, kind, target.dagId);
+  if (!isOwnRun(caller, target)) await context.uses.note(caller, kind, target.dagId);
+}
+
+/** Most tasks of one look that are written down one by one. */
+const MAX_NAMED = 100;
+
+/** Notes a look at states of tasks beyond the own run: by task where tasks are named, as they can be declared. */
+export async function noteStates(
+  context: { readonly uses: UseRecorder },
+  caller: CallerRow,
+  target: InstancesTarget,
+): Promise<void> {
+  if (isOwnRun(caller, target)) return;
+  const names = (target.names ?? []).map((name) => `${target.dagId}/${name}`);
+  const sayable = names.length > 0 && names.length <= MAX_NAMED && needs.shape.tasks.safeParse(names).success;
+  if (!sayable) return await context.uses.note(caller, 'task_reads', target.dagId);
+  for (const name of names) await context.uses.note(caller, 'tasks', name);
 }
 
 const FLUSH_MS = 5000;

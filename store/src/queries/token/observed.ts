@@ -2,7 +2,7 @@
 import { type Db, sql } from '../../database.ts';
 
 /** Kinds that needs can say, and kinds that they can't. */
-export const NEED_KINDS = ['connections', 'variables', 'xcoms', 'assets', 'dags'] as const;
+export const NEED_KINDS = ['connections', 'variables', 'xcoms', 'assets', 'dags', 'tasks'] as const;
 export type UseKind =
   | (typeof NEED_KINDS)[number]
   | 'variable_writes'

@@ -4,15 +4,15 @@ import { z } from '@airlock/contract/schema';
 import { TASK_INSTANCE_STATES } from '@airlock/contract/states';
 import { currentVersionOf } from '@airlock/store/queries/task-instance/dag-version';
 import { countInstances, type InstanceFilter, listInstanceStates } from '@airlock/store/queries/task-instance/reads';
-import { mayListInstances as mayListSql } from '@airlock/store/queries/token/rights';
+import { mayReadStates as mayReadSql } from '@airlock/store/queries/token/rights';
 import { loadModel } from '../../../runs/index.ts';
 import { parseQuery } from '../../http/validation.ts';
 import { many, one, wire } from '../../http/wire.ts';
 import type { Call, ExecutionContext, Handler } from '../context.ts';
 import { notEntitled, notFound } from '../errors.ts';
-import { mayListInstances } from '../rights.ts';
+import { mayReadStates } from '../rights.ts';
 import { answerLive, callerKey, requireLive } from '../token-life.ts';
-import { noteRuns } from '../uses.ts';
+import { noteStates } from '../uses.ts';
 
 const common = {
   dag_id: one(wire.text()),
@@ -73,19 +73,20 @@ export function groupTasks(root: unknown, groupId: string): string[] | null {
   return [...own, ...subgroups.flatMap((sub) => groupTasks(sub, (sub as Group)._group_id as string) ?? [])];
 }
 
-/** Rights come before the group is looked up. */
+/** Rights come before the group is looked up, and are asked by the name of the group. */
 async function prepare(context: ExecutionContext, call: Call, query: Query) {
-  const target = { dagId: query.dag_id, runIds: listOrNull(query.run_ids) };
-  const allowed = mayListSql(context.rights, target);
-  if (query.task_group_id === undefined) return { target, allowed, filter: filterOf(query, null) };
+  const { dag_id: dagId, task_ids: taskIds, task_group_id: group } = query;
+  const names = listOrNull(group === undefined ? taskIds : [...taskIds, group]);
+  const target = { dagId, runIds: listOrNull(query.run_ids), names };
+  const allowed = mayReadSql(context.rights, target);
+  if (group === undefined) return { target, allowed, filter: filterOf(query, null) };
   const probe = await requireLive(
     context,
     call,
     await countInstances(context.db, callerKey(call), { ...filterOf(query, []), states: null }, allowed),
   );
-  if (!probe.allowed || !mayListInstances(context.rights, probe, target)) throw notEntitled('these task instances');
-  const group = await tasksOfGroup(context, query.dag_id, query.task_group_id);
-  return { target, allowed, filter: filterOf(query, group) };
+  if (!probe.allowed || !mayReadStates(context.rights, probe, target)) throw notEntitled('these task instances');
+  return { target, allowed, filter: filterOf(query, await tasksOfGroup(context, dagId, group)) };
 }
 
 export const count: Handler = async (context, call) => {
@@ -97,8 +98,8 @@ export const count: Handler = async (context, call) => {
     call,
     await countInstances(context.db, callerKey(call), { ...filter, states }, allowed),
   );
-  if (!row.allowed || !mayListInstances(context.rights, row, target)) throw notEntitled('these task instances');
-  await noteRuns(context, row, 'task_reads', target);
+  if (!row.allowed || !mayReadStates(context.rights, row, target)) throw notEntitled('these task instances');
+  await noteStates(context, row, target);
   return await answerLive(context, call, row, { status: 200, body: row.data ?? 0 });
 };
 
@@ -106,8 +107,8 @@ export const states: Handler = async (context, call) => {
   const query = parseQuery(statesQuery, call.request);
   const { target, allowed, filter } = await prepare(context, call, query);
   const row = await requireLive(context, call, await listInstanceStates(context.db, callerKey(call), filter, allowed));
-  if (!row.allowed || !mayListInstances(context.rights, row, target)) throw notEntitled('these task instances');
-  await noteRuns(context, row, 'task_reads', target);
+  if (!row.allowed || !mayReadStates(context.rights, row, target)) throw notEntitled('these task instances');
+  await noteStates(context, row, target);
   const taskStates: Record<string, Record<string, string | null>> = Object.create(null);
   for (const { run_id: runId, task_id: taskId, map_index: mapIndex, state } of row.data ?? []) {
     taskStates[runId] ??= Object.create(null) as Record<string, string | null>;
