@@ -171,6 +171,54 @@ test('refused or failed: the wait fails', async () => {
   assert.equal((await start(33, 'airlock.asset', { name: 'not declared', after: 'x', every: 0.05 })).kind, 'failure');
 });
 
+const tasks = {
+  ...run,
+  task_ids: ['load', 'x'],
+  allowed_states: ['success'],
+  failed_states: ['failed', 'upstream_failed'],
+  skipped_states: ['skipped'],
+};
+const statesPath = '/task-instances/states?dag_id=a+b&run_ids=r%26s';
+const ofTasks = `${statesPath}&task_ids=load&task_ids=x`;
+const seen = (states: Record<string, string | null>) => ({ is: { task_states: { 'r&s': states } } });
+
+test('tasks of a run, when every instance of each of them is there and as it should be', async () => {
+  answers.set(ofTasks, [
+    'away',
+    { is: { task_states: {} } },
+    seen({ load: 'success' }), // x is not there yet; load_0 below is no x
+    seen({ load_0: 'success', load_1: 'running', x: 'success' }),
+    seen({ load_0: 'success', load_1: 'success', x: null }),
+    seen({ load_0: 'success', load_1: 'success', load_2: 'removed', x: 'success' }),
+  ]);
+  assert.deepEqual(await start(34, 'airlock.tasks', tasks), {
+    kind: 'event',
+    payload: JSON.stringify({ states: { load_0: 'success', load_1: 'success', x: 'success' } }),
+  });
+  answers.set(`${statesPath}&task_group_id=g+1`, [
+    seen({ a: 'running', b: 'success' }),
+    seen({ a: 'success', b: 'success' }),
+  ]);
+  const { task_ids: _, ...group } = { ...tasks, task_group_id: 'g 1' };
+  assert.equal((await start(35, 'airlock.tasks', group)).kind, 'event');
+});
+
+test('a task that fails fails the wait, before one that is skipped skips it; states may be told to mean otherwise', async () => {
+  answers.set(ofTasks, [seen({ load: null, x: 'skipped' })]);
+  const skipped = await start(36, 'airlock.tasks', tasks);
+  assert.ok(
+    skipped.kind === 'event' &&
+      /x, which this one waits for, is skipped/.test(JSON.parse(skipped.payload).__airlock_skip),
+  );
+  answers.set(ofTasks, [seen({ load: 'skipped', x: 'upstream_failed' })]);
+  const failed = await start(37, 'airlock.tasks', tasks);
+  assert.ok(failed.kind === 'failure' && /x, which this one waits for, is upstream_failed/.test(failed.traceback![0]!));
+  const either = { ...tasks, allowed_states: ['skipped', 'upstream_failed'], failed_states: [], skipped_states: [] };
+  assert.equal((await start(38, 'airlock.tasks', either)).kind, 'event');
+  const refused = await start(39, 'airlock.tasks', { ...tasks, dag_id: 'not declared' });
+  assert.ok(refused.kind === 'failure' && /tasks: \[/.test(refused.traceback![0]!), 'it says what to do');
+});
+
 test('the first event of an asset', async () => {
   const event = {
     id: 7,

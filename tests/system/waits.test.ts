@@ -10,7 +10,7 @@ import { type Standalone, startStandalone } from '../kit/standalone.ts';
 import { waitFor } from '../kit/wait.ts';
 
 const DAGS = `
-import { dag, until } from '@airlock/sdk';
+import { dag, Skip, type TasksEvent, until } from '@airlock/sdk';
 
 export const waits = dag('waits', { params: { url: '' } }, (d) => {
   const soon = d.wait('soon', { until: until.delay('1s') });
@@ -33,6 +33,32 @@ export const looks = dag('looks', { params: { run: '', key: '' } }, (d) => {
   d.wait('run', { until: ({ params }) => until.run('done', { runId: params.run, every: '1s' }), reads })();
   d.wait('undeclared', { until: ({ params }) => until.run('done', { runId: params.run, every: '1s' }) })();
   d.wait('other', { until: ({ params }) => until.run('marked', { runId: params.run, every: '1s' }), reads })();
+});
+export const feeds = dag('feeds', {}, (d) => {
+  const list = d.task('list', { run: () => [1, 2, 3] });
+  const load = d.task('load', { run: ({ n }: { n: number }) => n });
+  d.task('fails', { run: () => { throw new Error('x'); } })();
+  d.task('skips', { run: () => { throw new Skip('nothing'); } })();
+  d.group('section', (d) => {
+    d.task('one', { run: () => 1 })();
+    d.task('two', { run: () => 2 })();
+  });
+  load.map({ n: list() });
+});
+export const follows = dag('follows', { params: { run: '' } }, (d) => {
+  const every = '1s';
+  const reads = { tasks: ['feeds/load', 'feeds/list', 'feeds/section', 'feeds/fails', 'feeds/skips', 'feeds/absent'] };
+  const wait = (id, triggerOf, more = {}) => d.wait(id, { until: ({ params }) => triggerOf(params.run), reads, ...more });
+  const loaded = wait('loaded', (runId) => until.task('feeds', ['list', 'load'], { runId, every }));
+  wait('section', (runId) => until.taskGroup('feeds', 'section', { runId, every }))();
+  wait('fails', (runId) => until.task('feeds', 'fails', { runId, every }))();
+  wait('either', (runId) => until.task('feeds', 'fails', { runId, every, allowedStates: ['success', 'failed'] }))();
+  const skips = wait('skips', (runId) => until.task('feeds', 'skips', { runId, every }));
+  wait('absent', (runId) => until.task('feeds', 'absent', { runId, every }), { timeout: '4s' })();
+  wait('undeclared', (runId) => until.task('feeds', 'section.one', { runId, every }))();
+  wait('whole', (runId) => until.run('feeds', { runId, every }))();
+  d.task('keys', { run: ({ loaded }: { loaded: TasksEvent }) => Object.keys(loaded.states).sort() })({ loaded: loaded() });
+  d.task('after', { run: () => 1 })().after(skips());
 });
 export const marked = dag('marked', {}, (d) => {
   d.wait('w', { until: until.delay('1h') })();
@@ -97,6 +123,37 @@ describe('waiting TypeScript tasks', () => {
     });
     const log = JSON.stringify(await logOf(airlock, { dagId: 'looks', runId, taskId: 'undeclared' }));
     assert.match(log, /may not look at this/);
+  });
+
+  test('a wait goes by the states of the tasks and groups that it declares, and by nothing else of their run', async () => {
+    const feeds = await trigger(airlock, 'feeds');
+    // It begins to wait at once, whatever of that run is done.
+    const runId = await trigger(airlock, 'follows', { run: feeds });
+    assert.equal(await runEnd(airlock, 'feeds', feeds), 'failed');
+    assert.equal(await runEnd(airlock, 'follows', runId), 'failed');
+    const states = Object.fromEntries(
+      (await taskInstances(airlock, 'follows', runId)).map((task) => [task.task_id, task.state]),
+    );
+    assert.deepEqual(states, {
+      loaded: 'success',
+      section: 'success',
+      fails: 'failed',
+      either: 'success',
+      skips: 'skipped',
+      after: 'skipped',
+      absent: 'failed',
+      undeclared: 'failed',
+      whole: 'failed',
+      keys: 'success',
+    });
+    const at = (taskId: string) => ({ dagId: 'follows', runId, taskId });
+    assert.deepEqual(await resultOf(airlock, at('keys')), ['list', 'load_0', 'load_1', 'load_2']);
+    assert.deepEqual(await resultOf(airlock, at('section')), {
+      states: { 'section.one': 'success', 'section.two': 'success' },
+    });
+    const said = async (taskId: string) => JSON.stringify(await logOf(airlock, at(taskId)));
+    assert.match(await said('fails'), /The task fails, which this one waits for, is failed/);
+    for (const taskId of ['undeclared', 'whole']) assert.match(await said(taskId), /may not look at this/, taskId);
   });
 
   test('while one waits it shows its trigger and triggerer, counts in its pool, and has a cause', async () => {

@@ -23,6 +23,7 @@ export { Fail, Skip } from './outcome.ts';
 export type { ParamDeclaration, ParamInputs, ParamSchema, ParamValues } from './params.ts';
 export type { Attempt, RetryDecision, RetryPolicy } from './retry-policy.ts';
 export type { Schedule } from './schedule.ts';
+export type { TaskStates } from './task-states.ts';
 export type {
   CommonOptions,
   Context,
@@ -54,6 +55,8 @@ export {
   type HttpOptions,
   type Reads,
   type RunOptions,
+  type TasksEvent,
+  type TasksOptions,
   type Trigger,
   until,
 } from './until.ts';

@@ -151,18 +151,26 @@ export function checkId(kind: string, id: unknown): asserts id is string {
   }
 }
 
-/** Names of Dags and assets that a wait may read, sorted. @throws DagError */
+const NAME = /^.{1,250}$/s;
+const NAMES_OF = {
+  dags: { pattern: NAME, example: 'orders' },
+  tasks: { pattern: /^[^/]{1,250}\/[^/]{1,250}$/, example: 'orders/load' },
+  assets: { pattern: NAME, example: 'orders' },
+} as const satisfies Record<keyof Reads, unknown>;
+
+/** Names of what a wait may read, sorted. @throws DagError */
 export function readReads(value: unknown, where: string): Required<Reads> {
-  const given = checkKeys(`${where}.reads`, value, ['dags', 'assets']);
-  const names = (key: 'dags' | 'assets'): string[] => {
+  const given = checkKeys(`${where}.reads`, value, Object.keys(NAMES_OF));
+  const names = (key: keyof Reads): string[] => {
     const list = given[key] ?? [];
-    const isName = (name: unknown) => typeof name === 'string' && name !== '' && name.length <= 250;
+    const { pattern, example } = NAMES_OF[key];
+    const isName = (name: unknown) => typeof name === 'string' && pattern.test(name);
     if (!Array.isArray(list) || !list.every(isName) || list.length > 1000)
       throw new DagError(
         `${where}.reads.${key}: ${show(list)} is no list of names.`,
-        `Write reads: { ${key}: ['orders'] }.`,
+        `Write reads: { ${key}: ['${example}'] }.`,
       );
     return [...new Set(list as string[])].sort();
   };
-  return { dags: names('dags'), assets: names('assets') };
+  return { dags: names('dags'), tasks: names('tasks'), assets: names('assets') };
 }

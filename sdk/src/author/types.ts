@@ -208,7 +208,7 @@ export interface SensorOptions<P, N extends NeedHandles> extends TaskOptions<N>,
 export interface WaitOptions<P, N extends NeedHandles, E> extends TaskOptions<N> {
   /** What it waits for, or a function that says so when the task starts. No worker is held meanwhile. */
   readonly until: Trigger<E> | ((context: Context<P, N>) => Trigger<E> | Promise<Trigger<E>>);
-  /** Dags and assets that it may look at, where `until` is a function; a trigger given as it is says so itself. */
+  /** Dags, tasks and assets that it may look at, where `until` is a function; a trigger given as it is says so itself. */
   readonly reads?: Reads;
   /** From the start; then the task fails, without retry. Default: as long as it takes. */
   readonly timeout?: Duration;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { runDag } from '../testing/index.ts';
 import { dag } from './dag.ts';
+import { Skip } from './outcome.ts';
 import { isTrigger, until } from './until.ts';
 
 const NOW = Date.parse('2026-01-01T00:00:00Z');
@@ -56,6 +57,41 @@ test('a file, a run and an asset say what is looked at, and what has to be decla
   });
 });
 
+test('tasks and a task group of a run say which states end the wait, and are declared by name', () => {
+  const run = { name: 'airlock.tasks', dag_id: 'orders', run_id: 'r', logical_date: null, every: 60 };
+  const states = {
+    allowed_states: ['success'],
+    failed_states: ['failed', 'upstream_failed'],
+    skipped_states: ['skipped'],
+  };
+  const one = until.task('orders', 'load', { runId: 'r' });
+  assert.deepEqual(made(one), { ...run, ...states, task_ids: ['load'] });
+  assert.deepEqual(isTrigger(one) && one.reads, { tasks: ['orders/load'] });
+  const several = until.task('orders', ['load', 'check', 'load'], {
+    runId: 'r',
+    allowedStates: ['success', 'skipped'],
+  });
+  assert.deepEqual(made(several), {
+    ...run,
+    ...states,
+    task_ids: ['load', 'check'],
+    allowed_states: ['success', 'skipped'],
+    skipped_states: [],
+  });
+  const given = { allowedStates: ['failed'], failedStates: ['success'], skippedStates: [] } as const;
+  const group = until.taskGroup('orders', 'section', { logicalDate: new Date(NOW), ...given });
+  assert.deepEqual(made(group), {
+    ...run,
+    run_id: null,
+    logical_date: '2026-01-01T00:00:00.000Z',
+    task_group_id: 'section',
+    allowed_states: ['failed'],
+    failed_states: ['success'],
+    skipped_states: [],
+  });
+  assert.deepEqual(isTrigger(group) && group.reads, { tasks: ['orders/section'] });
+});
+
 for (const [what, make] of Object.entries({
   'a file beside the Dag': () => until.file('in.csv'),
   'a file without a name': () => until.file(''),
@@ -66,6 +102,18 @@ for (const [what, make] of Object.entries({
   'a run of no Dag': () => until.run('', { runId: 'r' }),
   'a day without an offset': () => until.run('orders', { logicalDate: '2026-07-01T00:00:00' }),
   'an asset without a name': () => until.asset(''),
+  'no task': () => until.task('orders', [], { runId: 'r' }),
+  'a task without a name': () => until.task('orders', ['load', ''], { runId: 'r' }),
+  'too many tasks': () => until.task('orders', Array.from({ length: 101 }, String), { runId: 'r' }),
+  'a task of no run': () => until.task('orders', 'load', {}),
+  'a task of two runs': () => until.task('orders', 'load', { runId: 'r', logicalDate: new Date(NOW) }),
+  'a task of a path': () => until.task('orders', 'a/b', { runId: 'r' }),
+  'a group of a path': () => until.taskGroup('a/b', 'section', { runId: 'r' }),
+  'a state that is none': () => until.task('orders', 'load', { runId: 'r', allowedStates: ['done' as never] }),
+  'a state for a list': () => until.task('orders', 'load', { runId: 'r', failedStates: 'failed' as never }),
+  'a state in two lists': () =>
+    until.task('orders', 'load', { runId: 'r', allowedStates: ['failed'], failedStates: ['failed'] }),
+  'a wait that nothing ends': () => until.task('orders', 'load', { runId: 'r', allowedStates: [] }),
   'a look each millisecond at a file': () => until.file('/a', { every: '1ms' }),
   'a negative delay': () => until.delay(-1),
   'no duration': () => until.delay('soon'),
@@ -98,6 +146,21 @@ test('what a task waits for is its result; a time is skipped in a test, other ev
   const alone = await runDag(waits, {});
   assert.equal(alone.state, 'failed');
   assert.match(alone.task('page').error?.message ?? '', /give its event by replace/);
+});
+
+test('a wait for a task is given its event in a test, as any other, and one that is told to skip is skipped', async () => {
+  const waits = dag('d', {}, (d) => {
+    const load = d.wait('load', { until: until.task('orders', 'load', { runId: 'r' }) });
+    const read = d.task('read', { run: ({ load: { states } }: { load: { states: object } }) => Object.keys(states) });
+    read({ load: load() });
+  });
+  const run = await runDag(waits, { replace: { load: () => ({ states: { load: 'success' } }) } });
+  assert.deepEqual(run.task('read').value, ['load']);
+  const skip = () => {
+    throw new Skip('it was skipped');
+  };
+  const skipped = await runDag(waits, { replace: { load: skip } });
+  assert.deepEqual([skipped.task('load').state, skipped.task('read').state], ['skipped', 'skipped']);
 });
 
 test('a wait that takes too long fails without a retry', async () => {

@@ -1,6 +1,10 @@
 /** What a task can wait for without holding a worker. */
 import { DagError, show } from './dag-error.ts';
 import { type Duration, parseDuration } from './duration.ts';
+import { readStates, type TaskStates } from './task-states.ts';
+
+/** Field of an event whose text says why the waiting task is to be skipped. */
+export const SKIP_FIELD = '__airlock_skip';
 
 const TRIGGER = Symbol.for('airlock.trigger');
 declare const event: unique symbol;
@@ -11,9 +15,12 @@ export interface Trigger<E> {
   readonly [event]: E;
 }
 
-/** What a wait reads beyond its own run: Dags and assets, by name. Declared, so that nothing else may be read. */
+/** What a wait reads beyond its own run: Dags, tasks and assets, by name. Declared, so that nothing else may be read. */
 export interface Reads {
+  /** A Dag and its runs, which the task may then also start and clear. */
   readonly dags?: readonly string[];
+  /** States of tasks in the runs of a Dag, and nothing more: `orders/load`, where `load` is a task or a task group. */
+  readonly tasks?: readonly string[];
   readonly assets?: readonly string[];
 }
 
@@ -59,6 +66,14 @@ export interface RunOptions {
   readonly every?: Duration;
 }
 
+/** Which run, and which states of its tasks end the wait. */
+export interface TasksOptions extends RunOptions, TaskStates {}
+
+/** What `until.task` and `until.taskGroup` give: the state of each instance; one of a mapped task is `load_0`. */
+export interface TasksEvent {
+  readonly states: Readonly<Record<string, string>>;
+}
+
 export interface AssetOptions {
   /** Events from then on. Default: from the start of the wait. */
   readonly after?: Date | string;
@@ -86,6 +101,38 @@ function checkedInstant(where: string, instant: Date | string): string {
 function checkedText(where: string, value: unknown, max: number): string {
   if (typeof value === 'string' && value !== '' && value.length <= max && !value.includes('\0')) return value;
   throw new DagError(`${where}: ${show(value)} is not a text of 1 to ${max} characters.`, 'Give a text.');
+}
+
+/** Which run, in the arguments of a trigger. @throws DagError */
+function runOf(where: string, options: RunOptions | undefined) {
+  const { runId, logicalDate } = options ?? {};
+  if ((runId === undefined) === (logicalDate === undefined))
+    throw new DagError(`${where}: which run is not said.`, 'Give runId or logicalDate, one of them.');
+  return {
+    run_id: runId === undefined ? null : checkedText(`${where}: runId`, runId, 250),
+    logical_date: logicalDate === undefined ? null : checkedInstant(`${where}: logicalDate`, logicalDate),
+    every: everyOf(`${where}: every`, options?.every),
+  };
+}
+
+const MAX_TASKS = 100;
+
+function tasksTrigger(
+  where: string,
+  dagId: string,
+  of: { readonly task_ids: readonly string[] } | { readonly task_group_id: string },
+  options: TasksOptions,
+): Trigger<TasksEvent> {
+  const names = 'task_ids' in of ? of.task_ids : [of.task_group_id];
+  const given = { dag_id: checkedId(where, dagId), ...of, ...runOf(where, options), ...readStates(where, options) };
+  return trigger('airlock.tasks', () => given, { tasks: names.map((name) => `${dagId}/${name}`) });
+}
+
+/** The id of a Dag, task or group, which is not looked at before somebody waits. */
+function checkedId(where: string, id: unknown): string {
+  const text = checkedText(where, id, 250);
+  if (!text.includes('/')) return text;
+  throw new DagError(`${where}: ${show(id)} is no id.`, 'Write the Dag and the task apart, each by its id.');
 }
 
 const everyOf = (where: string, every: Duration | undefined) => parseDuration(every ?? '60s', where, { min: 1 });
@@ -135,16 +182,26 @@ export const until = {
    * or by `reads: { dags: ['orders'] }` of the wait, where `until` is a function.
    */
   run(dagId: string, options: RunOptions): Trigger<{ state: 'success' }> {
-    const { runId, logicalDate } = options ?? {};
-    if ((runId === undefined) === (logicalDate === undefined))
-      throw new DagError('until.run: which run is not said.', 'Give runId or logicalDate, one of them.');
-    const given = {
-      dag_id: checkedText('until.run', dagId, 250),
-      run_id: runId === undefined ? null : checkedText('until.run: runId', runId, 250),
-      logical_date: logicalDate === undefined ? null : checkedInstant('until.run: logicalDate', logicalDate),
-      every: everyOf('until.run: every', options.every),
-    };
+    const given = { dag_id: checkedText('until.run', dagId, 250), ...runOf('until.run', options) };
     return trigger('airlock.run', () => given, { dags: [given.dag_id] });
+  },
+  /**
+   * The success of a task in a run of a Dag, or of several; every instance of a mapped one. The wait fails when one of them
+   * fails and is skipped when one is, unless the options say otherwise. Declared by this, or by `reads: { tasks: ['orders/load'] }`.
+   */
+  task(dagId: string, taskIds: string | readonly string[], options: TasksOptions): Trigger<TasksEvent> {
+    const list: readonly unknown[] = Array.isArray(taskIds) ? taskIds : [taskIds];
+    if (list.length === 0 || list.length > MAX_TASKS)
+      throw new DagError(
+        `until.task: ${list.length} tasks were given.`,
+        `Give 1 to ${MAX_TASKS}, or wait for a task group.`,
+      );
+    const task_ids = [...new Set(list.map((id) => checkedId('until.task', id)))];
+    return tasksTrigger('until.task', dagId, { task_ids }, options);
+  },
+  /** The same of all tasks of a task group, which is declared by its own id: `reads: { tasks: ['orders/section'] }`. */
+  taskGroup(dagId: string, groupId: string, options: TasksOptions): Trigger<TasksEvent> {
+    return tasksTrigger('until.taskGroup', dagId, { task_group_id: checkedId('until.taskGroup', groupId) }, options);
   },
   /** An event of an asset, by the asset's name, which is declared as the Dag of `until.run` is: `reads: { assets: ['orders'] }`. */
   asset(name: string, options: AssetOptions = {}): Trigger<AssetEvent> {

@@ -2,10 +2,10 @@
 import type { TaskOutcome } from '@airlock/contract/ipc/runner';
 import type { Dag } from '../author/dag.ts';
 import type { Graph, TaskVertex } from '../author/graph.ts';
-import { isFail, isSkip } from '../author/outcome.ts';
+import { isFail, isSkip, Skip } from '../author/outcome.ts';
 import { readDecision } from '../author/retry-policy.ts';
 import { cutForDisplay } from '../author/serialize/value.ts';
-import { isTrigger } from '../author/until.ts';
+import { isTrigger, SKIP_FIELD } from '../author/until.ts';
 import { callTaskCallback } from './callbacks.ts';
 import { makeContext } from './context.ts';
 import type { Assignment, TaskHost } from './host.ts';
@@ -89,7 +89,11 @@ async function wait(
     const kwargs = trigger.arguments(host.nowMs());
     return { state: 'deferred', trigger: trigger.name, kwargs, timeout_seconds: body.waitTimeout };
   }
-  if ('event' in resumed) return successOf(resumed.event, vertex, graph);
+  if ('event' in resumed) {
+    const { event } = resumed;
+    if (typeof event === 'object' && event !== null && SKIP_FIELD in event) throw new Skip(String(event[SKIP_FIELD]));
+    return successOf(event, vertex, graph);
+  }
   if (resumed.timed_out) {
     const message = `What the task waits for did not come within ${body.waitTimeout} s.`;
     return { state: 'failed', retryable: false, error: { name: 'WaitTimeout', message, stack: '' } };

@@ -3,7 +3,7 @@
  * its task goes on with, any JSON value, or throws to fail it.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { atAsset, atRun } from './api.ts';
+import { atAsset, atRun, atTasks } from './api.ts';
 import { atFile } from './file.ts';
 import { LONGEST_MS, poll, type TriggerHost } from './poll.ts';
 
@@ -64,5 +64,6 @@ export const TRIGGERS: ReadonlyMap<string, Trigger> = new Map<string, Trigger>([
   ['airlock.http', atHttp],
   ['airlock.file', atFile],
   ['airlock.run', atRun],
+  ['airlock.tasks', atTasks],
   ['airlock.asset', atAsset],
 ]);

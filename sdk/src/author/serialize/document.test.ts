@@ -109,13 +109,31 @@ test('what a wait looks at is declared: Dags among its needs, assets as inlets, 
     d.wait('asset', { until: until.asset('stock') })();
     d.wait('either', { until: ({ run }) => until.run('b', { runId: run.runId }), reads: { dags: ['b', 'a', 'b'] } })();
     d.wait('neither', { until: () => until.run('orders', { runId: 'r' }) })();
+    d.wait('tasks', { until: until.task('orders', ['load', 'check'], { runId: 'r' }) })();
+    d.wait('group', { until: () => until.taskGroup('a', 'g', { runId: 'r' }), reads: { tasks: ['a/g'] } })();
   });
   const dags = (id: string) => JSON.parse(taskOf(value, id).__airlock_needs!).dags;
   assert.deepEqual([dags('run'), dags('asset'), dags('either'), dags('neither')], [['orders'], [], ['a', 'b'], []]);
+  const tasks = (id: string) => JSON.parse(taskOf(value, id).__airlock_needs!).tasks;
+  assert.deepEqual(
+    [tasks('tasks'), tasks('group'), tasks('run')],
+    [['orders/check', 'orders/load'], ['a/g'], undefined],
+  );
+  assert.deepEqual([dags('tasks'), dags('group')], [[], []], 'their Dag itself is not opened');
   assert.deepEqual(taskOf(value, 'asset').inlets, [{ __type: 'asset_ref', __var: { name: 'stock' } }]);
   assert.equal(taskOf(value, 'run').inlets, undefined);
   assert.deepEqual(JSON.parse(taskOf(value, 'asset').__airlock_needs!).assets, []);
-  for (const reads of [5, [], { dag: ['a'] }, { dags: 'a' }, { dags: [''] }, { assets: [5] }])
+  for (const reads of [
+    5,
+    [],
+    { dag: ['a'] },
+    { dags: 'a' },
+    { dags: [''] },
+    { assets: [5] },
+    { tasks: ['orders'] },
+    { tasks: ['a/b/c'] },
+    { tasks: ['/b'] },
+  ])
     assert.throws(
       () => dag('d', {}, (d) => void d.wait('w', { until: until.delay('1s'), reads: reads as never })()).graph(),
       {

@@ -9,6 +9,7 @@ import {
 import { encodeNeeds, NEEDS_FIELD } from '@airlock/contract/dag/needs-text';
 import type { Fanout, ResolvedOptions, TaskVertex } from '../graph.ts';
 import type { CallbackNeeds } from '../handles.ts';
+import type { Reads } from '../until.ts';
 import { cutForDisplay, encodeTagged, encodeTemplate } from './value.ts';
 
 /** Factor by which the wait grows from one retry to the next, where the author gave a range. */
@@ -100,8 +101,8 @@ function markers({ onSuccess, onFailure, onRetry, onSkip }: TaskVertex['callback
 }
 
 function needsOf(task: TaskVertex): string {
-  const dags = task.body.kind === 'wait' ? task.body.reads.dags : [];
-  return needsText(Object.values(task.needs), { xcoms: [...task.takes], dags: dags ?? [] });
+  const { dags, tasks }: Reads = task.body.kind === 'wait' ? task.body.reads : {};
+  return needsText(Object.values(task.needs), { xcoms: [...task.takes], dags, tasks });
 }
 
 /** Assets that a wait looks at are its inlets: the right to read their events, and none to make any. */
@@ -113,7 +114,7 @@ function inlets(task: TaskVertex): Readonly<Record<string, unknown>> {
 /** The canonical text of what some handles stand for. */
 export function needsText(
   handles: ReadonlyArray<CallbackNeeds[string]>,
-  more: { readonly xcoms?: readonly string[]; readonly dags?: readonly string[] } = {},
+  more: Pick<Reads, 'dags' | 'tasks'> & { readonly xcoms?: readonly string[] } = {},
 ): string {
   return encodeNeeds({
     connections: handles.flatMap((h) => (h.kind === 'connection' ? [h.id] : [])),
@@ -121,6 +122,7 @@ export function needsText(
     xcoms: [...(more.xcoms ?? []), ...handles.flatMap((h) => (h.kind === 'result' ? [h.taskId] : []))],
     assets: [],
     dags: more.dags ?? [],
+    tasks: more.tasks ?? [],
   });
 }
 
