@@ -226,6 +226,35 @@ describe('by the scheduler', () => {
     assert.equal((await complete()).length, 1);
   });
 
+  test('what is made again runs on the newest version, unless request, Dag or configuration say otherwise', async () => {
+    await using world = await makeWorld();
+    const store = (rerun: object, retries: number) =>
+      world.dag('d', [{ id: 'a', retries }], { ...daily, ...rerun, start_date: 1788220800, max_active_runs: 1 });
+    const one = { toDate: '2026-06-01T00:00:00Z', reprocess: 'completed' };
+    for (const [dag, over, onNewest] of [
+      [{}, {}, true],
+      [{}, { rerunWithLatestVersion: false }, false],
+      [{ rerun_with_latest_version: true }, { rerunWithLatestVersion: false }, true],
+      [{ rerun_with_latest_version: false }, { rerunWithLatestVersion: true }, false],
+      [{ rerun_with_latest_version: false }, { runOnLatestVersion: true }, true],
+      [{ rerun_with_latest_version: true }, { runOnLatestVersion: false }, false],
+    ] as const) {
+      await world.db.query(sql`DELETE FROM backfill`);
+      await world.db.query(sql`DELETE FROM dag_run`);
+      await store(dag, 1);
+      await start(world, one);
+      // As a bundle with versions pins its runs.
+      await world.db.query(sql`UPDATE dag_run r SET state = 'success', created_version_id = d.current_version_id FROM dag d
+        WHERE d.dag_id = r.dag_id`);
+      await world.db.query(sql`UPDATE backfill SET completed_at = created_at`);
+      await store(dag, 2);
+      await start(world, { ...one, ...over });
+      const [run] = await world.db.query<{ newest: boolean }>(sql`SELECT d.current_version_id = (SELECT t.dag_version_id
+        FROM task_instance t WHERE t.dag_run_id = r.id LIMIT 1) AS newest FROM dag_run r JOIN dag d ON d.dag_id = r.dag_id`);
+      assert.equal(run?.newest, onNewest, JSON.stringify([dag, over]));
+    }
+  });
+
   test('backwards begins with the newest; a paused one begins nothing', async () => {
     await using world = await makeWorld();
     await dag(world);
