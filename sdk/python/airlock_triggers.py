@@ -346,11 +346,11 @@ class Runner:
                 await self.tell(event)
             return
         sharing = self.sharing.setdefault(key, set())
-        sharing.add(number)
         # What reads the stream goes on when the one that began it has left.
         context = contextvars.copy_context()
         context.run(CURRENT.set, sharing)
         stream = context.run(lambda: self.streams.subscribe(trigger_id=number, trigger=trigger, key=key))
+        sharing.add(number)
         try:
             async for event in trigger.filter_shared_stream(stream):
                 # Bound to what came of the stream before anything else runs; told is stored.
