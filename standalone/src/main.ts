@@ -10,7 +10,7 @@ import { readTls } from '@airlock/proc/tls-files';
 import { environmentSecrets, optionSecrets } from '@airlock/secret-backends';
 import { writeConfigFile } from './config-file.ts';
 import { embeddedDatabase, externalDatabase } from './database.ts';
-import { ENTRIES, type Entries, EXAMPLES_DIR } from './entries.ts';
+import { currentEntries, type Entries, EXAMPLES_DIR } from './entries.ts';
 import { waitHealthy } from './health.ts';
 import { type HomeLock, takeHome } from './home-lock.ts';
 import { type Layout, layoutOf, makeLayout } from './layout.ts';
@@ -82,7 +82,7 @@ async function run(context: Context): Promise<void> {
   const tls = readTls(config.api);
   await checkPort(config.api.host, config.api.port);
   const env = baseEnvironment(options.env);
-  const entries = options.entries ?? ENTRIES;
+  const entries = options.entries ?? (await currentEntries(log));
   const running: { services?: Services; postgres?: Service } = {};
   const record = () => {
     const { services, postgres } = running;

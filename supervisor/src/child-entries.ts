@@ -2,12 +2,11 @@
  * The programs that children are started with. Each is bundled into one file when its sources have changed, since Node
  * reads one file four times as fast as thirty; where that can't be written, the sources themselves are the programs.
  */
-import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { runScript } from '@airlock/proc/run-script';
 import { ENTER_SOURCE } from '@airlock/proc/sandbox/index';
+import { hasStamp, sourceStamp } from '@airlock/proc/source-stamp';
 
 export type ChildEntries = {
   readonly runner: string;
@@ -27,32 +26,11 @@ const SOURCE_FOLDERS = [
 ];
 const BUNDLE_TIMEOUT_MS = 20_000;
 
-/** Names the state of all sources: paths, sizes and times; no contents, so that it costs a millisecond. */
-function sourceStamp(): string {
-  const hash = createHash('sha256').update(process.version);
-  for (const folder of SOURCE_FOLDERS) {
-    for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort()) {
-      if (!name.endsWith('.ts') || name.endsWith('.test.ts')) continue;
-      const { size, mtimeMs } = statSync(join(folder, name));
-      hash.update(`${name}:${size}:${mtimeMs}\n`);
-    }
-  }
-  return hash.digest('hex');
-}
-
-function isFresh(dist: string, stamp: string): boolean {
-  try {
-    return readFileSync(join(dist, 'stamp'), 'utf8') === stamp && existsSync(join(dist, 'enter.cjs'));
-  } catch {
-    return false;
-  }
-}
-
 /** Paths of the programs, up to date. Never throws: at worst they start more slowly. */
 export async function childEntries(log: { warn(fields: object, text: string): void }): Promise<ChildEntries> {
   const dist = join(SDK, 'dist');
-  const stamp = sourceStamp();
-  if (!isFresh(dist, stamp)) {
+  const stamp = sourceStamp(SOURCE_FOLDERS);
+  if (!hasStamp(join(dist, 'stamp'), stamp)) {
     const run = await runScript(join(SDK, 'bin/bundle.ts'), [stamp, ENTER_SOURCE], BUNDLE_TIMEOUT_MS);
     if (run.code !== 0) {
       log.warn({ output: run.output }, 'the runner could not be bundled into one file; each start takes longer');

@@ -65,7 +65,7 @@ export async function measureLogRuns(megabytes: number): Promise<{ readonly plai
       const ti = await airlock.api<TaskInstance>('GET', `${runPath(dagId, runId)}/taskInstances/t`);
       seconds = (Date.parse(ti.end_date!) - Date.parse(ti.start_date!)) / 1000;
     });
-    return { seconds, workerSeconds: spent.get('supervisor.ts') ?? Number.NaN };
+    return { seconds, workerSeconds: spent.get('supervisor') ?? Number.NaN };
   };
   const plain = await once('log_plain');
   const masked = await once('log_masked');

@@ -64,8 +64,9 @@ function nameOf(pid: number): string {
   } catch {
     // ended meanwhile
   }
-  const script = words.find((word) => /\/bin\/[a-z-]+\.(?:ts|js)$/.test(word));
-  return (script ?? words[0] ?? '?').split('/').at(-1)!.split(':')[0]!;
+  const script = words.find((word) => /\/(?:bin|dist)\/[a-z-]+\.(?:ts|js|mjs)$/.test(word));
+  const name = (script ?? words[0] ?? '?').split('/').at(-1)!.split(':')[0]!;
+  return name.replace(/\.(?:ts|js|mjs)$/, '');
 }
 
 /** Share of one core that the processes used over `seconds`, per cent. Time of processes that ended meanwhile is not seen. */

@@ -91,9 +91,9 @@ export function somebodyListens(url: string): Promise<boolean> {
 
 export type Part = 'control' | 'supervisor' | 'token-service' | 'postgres' | 'runner';
 const MARKS: Readonly<Record<Exclude<Part, 'postgres'>, RegExp>> = {
-  control: /control\/bin\/control\.ts/,
-  supervisor: /supervisor\/bin\/supervisor\.ts/,
-  'token-service': /token-sign\/bin\/token-service\.ts/,
+  control: /control\/(bin|dist)\/control\.(ts|mjs)/,
+  supervisor: /supervisor\/(bin|dist)\/supervisor\.(ts|mjs)/,
+  'token-service': /token-sign\/(bin|dist)\/token-service\.(ts|mjs)/,
   runner: /sdk\/\w+\/runner\.(cjs|ts)/,
 };
 

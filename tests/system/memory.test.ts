@@ -57,9 +57,9 @@ const MAY_HOLD: Readonly<Record<string, readonly string[]>> = {
 function kindOf(command: string): string {
   const kinds: ReadonlyArray<readonly [string, RegExp]> = [
     ['standalone', /standalone\/bin\/standalone\.ts/],
-    ['token-service', /token-sign\/bin\/token-service\.ts/],
-    ['control', /control\/bin\/control\.ts/],
-    ['supervisor', /supervisor\/bin\/supervisor\.ts/],
+    ['token-service', /token-sign\/(bin|dist)\/token-service\.(ts|mjs)/],
+    ['control', /control\/(bin|dist)\/control\.(ts|mjs)/],
+    ['supervisor', /supervisor\/(bin|dist)\/supervisor\.(ts|mjs)/],
     ['parser', /sdk\/\w+\/parse\w*\.(cjs|ts)/],
     ['runner', /sdk\/\w+\/runner\.(cjs|ts)/],
     ['postgres', /postgres/],
