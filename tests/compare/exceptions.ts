@@ -29,6 +29,11 @@ const lostSkips: Exception = {
   covers: /^(?:group\.work\[1\]: |XCom (?:gather\[-1\]|group\.work\[1\]) return_value: )/,
 };
 
+const ownWeights: Exception = {
+  reason: 'its weights are those of a strategy of its own, which is not asked: such a Dag is refused',
+  covers: /^(?:run \w+ \/ no Dag|(?:\w+|XCom .*): missing here|none \/ .*is no weight rule.*)$/,
+};
+
 export const EXCEPTIONS: Readonly<Record<string, Exception>> = {
   asset_with_extra_by_context: oneAddress,
   asset_with_extra_by_yield: oneAddress,
@@ -39,6 +44,8 @@ export const EXCEPTIONS: Readonly<Record<string, Exception>> = {
   example_bash_operator: ownHome,
   example_branch_operator: branches,
   example_branch_python_operator_decorator: branches,
+  example_custom_weight: ownWeights,
+  'example_custom_weight.py': ownWeights,
   example_task_state_store: randomRows,
   example_task_state_store_mapped: randomRows,
   read_asset_event: oneAddress,

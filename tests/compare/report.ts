@@ -52,14 +52,15 @@ function rowsOfFiles(theirs: Ends, ours: Ends): Row[] {
   return [...new Set([...a.keys(), ...b.keys()])].sort().map((file) => {
     const [left, right] = [a.get(file), b.get(file)];
     const same = left !== undefined && right !== undefined && kindOf(left) === kindOf(right);
+    const differs = same ? [] : [`${lastLine(left ?? 'none')} / ${lastLine(right ?? 'none')}`];
     return {
       id: file,
       theirs: left === undefined ? 'imported' : 'import error',
       ours: right === undefined ? 'imported' : 'import error',
       tasks: '',
       xcoms: 0,
-      differs: same ? [] : [`${lastLine(left ?? 'none')} / ${lastLine(right ?? 'none')}`],
-      reason: null,
+      differs,
+      reason: reasonOf(file, differs),
     };
   });
 }
@@ -115,7 +116,7 @@ export function pageOf({ rows }: Pick<Summary, 'rows'>, before: string | null = 
     'standard provider, unmodified, each run once on Airflow (from PyPI, PostgreSQL, LocalExecutor) and once on Airlock with the same',
     'Task SDK. A run that has not ended after two minutes or more is compared as it stands. *Alike* means: the same end state of the run, the same states and tries of all task instances with their map indexes,',
     'the same XComs (of times, ids and paths only that they are there), and no task that ran before what it depends on. A request to',
-    'a person is answered after a while, with its first option, on both sides. No service outside the machine could be reached on either side, but for an index of Python packages.',
+    'a person is answered after a while, with its first option, on both sides. Two need plugins of Airflow’s examples, which both sides find by `[core] plugins_folder`. No service outside the machine could be reached on either side, but for an index of Python packages.',
     '',
     `${alike} of ${lines.size} are alike.`,
     '',

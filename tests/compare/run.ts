@@ -28,6 +28,8 @@ const { values, positionals } = parseArgs({
     write: { type: 'string' },
   },
 });
+/** For Airflow's examples, some of which need plugins. */
+const PLUGINS = join(import.meta.dirname, 'plugins');
 const say = (text: string) => process.stderr.write(`${text}\n`);
 const limitMs = (dagId: string) => Math.max(Number(values.limit), LONGER_SECONDS[dagId] ?? 0) * 1000;
 const venv = installAirflow(say);
@@ -73,6 +75,7 @@ async function airlockSide(): Promise<Started> {
       AIRLOCK__PYTHON__INTERPRETER: venv,
       AIRLOCK__CORE__DAGS_ARE_PAUSED_AT_CREATION: 'true',
       AIRLOCK__PYTHON__POOL_SIZE: '2',
+      AIRLOCK__CORE__PLUGINS_FOLDER: PLUGINS,
     },
   });
   const client = await connect({ url: airlock.url, user: 'admin', password: ADMIN_PASSWORD });
@@ -84,7 +87,10 @@ async function airlockSide(): Promise<Started> {
 }
 
 async function airflowSide(): Promise<Started> {
-  const airflow = await startAirflow(fill, say, { AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION: 'True' });
+  const airflow = await startAirflow(fill, say, {
+    AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION: 'True',
+    AIRFLOW__CORE__PLUGINS_FOLDER: PLUGINS,
+  });
   const client = await connect({ url: airflow.url, user: 'admin', password: AIRFLOW_PASSWORD });
   return { client, stop: async () => airflow[Symbol.asyncDispose]() };
 }
