@@ -21,6 +21,8 @@ test('a variable keeps text as it is and everything else as indented JSON, digit
     ['plain', '"just text"', 'just text'],
     ['object', '{"a":[1,2.50]}', '{\n  "a": [\n    1,\n    2.5\n  ]\n}'],
     ['number', '12345678901234567890123', '12345678901234567890123'],
+    ['float', '1.0', '1.0'],
+    ['power', '[1e2]', '[\n  100.0\n]'],
     ['nothing', 'null', 'null'],
     ['truth', 'true', 'true'],
   ];
@@ -28,6 +30,23 @@ test('a variable keeps text as it is and everything else as indented JSON, digit
     assert.equal((await op('POST', '/variables', `{"key":"v_${key}","value":${json}}`)).status, 201);
     assert.equal(await clear(`v_${key}`), stored);
   }
+  // The same in a bulk request, whichever action and place of the entity.
+  const entities = (prefix: string) => cases.map(([key, json]) => `{"key":"${prefix}${key}","value":${json}}`);
+  const bulk = (actions: string) => op('PATCH', '/variables', `{"actions":[${actions}]}`);
+  const action = (kind: string, prefix: string) => `{"action":"${kind}","entities":[${entities(prefix)}]}`;
+  const made = await bulk(`{"action":"delete","entities":["v_plain","v_truth"]},${action('create', 'b_')}`);
+  assert.equal(made.body.create.success.length, cases.length, made.text);
+  for (const [key] of cases) await op('PATCH', `/variables/b_${key}`, { key: `b_${key}`, value: 'former' });
+  for (const again of [
+    action('update', 'b_'),
+    action('create', 'b_').replace('{', '{"action_on_existence":"overwrite",'),
+  ]) {
+    assert.equal((await bulk(again)).status, 200);
+    for (const [key, , stored] of cases) assert.equal(await clear(`b_${key}`), stored, again);
+    for (const [key] of cases) await op('PATCH', `/variables/b_${key}`, { key: `b_${key}`, value: 'former' });
+  }
+  await bulk(action('create', 'c_'));
+  for (const [key, , stored] of cases) assert.equal(await clear(`c_${key}`), stored);
 });
 
 test('values are sealed in the table, and a sealed value of one row can not be opened as another', async () => {

@@ -7,7 +7,7 @@ import type { Db } from '@airlock/store';
 import { listVariables, VARIABLE_ORDER } from '@airlock/store/queries/rest-variable/list';
 import { findVariable, type VariableRow } from '@airlock/store/queries/variable/get';
 import { deleteVariable, insertVariable, updateVariable } from '@airlock/store/queries/variable/write';
-import { exactMember } from '../http/exact-member.ts';
+import { exactEntities, exactMember } from '../http/exact-member.ts';
 import { parseBody, parseQuery } from '../http/validation.ts';
 import { wire } from '../http/wire.ts';
 import { openVariable, secretOwner } from '../secrets/stored.ts';
@@ -151,12 +151,13 @@ const bulkSchema = withTeams((teamName) => bulkBody(entity(teamName), entity(tea
 
 async function bulk(context: RestContext): Promise<unknown> {
   const body = parseBody(bulkSchema(context), context.request);
+  const actions = exactEntities(context.request.bodyText, body.actions, 'value');
   return context.mutate('bulk_variables', {}, async (tx) => {
     const find = (key: string, created: VariableBody | null) =>
       findVariable(tx, key, { visible: context.visible, ...(created ? { team: created.team_name ?? null } : {}) });
     const load = async (key: string, created: VariableBody | null = null) =>
       (await find(key, created)) ?? Promise.reject(notFound(key));
-    return runBulk<VariableBody, VariableBody>(body.actions, {
+    return runBulk<VariableBody, VariableBody>(actions, {
       plural: 'variables with these keys',
       idOf: (entity) => entity.key,
       exists: async (key, created) => (await find(key, created)) !== null,
