@@ -5,6 +5,7 @@ import { describe, test } from 'node:test';
 import { SECTIONS } from '@airlock/contract/config/index';
 import { ERRORS } from '@airlock/contract/errors';
 import { EXIT_CODES } from '../../cli/src/exit-codes.ts';
+import { BOUNDS } from '../../control/src/scheduler/bounds.ts';
 import { cliReference, REFERENCE_BEGINS } from '../../tools/docs/cli.ts';
 import { configurationPage } from '../../tools/docs/configuration.ts';
 import { withTables } from '../../tools/docs/inserts.ts';
@@ -50,6 +51,14 @@ describe('what is written twice is equal', () => {
   test('tables which documents take from the code are what the code gives', () => {
     for (const page of pages)
       assert.equal(read(page), withTables(read(page)), `${page}: node tools/docs/inserts.ts --write`);
+  });
+
+  test('what may get stuck is each measured by a test that exists', () => {
+    for (const {
+      stuck,
+      test: [file, name],
+    } of BOUNDS)
+      assert.ok(name !== '' && read(file).includes(`test('${name}`), `${stuck}: ${file} has no test "${name}…"`);
   });
 
   test('every option that a document names exists, with the value and the default that it says', () => {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { TOKEN_PROFILES } from '../../contract/src/claims.ts';
 import { SECTIONS } from '../../contract/src/config/index.ts';
 import type { OptionRow } from '../../contract/src/config/options.ts';
+import { BOUNDS } from '../../control/src/scheduler/bounds.ts';
 import { shownDefault } from './configuration.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -41,6 +42,24 @@ const makers: Readonly<Record<string, (args: readonly string[]) => string>> = {
     });
     return table(['Option', 'Default', 'Readers', 'Meaning'], rows);
   },
+
+  bounds: () =>
+    table(
+      ['Stuck', 'Found by', 'Within', 'Then', 'Measured in'],
+      BOUNDS.map(({ stuck, owner, bound, outcome, test: [file] }) => [
+        stuck,
+        owner,
+        bound.replace(/`\[([a-z_]+)\] ([a-z_]+)`/g, (shown, section: string, name: string) => {
+          const row = (SECTIONS[section as keyof typeof SECTIONS] as Record<string, OptionRow<unknown>> | undefined)?.[
+            name
+          ];
+          if (!row) throw new TypeError(`There is no option ${shown}.`);
+          return `${shown} (${shownDefault(row).replaceAll('`', '')} s)`;
+        }),
+        outcome,
+        `\`${file}\``,
+      ]),
+    ),
 
   'token-kinds': () =>
     table(

@@ -2,10 +2,8 @@
 import { type Database, type Db, notify } from '@airlock/store';
 import { endRestartOf, findMissingTries, unclaimTries } from '@airlock/store/queries/task-instance/reap';
 import { instantIso } from '../domain/instants.ts';
+import { HANDOUT_GRACE_MS } from '../scheduler/bounds.ts';
 import { failTry } from './fail-try.ts';
-
-/** A try that was handed out less than this ago may not have reached the supervisor's list yet. */
-const HANDOUT_GRACE_MS = 10_000;
 
 /**
  * Ends the tries that a supervisor should hold and does not: they have died with a process of it. Claimed ones that never

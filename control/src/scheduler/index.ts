@@ -10,6 +10,7 @@ import type { ControlDeps } from '../deps.ts';
 import { instantIso } from '../domain/instants.ts';
 import { createLogStore } from '../logs/log-store.ts';
 import { processUserName } from '../user-name.ts';
+import { RESYNC_MS } from './bounds.ts';
 import { createSchedulerCore } from './core.ts';
 import { deadlineVariables } from './deadline-variables.ts';
 
@@ -20,7 +21,6 @@ export type Scheduler = {
 
 /** Longest time that a timer is set for: Node's timers end at 24.8 days, and clocks move. */
 const MAX_TIMER_MS = 60_000;
-const RESYNC_MS = 60_000;
 const RETRY_FIRST_MS = 100;
 const RETRY_MAX_MS = 2_000;
 const SWEEP_MIN_MS = 1_000;

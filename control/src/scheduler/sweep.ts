@@ -13,21 +13,14 @@ import { logTries } from '@airlock/store/queries/task-instance/end-try';
 import { sweepQuestions } from '@airlock/store/queries/timetable/ask';
 import { instantIso, instantIsoOrNull } from '../domain/instants.ts';
 import { type FailOptions, failTry } from '../runs/fail-try.ts';
-
-/** A claimed try that was not started within this time goes back to the queue. */
-export const CLAIM_TIMEOUT_MS = 30_000;
-/** Time that the process of a cleared try has to go before the next try begins. */
-export const RESTART_GRACE_MS = 60_000;
-/** Time after its deadline that a try's supervisor has to report by itself. */
-export const DEADLINE_GRACE_MS = 10_000;
-/** How often a try that waited too long goes back to `scheduled`, before it fails. */
-export const MAX_QUEUE_RETURNS = 2;
-
-/** A callback that no worker took within this time is not run any more. */
-export const CALLBACK_WAIT_MS = 86_400_000;
-
-/** A question to a timetable is forgotten by then: whoever asked has gone long since. */
-const QUESTION_KEPT_MS = 600_000;
+import {
+  CALLBACK_WAIT_MS,
+  CLAIM_TIMEOUT_MS,
+  DEADLINE_GRACE_MS,
+  MAX_QUEUE_RETURNS,
+  QUESTION_KEPT_MS,
+  RESTART_GRACE_MS,
+} from './bounds.ts';
 
 export type SweepOptions = {
   readonly nowMs: number;
