@@ -249,6 +249,8 @@ describe('by REST', () => {
     const timetables = { own: { summary: 'workdays', description: 'On workdays', periodic: true } };
     await ingest(db, 'own.ts', [dagDocument('own', NOOP, { timetable: OWN, start_date: START })], now, { timetables });
     await ingest(db, 'daily.ts', [dagDocument('plain', NOOP)], now);
+    await db.query(sql`INSERT INTO job (job_type, instance_id, state, hostname, unixname, start_date, latest_heartbeat)
+      VALUES ('SchedulerJob', ${randomUUID()}::uuid, 'running', 'h', 'u', ${now}, ${now})`);
     processor = await joinProcessor(db, kit.clock);
     await processor.say([dayRun(1)]);
   });

@@ -1,7 +1,11 @@
 /** What a Dag's schedule will do: a preview, of ours. @see scheduling semantics 2 */
 import { z } from '@airlock/contract/schema';
+import { findScheduleFacts } from '@airlock/store/queries/schedule/no-run';
+import type { DagModel } from '../../domain/dag-model.ts';
+import { instantIso } from '../../domain/instants.ts';
 import { whyNoNextRun } from '../../runs/asked-timetables.ts';
 import { upcomingRuns } from '../../runs/next-run.ts';
+import { noRunCause } from '../../scheduler/no-run-cause.ts';
 import { wireInstant } from '../http/instant.ts';
 import { parseQuery } from '../http/validation.ts';
 import { wire } from '../http/wire.ts';
@@ -19,7 +23,8 @@ async function nextRuns(context: RestContext): Promise<unknown> {
   const { count } = parseQuery(query, context.request);
   const model = await loadModelOf(context, context.param('dag_id'));
   const runs = await upcomingRuns(context.deps.db, model, context.deps.clock.nowMs(), count ?? 10);
-  const cause = model.timetable.isAsked ? await whyNoNextRun(context.deps.db, model.dagId) : null;
+  const hasSchedule = runs.length > 0 || model.timetable.isAsked || model.assetCondition !== null;
+  const cause = hasSchedule ? await whyNoRun(context, model) : null;
   return {
     dag_id: model.dagId,
     timetable: model.timetable.summary,
@@ -33,6 +38,16 @@ async function nextRuns(context: RestContext): Promise<unknown> {
     total_entries: runs.length,
     cause,
   };
+}
+
+/** What keeps the schedule from making a run, though one may be due; null = nothing. */
+async function whyNoRun(context: RestContext, model: DagModel): Promise<string | null> {
+  const { db, clock, config } = context.deps;
+  const unanswered = model.timetable.isAsked ? await whyNoNextRun(db, model.dagId) : null;
+  if (unanswered !== null) return unanswered;
+  const aliveSinceIso = instantIso(clock.nowMs() - config.scheduler.scheduler_health_check_threshold * 1000);
+  const facts = await findScheduleFacts(db, { dagId: model.dagId, aliveSinceIso });
+  return facts && noRunCause(facts, config.scheduler.use_job_schedule, model.assetCondition !== null);
 }
 
 export const nextRunRoutes: RestRoute[] = [{ method: 'GET', path: '/dags/:dag_id/nextRuns', handle: nextRuns, query }];

@@ -64,7 +64,7 @@ export const OWN_ANSWERS: Readonly<Record<string, z.ZodType>> = {
   AirlockNextRuns: list('next_runs', nextRun).extend({
     dag_id: z.string(),
     timetable: z.string().nullable(),
-    /** Why there are none, or none after these; null = the schedule has no more. */
+    /** What keeps the Dag from making runs now, or its timetable from naming more; null = nothing. */
     cause: z.string().nullable(),
   }),
   AirlockObservedNeeds: z.strictObject({ tasks: z.array(taskNeeds) }),
