@@ -104,7 +104,18 @@ for (const [what, make] of Object.entries({
   'an asset without a name': () => until.asset(''),
   'no task': () => until.task('orders', [], { runId: 'r' }),
   'a task without a name': () => until.task('orders', ['load', ''], { runId: 'r' }),
-  'too many tasks': () => until.task('orders', Array.from({ length: 101 }, String), { runId: 'r' }),
+  'too many tasks': () =>
+    until.task(
+      'orders',
+      Array.from({ length: 101 }, (_, n) => `t${n}`),
+      { runId: 'r' },
+    ),
+  'tasks whose ids no request can hold': () =>
+    until.task(
+      'orders',
+      Array.from({ length: 30 }, (_, n) => `${n}`.padStart(200, 'x')),
+      { runId: 'r' },
+    ),
   'a task of no run': () => until.task('orders', 'load', {}),
   'a task of two runs': () => until.task('orders', 'load', { runId: 'r', logicalDate: new Date(NOW) }),
   'a task of a path': () => until.task('orders', 'a/b', { runId: 'r' }),

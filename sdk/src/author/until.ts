@@ -116,6 +116,8 @@ function runOf(where: string, options: RunOptions | undefined) {
 }
 
 const MAX_TASKS = 100;
+/** Of the ids in the path of one look, which has 10,000 characters at most. */
+const MAX_IDS_LENGTH = 5000;
 
 function tasksTrigger(
   where: string,
@@ -191,12 +193,13 @@ export const until = {
    */
   task(dagId: string, taskIds: string | readonly string[], options: TasksOptions): Trigger<TasksEvent> {
     const list: readonly unknown[] = Array.isArray(taskIds) ? taskIds : [taskIds];
-    if (list.length === 0 || list.length > MAX_TASKS)
-      throw new DagError(
-        `until.task: ${list.length} tasks were given.`,
-        `Give 1 to ${MAX_TASKS}, or wait for a task group.`,
-      );
     const task_ids = [...new Set(list.map((id) => checkedId('until.task', id)))];
+    const length = new URLSearchParams(task_ids.map((id) => ['task_ids', id])).toString().length;
+    if (task_ids.length === 0 || task_ids.length > MAX_TASKS || length > MAX_IDS_LENGTH)
+      throw new DagError(
+        `until.task: ${task_ids.length} tasks were given, whose ids make ${length} characters of a query.`,
+        `Give 1 to ${MAX_TASKS} with at most ${MAX_IDS_LENGTH} characters, or wait for a task group.`,
+      );
     return tasksTrigger('until.task', dagId, { task_ids }, options);
   },
   /** The same of all tasks of a task group, which is declared by its own id: `reads: { tasks: ['orders/section'] }`. */
