@@ -11,7 +11,7 @@ const AGAIN_MS = 60_000;
 export type BundleFailures = {
   /** Never rejects; what could not be told is told with the next failure. */
   tell(bundle: BundleList['bundles'][number], error: unknown): Promise<void>;
-  /** The bundle is read again, or not wanted any more. @returns whether it had failed */
+  /** The bundle is read again. @returns whether it had failed */
   forget(name: string): boolean;
 };
 
