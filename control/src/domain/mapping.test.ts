@@ -1,9 +1,9 @@
-import { equal } from 'node:assert/strict';
+import { deepEqual, equal } from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { checkDagDocument } from './dag-document.ts';
 import { buildDagModel } from './dag-model.ts';
-import { expansionLength, literalLength, readExpansion } from './mapping.ts';
+import { expansionLength, literalLength, mappedGroups, readExpansion, tasksOfGroup } from './mapping.ts';
 
 const model = buildDagModel(
   checkDagDocument(
@@ -44,4 +44,31 @@ test('several lists multiply; what can’t be understood has no length', () => {
     null,
   );
   equal(expansionLength(readExpansion(undefined), known), null);
+});
+
+test('groups are told apart by their whole ids, when two of them have one name in different groups', () => {
+  const inner = (around: string, items: unknown[]) => ({
+    [`${around}.inner`]: [
+      'taskgroup',
+      {
+        _group_id: 'inner',
+        is_mapped: true,
+        expand_input: { type: 'dict-of-lists', value: { x: items } },
+        children: { [`${around}.inner.t`]: ['operator', `${around}.inner.t`] },
+      },
+    ],
+  });
+  const outer = (id: string, items: unknown[]) => ({
+    [id]: ['taskgroup', { _group_id: id, children: { ...inner(id, items), [`${id}.o`]: ['operator', `${id}.o`] } }],
+  });
+  const root = { _group_id: null, children: { ...outer('a', [1]), ...outer('b', [1, 2]), top: ['operator', 'top'] } };
+  const { expansions, groupOf } = mappedGroups(root);
+  deepEqual(Object.fromEntries(groupOf), { 'a.inner.t': 'a.inner', 'b.inner.t': 'b.inner' });
+  deepEqual([...expansions].map(([id, expansion]) => [id, literalLength(expansion)]).toSorted(), [
+    ['a.inner', 1],
+    ['b.inner', 2],
+  ]);
+  deepEqual(tasksOfGroup(root, 'b')?.toSorted(), ['b.inner.t', 'b.o']);
+  deepEqual(tasksOfGroup(root, 'b.inner'), ['b.inner.t']);
+  equal(tasksOfGroup(root, 'inner'), null);
 });

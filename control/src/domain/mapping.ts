@@ -85,6 +85,31 @@ export function literalLength(expansion: Expansion): number | null {
   return expansionLength(expansion, () => null);
 }
 
+/** A group of the tree; its id has the prefixes of the groups around it, which its own field has not. */
+type TaskGroup = {
+  /** Ids of the groups around it, outermost first, and its own. */
+  readonly path: readonly string[];
+  readonly group: Readonly<Record<string, unknown>>;
+  /** Tasks directly in it. */
+  readonly taskIds: readonly string[];
+};
+
+/** Groups beneath the root, each before those within it. */
+function* taskGroups(root: unknown): Generator<TaskGroup> {
+  const open: { readonly group: unknown; readonly path: readonly string[] }[] = [{ group: root, path: [] }];
+  for (let item = open.pop(); item; item = open.pop()) {
+    const { group, path } = item;
+    if (!isObject(group)) continue;
+    const taskIds: string[] = [];
+    for (const [id, child] of Object.entries(isObject(group.children) ? group.children : {})) {
+      if (!Array.isArray(child)) continue;
+      if (child[0] === 'taskgroup') open.push({ group: child[1], path: [...path, id] });
+      else if (typeof child[1] === 'string') taskIds.push(child[1]);
+    }
+    if (path.length > 0) yield { path, group, taskIds };
+  }
+}
+
 /** Mapped groups of the tree: their expansions, and the innermost one around each task. */
 export function mappedGroups(root: unknown): {
   readonly expansions: ReadonlyMap<string, Expansion>;
@@ -92,38 +117,16 @@ export function mappedGroups(root: unknown): {
 } {
   const expansions = new Map<string, Expansion>();
   const groupOf = new Map<string, string>();
-  const open: { readonly group: unknown; readonly within: string | null }[] = [{ group: root, within: null }];
-  for (let item = open.pop(); item; item = open.pop()) {
-    const { group } = item;
-    if (!isObject(group)) continue;
-    let within = item.within;
-    if (group.is_mapped === true && typeof group._group_id === 'string') {
-      within = group._group_id;
-      expansions.set(within, readExpansion(group.expand_input));
-    }
-    for (const child of Object.values(isObject(group.children) ? group.children : {})) {
-      if (!Array.isArray(child)) continue;
-      if (child[0] === 'taskgroup') open.push({ group: child[1], within });
-      else if (within !== null && typeof child[1] === 'string') groupOf.set(child[1], within);
-    }
+  for (const { path, group, taskIds } of taskGroups(root)) {
+    if (group.is_mapped === true) expansions.set(path.at(-1)!, readExpansion(group.expand_input));
+    const within = path.findLast((id) => expansions.has(id));
+    if (within !== undefined) for (const taskId of taskIds) groupOf.set(taskId, within);
   }
   return { expansions, groupOf };
 }
 
 /** Task ids within a group of the tree, at any depth; null when there is no such group. */
 export function tasksOfGroup(root: unknown, groupId: string): string[] | null {
-  const open: { readonly group: unknown; readonly within: boolean }[] = [{ group: root, within: false }];
-  let found: string[] | null = null;
-  for (let item = open.pop(); item; item = open.pop()) {
-    const { group } = item;
-    if (!isObject(group)) continue;
-    const within = item.within || group._group_id === groupId;
-    if (within) found ??= [];
-    for (const child of Object.values(isObject(group.children) ? group.children : {})) {
-      if (!Array.isArray(child)) continue;
-      if (child[0] === 'taskgroup') open.push({ group: child[1], within });
-      else if (within && typeof child[1] === 'string') found!.push(child[1]);
-    }
-  }
-  return found;
+  const within = [...taskGroups(root)].filter(({ path }) => path.includes(groupId));
+  return within.length === 0 ? null : within.flatMap(({ taskIds }) => taskIds);
 }

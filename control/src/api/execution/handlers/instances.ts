@@ -5,6 +5,7 @@ import { TASK_INSTANCE_STATES } from '@airlock/contract/states';
 import { currentVersionOf } from '@airlock/store/queries/task-instance/dag-version';
 import { countInstances, type InstanceFilter, listInstanceStates } from '@airlock/store/queries/task-instance/reads';
 import { mayReadStates as mayReadSql } from '@airlock/store/queries/token/rights';
+import { tasksOfGroup } from '../../../domain/mapping.ts';
 import { loadModel } from '../../../runs/index.ts';
 import { parseQuery } from '../../http/validation.ts';
 import { many, one, wire } from '../../http/wire.ts';
@@ -41,36 +42,13 @@ function filterOf(query: Query, group: readonly string[] | null): InstanceFilter
 }
 
 /** The tasks of a group, for a caller that was found entitled to the Dag. @throws NOT_FOUND */
-async function tasksOfGroup(context: ExecutionContext, dagId: string, groupId: string): Promise<readonly string[]> {
+async function groupTasks(context: ExecutionContext, dagId: string, groupId: string): Promise<readonly string[]> {
   const versionId = await currentVersionOf(context.db, dagId);
   if (versionId === null) throw notFound(`The Dag with ID: \`${dagId}\` was not found`);
   const model = await loadModel(context.db, versionId);
-  const tasks = groupTasks(model.document.dag.task_group, groupId);
+  const tasks = tasksOfGroup(model.document.dag.task_group, groupId);
   if (!tasks) throw notFound(`Task group ${groupId} not found in DAG ${dagId}`);
   return tasks;
-}
-
-type Group = { readonly _group_id?: unknown; readonly children?: Readonly<Record<string, unknown>> };
-
-/** Task ids beneath a group of the serialized Dag; null = no such group. */
-export function groupTasks(root: unknown, groupId: string): string[] | null {
-  const group = root as Group | null;
-  if (typeof group !== 'object' || group === null) return null;
-  const children = Object.entries(group.children ?? {});
-  const subgroups = children.flatMap(([, child]) =>
-    Array.isArray(child) && child[0] === 'taskgroup' ? [child[1] as unknown] : [],
-  );
-  if (group._group_id !== groupId) {
-    for (const sub of subgroups) {
-      const found = groupTasks(sub, groupId);
-      if (found) return found;
-    }
-    return null;
-  }
-  const own = children.flatMap(([, child]) =>
-    Array.isArray(child) && child[0] === 'operator' && typeof child[1] === 'string' ? [child[1]] : [],
-  );
-  return [...own, ...subgroups.flatMap((sub) => groupTasks(sub, (sub as Group)._group_id as string) ?? [])];
 }
 
 /** Rights come before the group is looked up, and are asked by the name of the group. */
@@ -86,7 +64,7 @@ async function prepare(context: ExecutionContext, call: Call, query: Query) {
     await countInstances(context.db, callerKey(call), { ...filterOf(query, []), states: null }, allowed),
   );
   if (!probe.allowed || !mayReadStates(context.rights, probe, target)) throw notEntitled('these task instances');
-  return { target, allowed, filter: filterOf(query, await tasksOfGroup(context, dagId, group)) };
+  return { target, allowed, filter: filterOf(query, await groupTasks(context, dagId, group)) };
 }
 
 export const count: Handler = async (context, call) => {
