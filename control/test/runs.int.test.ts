@@ -139,6 +139,95 @@ test('clearing what runs makes it restarting, without tokens, until its old proc
   deepEqual(await world.states(run), { t: 'restarting' });
 });
 
+test('clearing again what is restarting still waits for its process; what is queued gets a new try at once', async () => {
+  await using world = await makeWorld();
+  await world.dag('a', [{ id: 't' }, { id: 'u' }]);
+  const run = await world.trigger('a');
+  await world.settle();
+  await world.take(1);
+  await clear(world, run);
+  await clear(world, run, { preventRunningTask: true });
+  const states = Object.values(await world.states(run));
+  deepEqual(states.toSorted(), [null, 'restarting']);
+  const history = await world.db.query<{ try_number: number }>(sql`SELECT try_number FROM task_instance_history`);
+  deepEqual(
+    history.map((row) => row.try_number),
+    [1, 1],
+    'each try is recorded once, however often its row is cleared',
+  );
+});
+
+test('a cleared try that ran keeps its budget; others get all their retries anew', async () => {
+  await using world = await makeWorld();
+  await world.dag('a', [{ id: 't', retries: 2 }]);
+  const run = await world.trigger('a');
+  await world.settle();
+  await world.take();
+  await clear(world, run);
+  deepEqual(
+    (await world.tis(run)).map((ti) => [ti.state, ti.try_number, ti.max_tries]),
+    [['restarting', 1, 2]],
+  );
+  await world.db.query(sql`UPDATE task_instance SET state = 'failed'`);
+  await clear(world, run);
+  deepEqual(
+    (await world.tis(run)).map((ti) => [ti.state, ti.try_number, ti.max_tries]),
+    [[null, 1, 3]],
+  );
+});
+
+test('what waits for a retry, a poke or a trigger is cleared with all that it waited for', async () => {
+  await using world = await makeWorld();
+  await world.dag('a', [{ id: 't', retries: 1 }]);
+  const run = await world.trigger('a');
+  await world.settle();
+  const [t] = await world.take();
+  await world.fail(t!);
+  deepEqual(await world.states(run), { t: 'up_for_retry' });
+  for (const state of ['up_for_retry', 'up_for_reschedule', 'deferred']) {
+    const at = world.clock.iso();
+    await world.db.query(
+      sql`UPDATE task_instance SET state = ${state}, retry_at = ${at}::timestamptz, reschedule_at = ${at}::timestamptz,
+        trigger_id = 7, trigger_timeout = ${at}::timestamptz, next_method = 'resume', note = 'kept'`,
+    );
+    await clear(world, run);
+    const [row] = await world.db.query<Record<string, unknown>>(
+      sql`SELECT state, retry_at, reschedule_at, trigger_id, trigger_timeout, next_method, note FROM task_instance`,
+    );
+    deepEqual(
+      { ...row },
+      {
+        state: null,
+        retry_at: null,
+        reschedule_at: null,
+        trigger_id: null,
+        trigger_timeout: null,
+        next_method: null,
+        note: 'kept',
+      },
+    );
+  }
+});
+
+test('a cleared run gets the tasks of a newer version and loses those that are gone, on request if it is pinned', async () => {
+  await using world = await makeWorld();
+  await world.dag('a', [{ id: 't' }, { id: 'gone' }]);
+  const runs = [await world.trigger('a'), await world.trigger('a'), await world.trigger('a')];
+  await world.work();
+  const [free, moved, pinned] = [runs[0]!, runs[1]!, runs[2]!];
+  await world.db.query(
+    sql`UPDATE dag_run SET created_version_id = (SELECT current_version_id FROM dag), bundle_version = 'one'
+      WHERE id = ANY(${[moved.id, pinned.id]}::bigint[])`,
+  );
+  await world.dag('a', [{ id: 't' }, { id: 'new', after: ['t'] }]);
+  for (const run of runs) await clear(world, run, { runOnLatestVersion: run.id === moved.id });
+  await world.work();
+  const newest = { gone: 'removed', new: 'success', t: 'success' };
+  deepEqual(await world.states(free), newest);
+  deepEqual(await world.states(moved), newest);
+  deepEqual(await world.states(pinned), { gone: 'success', t: 'success' });
+});
+
 test('a dry run, and a clear of failures only, touch nothing else', async () => {
   await using world = await makeWorld();
   await world.dag('a', [{ id: 't' }, { id: 'u' }]);
@@ -237,6 +326,30 @@ test('marking a failed task as success clears the failures after it, and the run
   deepEqual([result.changed.length, result.cleared.map((ti) => ti.task_id)], [1, ['u']]);
   equal(await world.work(), 1);
   equal((await world.run(run)).state, 'success');
+});
+
+test('what has just been marked as failed stays so; a failure that was there before is cleared', async () => {
+  await using world = await makeWorld();
+  await world.dag('a', [{ id: 't' }, { id: 'u', after: ['t'] }, { id: 'v', after: ['u'], is_teardown: true }]);
+  const run = await world.trigger('a');
+  await world.work();
+  await world.db.query(sql`UPDATE task_instance SET state = 'failed' WHERE task_id = 'v'`);
+  const mark = (over: object) =>
+    world.db.transaction((tx) =>
+      setTaskInstanceState(tx, {
+        dagId: 'a',
+        runId: run.runId,
+        tasks: [{ taskId: 't' }],
+        state: 'failed',
+        nowIso: world.clock.iso(),
+        ...over,
+      }),
+    );
+  await mark({ includeDownstream: true });
+  // The teardown does not go with its upstream, and may run again.
+  deepEqual(await world.states(run), { t: 'failed', u: 'failed', v: null });
+  await mark({ state: 'success' });
+  deepEqual(await world.states(run), { t: 'success', u: null, v: null });
 });
 
 test('a run is deleted with all that it has, unless it is running', async () => {

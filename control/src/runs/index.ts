@@ -5,7 +5,7 @@
 
 export { activateEmitted, type EmitOptions, emitAssetEvents, type OutletEvent, type Outlets } from './asset-events.ts';
 export { type BackfillRequest, createBackfill, planBackfill } from './backfill.ts';
-export { type ClearedTi, type ClearOptions, clearTaskInstances, runsOnLatest, type TaskSelector } from './clear.ts';
+export { type ClearedTi, type ClearOptions, clearTaskInstances, runsOnLatest } from './clear.ts';
 export { type CreatedRun, type CreateRunOptions, createDagRun } from './create-run.ts';
 export { endTrigger, resumeOverdue } from './deferred.ts';
 export { deleteDag } from './delete-dag.ts';

@@ -7,8 +7,9 @@ import { markRun, requeueRun } from '@airlock/store/queries/dag-run/set-state';
 import { dropMetDeadlines, moveQueuedDeadlines } from '@airlock/store/queries/deadline/follow';
 import { setStates } from '@airlock/store/queries/task-instance/refresh';
 import { lockTisOfRuns } from '@airlock/store/queries/task-instance/select-live';
-import { allDownstream, allUpstream } from '../domain/dag-model.ts';
-import { type ClearedTi, clearTaskInstances, type TaskSelector } from './clear.ts';
+import { companions, type TaskSelector } from '../domain/clearing.ts';
+import { allDownstream, allUpstream, type DagModel } from '../domain/dag-model.ts';
+import { type ClearedTi, clearChosen, isFailed, lockRunsToClear } from './clear.ts';
 import { loadModel } from './models.ts';
 
 const RUNNING_LIKE: readonly string[] = ['running', 'deferred', 'up_for_reschedule', 'awaiting_input'];
@@ -80,7 +81,8 @@ export type SetTiResult = {
 
 /**
  * Sets the state of task instances of one run; a running one loses its tokens, so its worker stops. Failed ones downstream
- * are cleared, and a run that had ended is queued again by that. Locks: the run, then its task instances.
+ * are cleared with failed setups and teardowns that they need, and a run that had ended is queued again by that; what has just
+ * been set stays. Locks: the run, then its task instances.
  * @throws NOT_FOUND no such run
  */
 export async function setTaskInstanceState(tx: Db, options: SetTiState): Promise<SetTiResult> {
@@ -91,23 +93,14 @@ export async function setTaskInstanceState(tx: Db, options: SetTiState): Promise
       public: `The DagRun with dag_id: \`${dagId}\` and run_id: \`${runId}\` was not found`,
     });
   }
-  const versionId = run.created_version_id ?? run.current_version_id;
-  const model = versionId === null ? null : await loadModel(tx, versionId);
-  const related = new Set<string>();
-  const downstream = new Set<string>();
-  for (const { taskId } of options.tasks) {
-    if (!model) break;
-    if (options.includeUpstream) for (const id of allUpstream(model, taskId)) related.add(id);
-    for (const id of allDownstream(model, taskId)) {
-      downstream.add(id);
-      if (options.includeDownstream && !model.tasks.get(id)?.isTeardown) related.add(id);
-    }
-  }
-  const tis = await lockTisOfRuns(tx, [run.id]);
-  const chosen = tis.filter(
+  const locked = await lockRunsToClear(tx, [run.id], false);
+  const model = locked.ownModelOf(run.id);
+  const named = new Set(options.tasks.map((task) => task.taskId));
+  const related = relativesOf(model, named, options);
+  const chosen = locked.tis.filter(
     (ti) =>
       related.has(ti.task_id) ||
-      options.tasks.some((s) => s.taskId === ti.task_id && (s.mapIndex === undefined || s.mapIndex === ti.map_index)),
+      options.tasks.some((s) => s.taskId === ti.task_id && (s.mapIndex ?? ti.map_index) === ti.map_index),
   );
   const changed = chosen.filter((ti) => ti.state !== state).map((ti) => ti.id);
   if (options.dryRun) return { changed, cleared: [] };
@@ -116,20 +109,23 @@ export async function setTaskInstanceState(tx: Db, options: SetTiState): Promise
     changed.map((id) => ({ id, state })),
     nowIso,
   );
+  const after = model ? companions(model, [...named], { downstream: true }) : new Set<string>();
   const set = new Set(chosen.map((ti) => ti.id));
-  const failedAfter = tis
-    .filter((ti) => downstream.has(ti.task_id) && !set.has(ti.id))
-    .filter((ti) => ti.state === 'failed' || ti.state === 'upstream_failed');
-  const cleared =
-    failedAfter.length === 0
-      ? []
-      : await clearTaskInstances(tx, {
-          dagId,
-          dagRunIds: [run.id],
-          tasks: failedAfter.map((ti) => ({ taskId: ti.task_id, mapIndex: ti.map_index })),
-          onlyFailed: true,
-          nowIso,
-        });
+  const failedAfter = locked.tis.filter(
+    (ti) => isFailed(ti) && after.has(ti.task_id) && !named.has(ti.task_id) && !set.has(ti.id),
+  );
+  const cleared = await clearChosen(tx, locked, failedAfter, { nowIso });
   await notify(tx, { kind: 'run', dagRunId: run.id });
   return { changed, cleared };
+}
+
+/** Whole tasks that get the state too. Teardowns do not go with what is upstream of them: they run for it. */
+function relativesOf(model: DagModel | undefined, named: ReadonlySet<string>, options: SetTiState): Set<string> {
+  const related = new Set<string>();
+  for (const taskId of model ? named : []) {
+    if (options.includeUpstream) for (const id of allUpstream(model!, taskId)) related.add(id);
+    if (!options.includeDownstream) continue;
+    for (const id of allDownstream(model!, taskId)) if (!model!.tasks.get(id)!.isTeardown) related.add(id);
+  }
+  return related;
 }

@@ -14,7 +14,7 @@ import { getTaskInstancesById, taskIdsOf } from '@airlock/store/queries/rest-tas
 import { insertTaskInstances } from '@airlock/store/queries/task-instance/insert';
 import { getTeamOfDag } from '@airlock/store/queries/team/of-dag';
 import type { DagModel, TaskModel } from '../../domain/dag-model.ts';
-import { clearTaskInstances, runsOnLatest, setDagRunState } from '../../runs/index.ts';
+import { clearTaskInstances, runsOnLatest } from '../../runs/index.ts';
 import { initialTaskInstances } from '../../runs/new-task-instances.ts';
 import { wireInstant } from '../http/instant.ts';
 import { parseBody, wireIssue } from '../http/validation.ts';
@@ -60,7 +60,9 @@ async function newTasks(db: Db, run: RunRow, model: DagModel): Promise<TaskModel
   return [...model.tasks.values()].filter((task) => !there.has(task.taskId));
 }
 
+/** Gives a run the tasks that only the newest version has, and moves it there; setups that guard them run again. */
 async function clearNew(tx: Db, context: RestContext, run: RunRow, model: DagModel, versionId: string): Promise<void> {
+  await lockRunsById(tx, [run.id]);
   const added = new Set((await newTasks(tx, run, model)).map((task) => task.taskId));
   if (added.size === 0) return;
   const team = (await getTeamOfDag(tx, run.dag_id))?.team ?? null;
@@ -68,7 +70,13 @@ async function clearNew(tx: Db, context: RestContext, run: RunRow, model: DagMod
   const logicalMs = run.logical_date === null ? null : Date.parse(wireInstant(run.logical_date));
   const rows = initialTaskInstances(of, model, logicalMs).filter((row) => added.has(row.task_id));
   await insertTaskInstances(tx, rows, context.nowIso);
-  await setDagRunState(tx, { dagId: run.dag_id, runId: run.run_id, state: 'queued', nowIso: context.nowIso });
+  await clearTaskInstances(tx, {
+    dagId: run.dag_id,
+    dagRunIds: [run.id],
+    tasks: [...added].map((taskId) => ({ taskId })),
+    runOnLatestVersion: true,
+    nowIso: context.nowIso,
+  });
 }
 
 function clearOptions(context: RestContext, run: RunRow, body: Options, model: DagModel | null, dryRun: boolean) {

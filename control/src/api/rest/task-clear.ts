@@ -5,7 +5,7 @@ import type { Db } from '@airlock/store';
 import { getDagRow } from '@airlock/store/queries/rest-dag/list';
 import { type RunSelector, selectRuns } from '@airlock/store/queries/rest-run/select';
 import { getTaskInstancesById, type TaskInstanceRow } from '@airlock/store/queries/rest-task/list';
-import type { TaskSelector } from '../../runs/clear.ts';
+import type { TaskSelector } from '../../domain/clearing.ts';
 import { clearTaskInstances, runsOnLatest } from '../../runs/index.ts';
 import { wireInstant } from '../http/instant.ts';
 import { parseBody, wireIssue } from '../http/validation.ts';
@@ -59,7 +59,10 @@ type ClearBody = z.output<typeof clearBody>;
 /** Which runs the body is about. @throws NOT_FOUND, BAD_REQUEST */
 async function runsOf(context: RestContext, dagId: string, body: ClearBody): Promise<RunSelector> {
   const runId = body.dag_run_id ?? null;
-  if (runId === null) return { kind: 'range', from: body.start_date ?? null, to: body.end_date ?? null };
+  const range = (from: string | null, to: string | null): RunSelector => {
+    return { kind: 'range', from: body.include_past ? null : from, to: body.include_future ? null : to };
+  };
+  if (runId === null) return range(body.start_date ?? null, body.end_date ?? null);
   const [run] = await selectRuns(context.deps.db, dagId, { kind: 'run', runId });
   if (!run) throw new AppError('NOT_FOUND', { public: `Dag Run id ${runId} not found in dag ${dagId}` });
   if (!body.include_future && !body.include_past) return { kind: 'run', runId };
@@ -69,8 +72,7 @@ async function runsOf(context: RestContext, dagId: string, body: ClearBody): Pro
       public: 'Cannot use include_past or include_future with no logical_date(e.g. manually or asset-triggered).',
     });
   }
-  const at = wireInstant(date);
-  return { kind: 'range', from: body.include_past ? null : at, to: body.include_future ? null : at };
+  return range(wireInstant(date), wireInstant(date));
 }
 
 async function clear(context: RestContext): Promise<unknown> {
@@ -92,6 +94,7 @@ async function clear(context: RestContext): Promise<unknown> {
       tasks: tasks ?? null,
       includeUpstream: body.include_upstream,
       includeDownstream: body.include_downstream,
+      within: (body.dag_run_id ?? null) === null ? 'dag' : 'run',
       onlyFailed: body.only_failed ?? true,
       onlyRunning: body.only_running,
       resetDagRuns: body.reset_dag_runs,

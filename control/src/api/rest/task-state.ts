@@ -3,7 +3,7 @@ import { z } from '@airlock/contract/schema';
 import type { Db } from '@airlock/store';
 import { selectRuns } from '@airlock/store/queries/rest-run/select';
 import { setTaskNote, type TaskInstanceRow } from '@airlock/store/queries/rest-task/list';
-import type { TaskSelector } from '../../runs/clear.ts';
+import type { TaskSelector } from '../../domain/clearing.ts';
 import { setTaskInstanceState } from '../../runs/index.ts';
 import { wireInstant } from '../http/instant.ts';
 import { wireIssue } from '../http/validation.ts';
@@ -55,7 +55,9 @@ async function runsAround(
 ): Promise<string[]> {
   if ((!body.include_future && !body.include_past) || row.logical_date === null) return [row.run_id];
   const at = wireInstant(row.logical_date);
-  const range = { kind: 'range', from: body.include_past ? null : at, to: body.include_future ? null : at } as const;
+  // The ends of time are bounds too: a run without a logical date is neither before nor after any other.
+  const from = body.include_past ? '-infinity' : at;
+  const range = { kind: 'range', from, to: body.include_future ? 'infinity' : at } as const;
   return (await selectRuns(db, row.dag_id, range)).map((run) => run.run_id);
 }
 

@@ -20,7 +20,7 @@ export type ClosedTry = {
 
 /**
  * Archives tries under their ids and gives their rows new ones, so that every token of theirs names nothing that is alive.
- * An unfinished try is recorded as failed, unless it never started. The archived row remembers who held it, who may still be
+ * An unfinished try is recorded as failed; one that is recorded already, because its row waited for the next, stays as it is. The archived row remembers who held it, who may still be
  * running it (restarting) and will say when it has ended. Locks: the task_instance rows.
  * @returns the rows that were closed: old and new id, run.
  */
@@ -51,6 +51,8 @@ export async function closeTries(
           COALESCE(o.duration, GREATEST(EXTRACT(EPOCH FROM c.end_date - o.start_date), 0)), o.hostname, o.unixname, o.pid,
           c.retry_delay_override, c.retry_reason, c.reported_state, o.supervisor_id, o.rendered_map_index
         FROM old o JOIN c ON c.id = o.id
+        WHERE NOT EXISTS (SELECT 1 FROM task_instance_history h WHERE h.dag_run_id = o.dag_run_id AND h.task_id = o.task_id
+          AND h.map_index = o.map_index AND h.try_number = o.try_number)
       ), pokes AS (
         DELETE FROM task_reschedule WHERE ti_id = ANY(${ids}::uuid[])
       )

@@ -4,7 +4,6 @@ import { TOKENS_CLEARED } from '../token/caller.ts';
 /** What a cleared task instance takes over from the document. */
 export type RefreshedTi = {
   readonly id: string;
-  readonly dag_version_id: string;
   readonly operator: string;
   readonly task_display_name: string;
   readonly runtime: string;
@@ -20,16 +19,16 @@ export type RefreshedTi = {
   readonly max_active_per_run: number | null;
 };
 
-/** Brings rows up to date with their task. Locks: the rows. */
+/** Brings rows up to date with their task. Their version stays: by that the scheduler sees that a run has to follow another. Locks: the rows. */
 export async function refreshTaskInstances(db: Db, rows: readonly RefreshedTi[]): Promise<void> {
   if (rows.length === 0) return;
   await db.query(
-    sql`UPDATE task_instance t SET dag_version_id = x.dag_version_id, operator = x.operator,
+    sql`UPDATE task_instance t SET operator = x.operator,
         task_display_name = x.task_display_name, runtime = x.runtime, pool = x.pool, pool_slots = x.pool_slots,
         queue = x.queue, priority_weight = x.priority_weight, executor = x.executor, executor_config = x.executor_config,
         needs = x.needs, execution_timeout_seconds = x.execution_timeout_seconds,
         max_active_per_dag = x.max_active_per_dag, max_active_per_run = x.max_active_per_run
-      FROM json_to_recordset(${JSON.stringify(rows)}::json) AS x (id uuid, dag_version_id uuid, operator text,
+      FROM json_to_recordset(${JSON.stringify(rows)}::json) AS x (id uuid, operator text,
         task_display_name text, runtime text, pool text, pool_slots integer, queue text, priority_weight integer,
         executor text, executor_config json, needs text, execution_timeout_seconds double precision,
         max_active_per_dag integer, max_active_per_run integer)
