@@ -1,26 +1,17 @@
 // Promise L25, the worker's part: a real hook in a sandboxed Python that has this one connection and sees nothing of ours.
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { detectTier } from '@airlock/proc/sandbox/index';
-import { pino } from 'pino';
 import { airflowVenv, ensureVenv, findPython, withoutPython } from '../../tests/kit/airflow-venv.ts';
-import { childEntries } from '../src/child-entries.ts';
 import type { CallOptions } from '../src/client/index.ts';
 import { pythonChildren } from '../src/python/host.ts';
-import type { RoleContext } from '../src/role-context.ts';
 import { startConnectionTest } from '../src/task/connection-test.ts';
-import { testConfig } from './kit/worker.ts';
-
-const folder = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url)).replace(/\/$/, '');
-const log = pino({ level: process.env.TEST_LOG ?? 'silent' });
+import { clientOf, replyOf, testRoleContext } from './kit/role-context.ts';
 
 /** One test against a server that gives this connection. @returns what the worker asked of it, in order */
 async function run(connection: object, options: { interpreter?: string; timeout?: number } = {}) {
   const calls: Array<Pick<CallOptions, 'method' | 'path' | 'json'>> = [];
-  const answer = (status: number, body: unknown) => ({ status, json: () => body });
   const whole = {
     conn_id: 'probe',
     host: null,
@@ -31,22 +22,12 @@ async function run(connection: object, options: { interpreter?: string; timeout?
     extra: null,
     ...connection,
   };
-  const ctx = {
-    config: testConfig({ AIRLOCK__PYTHON__INTERPRETER: options.interpreter ?? airflowVenv }),
-    log,
-    tier: detectTier(),
-    packages: [folder('sdk'), folder('contract')],
-    workBase: tmpdir(),
-    hidden: [],
-    environment: { PATH: process.env.PATH },
-    entries: await childEntries(log),
-    client: {
-      call: async ({ method, path, json }: CallOptions) => {
-        calls.push({ method, path, json });
-        return method === 'GET' ? answer(200, whole) : answer(204, null);
-      },
-    },
-  } as unknown as RoleContext;
+  const env = { AIRLOCK__PYTHON__INTERPRETER: options.interpreter ?? airflowVenv };
+  const client = clientOf(async ({ method, path, json }) => {
+    calls.push({ method, path, json });
+    return method === 'GET' ? replyOf(200, whole) : replyOf(204, null);
+  });
+  const ctx = await testRoleContext(env, { client });
   const id = '0190f5e3-0000-7000-8000-000000000001';
   const workload = {
     type: 'TestConnection',
@@ -81,7 +62,7 @@ describe('a connection test on a worker', { skip: withoutPython }, () => {
   });
 
   test('it sees no file of ours', async () => {
-    const path = folder('control/package.json');
+    const path = fileURLToPath(new URL('../../control/package.json', import.meta.url));
     assert.ok(existsSync(path), 'the control: here it is');
     assert.deepEqual(
       await run({ conn_type: 'fs', extra: JSON.stringify({ path }) }),

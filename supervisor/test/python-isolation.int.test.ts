@@ -11,20 +11,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { systemClock } from '@airlock/contract/clock';
 import { detectTier } from '@airlock/proc/sandbox/index';
-import { pino } from 'pino';
 import { airflowVenv, ensureVenv, findPython, withoutPython } from '../../tests/kit/airflow-venv.ts';
 import { allProcesses, descendantsOf } from '../../tests/kit/processes.ts';
 import { waitFor } from '../../tests/kit/wait.ts';
-import { childEntries } from '../src/child-entries.ts';
 import { createPythonHosts } from '../src/python/host.ts';
 import { makePythonParse } from '../src/python/parse.ts';
-import type { RoleContext } from '../src/role-context.ts';
 import { Masker } from '../src/task/mask.ts';
-import { testConfig } from './kit/worker.ts';
+import { testRoleContext } from './kit/role-context.ts';
 
-const repository = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url)).replace(/\/$/, '');
 const probesFile = fileURLToPath(new URL('./kit/probes.py', import.meta.url));
 const tier = detectTier();
 type Loot = Record<string, string>;
@@ -53,18 +48,10 @@ describe('hostile Python', {
     { what: 'started anew, without a network', template: 'false', network: 'none' },
   ] as const) {
     test(`${what}: it gets nothing`, { timeout: 300_000 }, async (t) => {
-      const log = pino({ level: 'silent' });
-      const ctx = {
-        config: testConfig({ AIRLOCK__PYTHON__INTERPRETER: airflowVenv, AIRLOCK__PYTHON__TEMPLATE: template }),
-        clock: systemClock,
-        log,
-        tier,
-        packages: [repository('sdk'), repository('contract')],
-        workBase: tmpdir(),
-        hidden: [],
-        environment: { PATH: process.env.PATH, AIRLOCK_CANARY: 'x' },
-        entries: await childEntries(log),
-      } as unknown as RoleContext;
+      const ctx = await testRoleContext(
+        { AIRLOCK__PYTHON__INTERPRETER: airflowVenv, AIRLOCK__PYTHON__TEMPLATE: template },
+        { environment: { PATH: process.env.PATH, AIRLOCK_CANARY: 'x' } },
+      );
       const hosts = createPythonHosts(ctx, () => network);
       const abstract = `airlock-hostile-${process.pid}-${what.length}`;
       const path = join(home, `${what.length}.sock`);

@@ -10,22 +10,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { systemClock } from '@airlock/contract/clock';
 import type { TimetableAnswer, TimetableAsk } from '@airlock/contract/timetables';
-import { detectTier } from '@airlock/proc/sandbox/index';
-import { pino } from 'pino';
 import { airflowVenv, ensureVenv, findPython, withoutPython } from '../../tests/kit/airflow-venv.ts';
-import { childEntries } from '../src/child-entries.ts';
 import type { ParsedFile } from '../src/parse/parse-child.ts';
 import { createPythonHosts } from '../src/python/host.ts';
 import { makePythonParse } from '../src/python/parse.ts';
 import type { PythonPool } from '../src/python/pool.ts';
 import { makeAskTimetable } from '../src/python/timetable.ts';
-import type { RoleContext } from '../src/role-context.ts';
 import { Masker } from '../src/task/mask.ts';
-import { testConfig } from './kit/worker.ts';
+import { testRoleContext } from './kit/role-context.ts';
 
-const folder = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url)).replace(/\/$/, '');
 const own = (name: string, fields: Record<string, unknown> = {}) => ({ __type: `own.${name}`, __var: fields });
 const next = (over: Partial<Extract<TimetableAsk, { kind: 'runs' }>> = {}): TimetableAsk => ({
   kind: 'runs',
@@ -68,23 +62,12 @@ describe('timetables of the authors’ own', { skip: withoutPython }, () => {
       'import airflow.example_dags.plugins.workday as w; print(w.__file__)',
     ]);
     cpSync(example.stdout.toString().trim().split('\n').at(-1)!, join(plugins, 'workday.py'));
-    const log = pino({}, { write: () => undefined });
-    const ctx = {
-      config: testConfig({
-        AIRLOCK__PYTHON__INTERPRETER: airflowVenv,
-        AIRLOCK__CORE__PLUGINS_FOLDER: plugins,
-        AIRLOCK__CORE__DAGBAG_IMPORT_TIMEOUT: '4',
-        AIRLOCK__SANDBOX__MEMORY_LIMIT_MB: '1024',
-      }),
-      clock: systemClock,
-      log,
-      tier: detectTier(),
-      packages: [folder('sdk'), folder('contract')],
-      workBase: tmpdir(),
-      hidden: [],
-      environment: { PATH: process.env.PATH },
-      entries: await childEntries(log),
-    } as unknown as RoleContext;
+    const ctx = await testRoleContext({
+      AIRLOCK__PYTHON__INTERPRETER: airflowVenv,
+      AIRLOCK__CORE__PLUGINS_FOLDER: plugins,
+      AIRLOCK__CORE__DAGBAG_IMPORT_TIMEOUT: '4',
+      AIRLOCK__SANDBOX__MEMORY_LIMIT_MB: '1024',
+    });
     hosts = createPythonHosts(ctx, () => 'none');
     const asking = makeAskTimetable(hosts, 4_000);
     ask = (timetable, question = next()) =>

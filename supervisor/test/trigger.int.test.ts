@@ -10,20 +10,14 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { systemClock } from '@airlock/contract/clock';
 import { TRIGGER_TRY_HEADER, type TriggerOutcome, type TriggerWorkload } from '@airlock/contract/supervisor-api';
-import { detectTier } from '@airlock/proc/sandbox/index';
-import { pino } from 'pino';
 import { airflowVenv, ensureVenv, findPython, withoutPython } from '../../tests/kit/airflow-venv.ts';
 import { descendantsOf, kill9, type Process } from '../../tests/kit/processes.ts';
 import { waitFor } from '../../tests/kit/wait.ts';
-import { childEntries } from '../src/child-entries.ts';
-import type { CallOptions, ExecutionAnswer, ExecutionClient } from '../src/client/index.ts';
+import type { CallOptions, ExecutionAnswer } from '../src/client/index.ts';
 import { startTriggerRole } from '../src/trigger/index.ts';
-import { testConfig } from './kit/worker.ts';
+import { clientOf, replyOf, testRoleContext } from './kit/role-context.ts';
 
-const folder = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url)).replace(/\/$/, '');
 const TOKEN = 'the-trigger-token-canary';
 
 type Asked = { readonly method: string; readonly path: string; readonly tiId: string | undefined };
@@ -43,23 +37,15 @@ function createServer() {
   const refusing = new Set<unknown>();
   let failing = 0;
   const kept = new Map<string, unknown>();
-  const reply = (status: number, value: unknown): ExecutionAnswer => ({
-    status,
-    headers: { 'content-type': 'application/json' },
-    attempts: 1,
-    body: Buffer.from(JSON.stringify(value) ?? ''),
-    json: <T>() => value as T,
-    text: () => JSON.stringify(value) ?? '',
-  });
   const sync = async (body: { holds: number[]; slots: number; wait_seconds: number }, signal?: AbortSignal) => {
     peak = Math.max(peak, body.holds.length + body.slots);
     for (let n = 0; n < 20 && !signal?.aborted; n++) {
       const run = [...known.values()].filter(({ id }) => !body.holds.includes(id)).slice(0, body.slots);
       const cancel = body.holds.filter((id) => cancelled.has(id)).map((id) => ({ id, ended: cancelled.get(id)! }));
-      if (run.length + cancel.length > 0) return reply(200, { run, cancel });
+      if (run.length + cancel.length > 0) return replyOf(200, { run, cancel });
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    return reply(200, { run: [], cancel: [] });
+    return replyOf(200, { run: [], cancel: [] });
   };
   const call = async (o: CallOptions): Promise<ExecutionAnswer> => {
     assert.equal(o.token.current, TOKEN);
@@ -68,22 +54,24 @@ function createServer() {
     if (event) {
       const { event_id: eventId, payload: text } = o.json as { event_id: string; payload: string };
       const payload: unknown = JSON.parse(text);
-      if (refusing.has(payload)) return reply(413, {});
+      if (refusing.has(payload)) return replyOf(413, {});
       if (failing > 0) {
         failing--;
         throw new Error('the server is away');
       }
       events.push({ id: Number(event[1]), eventId, payload });
-      return reply(200, { accepted: true });
+      return replyOf(200, { accepted: true });
     }
     const state = /^\/triggers\/(\d+)\/store\/asset\/by-name\/value\?(.*)$/.exec(o.path);
     if (state) {
       const place = `${state[1]} ${new URLSearchParams(state[2])}`;
       if (o.method !== 'GET') {
         kept.set(place, (JSON.parse(String(o.body)) as { value: unknown }).value);
-        return reply(204, undefined);
+        return replyOf(204, undefined);
       }
-      return kept.has(place) ? reply(200, { value: kept.get(place) }) : reply(404, { detail: { reason: 'not_found' } });
+      return kept.has(place)
+        ? replyOf(200, { value: kept.get(place) })
+        : replyOf(404, { detail: { reason: 'not_found' } });
     }
     const outcome = /^\/triggers\/(\d+)\/outcome$/.exec(o.path);
     if (outcome) {
@@ -94,29 +82,24 @@ function createServer() {
       }
       known.delete(id);
       outcomes.set(id, [...(outcomes.get(id) ?? []), o.json as TriggerOutcome]);
-      return reply(200, { accepted: true });
+      return replyOf(200, { accepted: true });
     }
     const tiId = o.headers?.[TRIGGER_TRY_HEADER];
     const log = /^\/task-instances\/([^/]+)\/logs\?offset=(\d+)$/.exec(o.path);
     if (log) {
       assert.equal(log[1], tiId);
       logs.set(tiId!, (logs.get(tiId!) ?? '') + String(o.body));
-      return reply(200, { size: 1 });
+      return replyOf(200, { size: 1 });
     }
     asked.push({ method: o.method, path: o.path, tiId });
-    if (o.path.startsWith('/dag-runs/count?')) return reply(200, 1);
-    if (o.path === '/dag-runs/child/r/state') return reply(200, { state: 'success' });
+    if (o.path.startsWith('/dag-runs/count?')) return replyOf(200, 1);
+    if (o.path === '/dag-runs/child/r/state') return replyOf(200, { state: 'success' });
     return /^(?:\/triggers\/\d+)?\/variables\/plain$/.test(o.path)
-      ? reply(200, { key: 'plain', value: `of ${tiId ?? o.path}` })
-      : reply(403, { detail: 'no' });
+      ? replyOf(200, { key: 'plain', value: `of ${tiId ?? o.path}` })
+      : replyOf(403, { detail: 'no' });
   };
-  const client: ExecutionClient = {
-    call,
-    register: () => assert.fail('it has joined'),
-    close: async () => undefined,
-  } as unknown as ExecutionClient;
   return {
-    client,
+    client: clientOf(call),
     asked,
     cancelled,
     peak: () => peak,
@@ -166,24 +149,9 @@ function workload(id: number, classpath: string, kwargs: object, over: Partial<T
 
 async function startRole(env: Record<string, string> = {}) {
   const server = createServer();
-  const log = pino({ level: process.env.TEST_LOG ?? 'silent' });
-  const role = startTriggerRole({
-    client: server.client,
-    supervisorId: tiOf(0),
-    token: { current: TOKEN },
-    config: testConfig(env),
-    clock: systemClock,
-    log,
-    tier: detectTier(),
-    hostname: 'h',
-    unixname: 'u',
-    packages: [folder('sdk'), folder('contract')],
-    workBase: tmpdir(),
-    hidden: [],
-    executionUrl: 'http://127.0.0.1:1/execution',
-    environment: { PATH: process.env.PATH },
-    entries: await childEntries(log),
-  });
+  const role = startTriggerRole(
+    await testRoleContext(env, { client: server.client, supervisorId: tiOf(0), token: { current: TOKEN } }),
+  );
   return {
     server,
     add: (...all: TriggerWorkload[]) => {

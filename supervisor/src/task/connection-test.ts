@@ -7,6 +7,7 @@ import { isAppError } from '@airlock/contract/errors';
 import { testedConnection } from '@airlock/contract/ipc/runner';
 import type { TestConnectionWorkload } from '@airlock/contract/supervisor-api';
 import { launchSandboxed, type SandboxSpec } from '@airlock/proc/sandbox/index';
+import { followChild } from '../follow-child.ts';
 import type { PythonChildren } from '../python/host.ts';
 import type { RoleContext } from '../role-context.ts';
 import { newMasker } from './mask.ts';
@@ -27,27 +28,26 @@ export async function runConnectionTest(
   options: { readonly limitMs: number; readonly signal: AbortSignal },
 ): Promise<Result> {
   const child = launchSandboxed(spec);
-  const stop = Promise.withResolvers<Result>();
-  const onAbort = () => stop.resolve(failed('The worker was stopped.'));
-  options.signal.addEventListener('abort', onAbort, { once: true });
-  const seconds = options.limitMs / 1000;
-  const timer = setTimeout(() => stop.resolve(failed(`Connection test timed out after ${seconds}s`)), options.limitMs);
   // What a hook prints may hold the secret: it is read, so that nothing blocks, and goes nowhere.
   child.stdout.resume();
   child.stderr.resume();
-  child.onBroken(() => stop.resolve(failed('Connection test failed unexpectedly: a broken answer')));
-  child.onFrame((frame) => {
-    if (frame.type !== 'connection_tested') return;
-    stop.resolve({ state: frame.status ? 'success' : 'failed', result_message: frame.message });
-  });
-  void child.exited.then(() => stop.resolve(failed('Connection test failed unexpectedly: its process ended')));
+  const { limitMs, signal } = options;
   try {
-    child.send({ type: 'test_connection', connection });
-    return await stop.promise;
-  } finally {
-    clearTimeout(timer);
-    options.signal.removeEventListener('abort', onAbort);
-    await child.kill();
+    const { answer, late, broken } = await followChild<Result>(child, {
+      order: { type: 'test_connection', connection },
+      onFrame(frame, answered) {
+        if (frame.type !== 'connection_tested') return;
+        answered({ state: frame.status ? 'success' : 'failed', result_message: frame.message });
+      },
+      workMs: limitMs,
+      signal,
+    });
+    if (answer) return answer;
+    if (late) return failed(`Connection test timed out after ${limitMs / 1000}s`);
+    return failed(`Connection test failed unexpectedly: ${broken === null ? 'its process ended' : 'a broken answer'}`);
+  } catch (error) {
+    if (signal.aborted) return failed('The worker was stopped.');
+    throw error;
   }
 }
 
