@@ -54,6 +54,13 @@ beforeEach(async () => {
 
 const set = (task: string, state: string | null, runId = '02') =>
   run(sql`UPDATE task_instance SET state = ${state} WHERE task_id = ${task} AND run_id = ${runId}`);
+/** The trigger that the task `a` waits for. */
+const newTrigger = (isTaken: boolean) =>
+  run(sql`WITH g AS (INSERT INTO trigger (ti_id, dag_run_id, classpath, kwargs, is_encrypted, created_at, supervisor_id)
+    SELECT t.id, t.dag_run_id, 'my.Trigger', '{}', false, t.updated_at,
+      CASE WHEN ${isTaken}::boolean THEN (SELECT id FROM supervisor) END
+    FROM task_instance t WHERE t.task_id = 'a' AND t.run_id = '02' RETURNING id, ti_id)
+    UPDATE task_instance t SET trigger_id = g.id FROM g WHERE t.id = g.ti_id`);
 async function causeOf(task: string, runId = '02'): Promise<{ cause: string; text: string; until: string | null }> {
   const { status, body } = await kit.as.viewer('GET', `/dags/d/dagRuns/${runId}/waiting?task_id=${task}`);
   assert.equal(status, 200);
@@ -200,18 +207,18 @@ const CASES: ReadonlyArray<readonly [cause: string, task: string, does: () => Pr
     'a',
     async () => [await set('a', 'deferred'), await run(sql`UPDATE supervisor SET roles = '{trigger}'`)],
   ],
-  ['no_triggerer', 'a', () => set('a', 'deferred')],
   [
-    'trigger',
+    'triggerers_busy',
     'a',
     async () => [
       await set('a', 'deferred'),
-      await run(sql`WITH g AS (INSERT INTO trigger (ti_id, dag_run_id, classpath, kwargs, is_encrypted, created_at, supervisor_id)
-        SELECT t.id, t.dag_run_id, 'my.Trigger', '{}', false, t.updated_at, (SELECT id FROM supervisor) FROM task_instance t
-        WHERE t.task_id = 'a' AND t.run_id = '02' RETURNING id, ti_id)
-        UPDATE task_instance t SET trigger_id = g.id FROM g WHERE t.id = g.ti_id`),
+      await run(sql`UPDATE supervisor SET roles = '{trigger}'`),
+      await newTrigger(false),
+      await run(sql`UPDATE trigger SET created_at = created_at - interval '31 seconds', queue = 'far'`),
     ],
   ],
+  ['no_triggerer', 'a', () => set('a', 'deferred')],
+  ['trigger', 'a', async () => [await set('a', 'deferred'), await newTrigger(true)]],
   ['human_input', 'a', () => set('a', 'awaiting_input')],
 ];
 

@@ -1,5 +1,5 @@
 /** The declaration that fits what a Dag's tasks have used. Pure. */
-import { encodeNeeds, type Needs, NO_NEEDS } from '@airlock/contract/dag/needs';
+import { decodeNeeds, encodeNeeds, type Needs, NO_NEEDS } from '@airlock/contract/dag/needs';
 
 export type Observed = {
   readonly task_id: string;
@@ -27,6 +27,6 @@ export function needsOf(uses: readonly Observed[]): TaskNeeds[] {
     const beyond = all
       .filter((use) => !sayable.includes(use))
       .map(({ kind, name, uses: n }) => ({ kind, name, uses: n }));
-    return { task_id, needs: JSON.parse(encodeNeeds(needs)) as Needs, beyond };
+    return { task_id, needs: decodeNeeds(encodeNeeds(needs))!, beyond };
   });
 }

@@ -38,6 +38,7 @@ export const CAUSES = [
   'stopping',
   'no_triggerer',
   'trigger_starting',
+  'triggerers_busy',
   'trigger',
   'human_input',
 ] as const;
@@ -70,7 +71,7 @@ export function waitingCause(question: WaitingQuestion): Cause {
     case 'restarting':
       return cause('stopping', 'It was cleared while it ran; its process is being stopped.');
     case 'deferred':
-      return onTrigger(ti);
+      return onTrigger(question);
     case 'awaiting_input':
       return cause('human_input', "It waits for somebody's answer.", ti.trigger_timeout);
     default:
@@ -78,13 +79,21 @@ export function waitingCause(question: WaitingQuestion): Cause {
   }
 }
 
-function onTrigger(ti: WaitingFacts): Cause {
+/** A triggerer that has room takes a trigger within seconds. */
+const TRIGGER_TAKEN_MS = 30_000;
+
+function onTrigger({ ti, nowMs }: WaitingQuestion): Cause {
   const name = ti.trigger_class ?? 'its trigger';
   if (ti.triggered_by !== null)
     return cause('trigger', `It waits for ${name}, which runs on ${ti.triggered_by}.`, ti.trigger_timeout);
-  return ti.triggerers === 0
-    ? cause('no_triggerer', `It waits for ${name}, and no triggerer is alive.`, ti.trigger_timeout)
-    : cause('trigger_starting', `It waits for ${name}, which no triggerer has taken yet.`, ti.trigger_timeout);
+  if (ti.triggerers === 0)
+    return cause('no_triggerer', `It waits for ${name}, and no triggerer is alive.`, ti.trigger_timeout);
+  if (ti.trigger_since !== null && nowMs - Date.parse(ti.trigger_since) > TRIGGER_TAKEN_MS) {
+    const reason = ti.trigger_queue === null ? 'are full' : `are full, or do not serve the queue ${ti.trigger_queue}`;
+    const text = `It waits for ${name}, which none of ${ti.triggerers} triggerers has taken: they ${reason}.`;
+    return cause('triggerers_busy', text, ti.trigger_timeout);
+  }
+  return cause('trigger_starting', `It waits for ${name}, which no triggerer has taken yet.`, ti.trigger_timeout);
 }
 
 function ofRun({ run, snapshot, nowMs }: WaitingQuestion): Cause | null {

@@ -14,6 +14,9 @@ export type WaitingFacts = OwnLimits & {
   /** Class of the trigger that it waits for, and the host whose living triggerer runs it. */
   readonly trigger_class: string | null;
   readonly triggered_by: string | null;
+  /** Since when there is that trigger, and the queue of the triggerers that may run it; null = of none. */
+  readonly trigger_since: string | null;
+  readonly trigger_queue: string | null;
   /** Triggerers that live. */
   readonly triggerers: number;
   /** The worker that holds it; null = none. */
@@ -75,6 +78,7 @@ export async function listWaiting(
       )
       SELECT t.task_id, t.map_index, t.state, t.try_number, t.queue, ${OWN_LIMITS},
         t.retry_at, t.reschedule_at, t.trigger_timeout, s.hostname AS held_by, g.classpath AS trigger_class,
+        g.created_at AS trigger_since, g.queue AS trigger_queue,
         r.hostname AS triggered_by, (SELECT count(*) FROM supervisor x WHERE x.ended_at IS NULL
           AND x.last_seen_at >= ${o.aliveSinceIso}::timestamptz AND 'trigger' = ANY(x.roles))::integer AS triggerers,
         (SELECT count(*) FROM workers)::integer AS workers,
