@@ -1,7 +1,7 @@
 /**
  * The programs that standalone starts. Each service is bundled into one file when its sources have changed, since Node loads one
  * file in half the processor time of six hundred; where that can't be written, the sources themselves are the programs.
- * @see docs/decisions/0031-services-start-from-one-file.md
+ * @see docs/decisions/0026-services-start-from-one-file.md
  */
 import { join } from 'node:path';
 import { runScript } from '@airlock/proc/run-script';

@@ -1,4 +1,4 @@
-/** Which of the scheduled task instances are queued now. Pure. @see scheduling semantics 4.5, decision 32 */
+/** Which of the scheduled task instances are queued now. Pure. @see scheduling semantics 4.5, decision 27 */
 import type { Turns } from './turns.ts';
 
 /** One candidate, in order of preference, with the room that each of its limits had before this pass. */

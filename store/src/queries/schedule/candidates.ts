@@ -22,7 +22,7 @@ export type Candidate = {
 };
 
 /**
- * What may be queued next, in the order of decision 32: teams in turn, by what each has active; in a team the highest priority
+ * What may be queued next, in the order of decision 27: teams in turn, by what each has active; in a team the highest priority
  * weight first, then Dags in turn, by what each has active, then oldest run-after, then map index. Runs, tasks and pools that
  * are full are left out, so that they never hide others behind them. Needs the schedule lock. Locks nothing.
  * Its cost follows what is scheduled and active, never history: partial indexes ti_scheduled and ti_active. Rows are counted in
