@@ -1,4 +1,4 @@
-/** Decision 32: no Dag and no team keeps another from the queue for ever, nor at the workers. */
+/** Decision 27: no Dag and no team keeps another from the queue for ever, nor at the workers. */
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { test } from 'node:test';
