@@ -249,6 +249,7 @@ describe('by the scheduler', () => {
       await world.db.query(sql`UPDATE backfill SET completed_at = created_at`);
       await store(dag, 2);
       await start(world, { ...one, ...over });
+      await world.settle();
       const [run] = await world.db.query<{ newest: boolean }>(sql`SELECT d.current_version_id = (SELECT t.dag_version_id
         FROM task_instance t WHERE t.dag_run_id = r.id LIMIT 1) AS newest FROM dag_run r JOIN dag d ON d.dag_id = r.dag_id`);
       assert.equal(run?.newest, onNewest, JSON.stringify([dag, over]));

@@ -66,6 +66,10 @@ test('no statement of the scheduler reads a table of the past from end to end', 
     INSERT INTO xcom (dag_run_id, task_id, map_index, key, dag_id, run_id, value, at)
     SELECT dag_run_id, task_id, map_index, 'return_value', dag_id, run_id, '1', updated_at FROM task_instance`);
   await owner.query(sql`
+    INSERT INTO task_instance_history (id, dag_run_id, dag_id, run_id, task_id, map_index, try_number, max_tries, task_display_name, pool,
+      pool_slots, queue, priority_weight, hostname)
+    SELECT gen_random_uuid(), dag_run_id, dag_id, run_id, task_id, map_index, 0, 1, 't', 'default_pool', 1, 'q', 1, '' FROM task_instance`);
+  await owner.query(sql`
     INSERT INTO task_reschedule (ti_id, start_date, end_date, reschedule_at)
     SELECT id, updated_at, updated_at, updated_at FROM task_instance`);
   await owner.query(sql`

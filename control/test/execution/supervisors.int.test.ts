@@ -249,7 +249,7 @@ test('a workload is what the Task SDK reads, with one block of ours, and its tok
       runtime: 'typescript',
       module_hash: 'ab'.repeat(32),
       execution_timeout: 60,
-      needs: { assets: [], connections: [], dags: [], variables: ['v'], xcoms: [] },
+      needs: { assets: [], connections: [], dags: [], tasks: [], variables: ['v'], xcoms: [] },
       workload_jti: claims.jti,
     },
   });
