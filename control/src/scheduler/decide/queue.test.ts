@@ -17,7 +17,7 @@ const candidate = (dag: string, over: Partial<QueueCandidate> = {}): QueueCandid
   run_left: 16,
   task_dag_left: null,
   task_run_left: null,
-  dag_since_ms: 0,
+  since_ms: 0,
   ...over,
 });
 
@@ -26,7 +26,7 @@ function places(dags: readonly string[], count: number): string[] {
   const turns = createTurns();
   return Array.from({ length: count }, (_, at) => {
     const result = pickForQueue(
-      dags.map((dag, place) => candidate(dag, { dag_since_ms: place })),
+      dags.map((dag, place) => candidate(dag, { since_ms: place })),
       256,
       turns,
     );
@@ -54,7 +54,7 @@ test('Dags that keep coming do not overtake one that has waited and had its turn
   const turns = createTurns();
   const seen: string[] = [];
   for (let at = 0; at < 6 * PLACES_PER_TURN; at++) {
-    const fresh = candidate(`fresh${at}`, { dag_since_ms: 1000 + at });
+    const fresh = candidate(`fresh${at}`, { since_ms: 1000 + at });
     const result = pickForQueue([candidate('flood'), candidate('small'), fresh], 256, turns);
     turns.note(result, 1000 + at);
     seen.push(result.picked[0]!.dag_id);
@@ -75,14 +75,14 @@ test('whose turn it is must fit like any other; else the next has it', () => {
   const turns = createTurns();
   turns.note({ picked: [], contended: true, sinceTurn: new Map([['p', PLACES_PER_TURN - 1]]) }, 0);
   const big = candidate('big', { pool_slots: 2 });
-  const { picked } = pickForQueue([candidate('flood'), big, candidate('small', { dag_since_ms: 5 })], 256, turns);
+  const { picked } = pickForQueue([candidate('flood'), big, candidate('small', { since_ms: 5 })], 256, turns);
   // 'flood' has waited as long as 'big'; the room is for one.
   assert.deepEqual(
     picked.map((c) => c.dag_id),
     ['flood'],
   );
   turns.note({ picked: [candidate('flood')], contended: true, sinceTurn: turns.sinceTurn }, 9);
-  const next = pickForQueue([candidate('flood'), big, candidate('small', { dag_since_ms: 5 })], 256, turns);
+  const next = pickForQueue([candidate('flood'), big, candidate('small', { since_ms: 5 })], 256, turns);
   assert.deepEqual(
     next.picked.map((c) => c.dag_id),
     ['small'],
@@ -92,7 +92,7 @@ test('whose turn it is must fit like any other; else the next has it', () => {
 test('turns of one pool are not counted for another', () => {
   const turns = createTurns();
   turns.note({ picked: [], contended: true, sinceTurn: new Map([['q', PLACES_PER_TURN - 1]]) }, 0);
-  const two = [candidate('flood'), candidate('small', { dag_since_ms: -1 })];
+  const two = [candidate('flood'), candidate('small', { since_ms: -1 })];
   assert.equal(isTurnNear(two, turns), false);
   assert.deepEqual(
     pickForQueue(two, 256, turns).picked.map((c) => c.dag_id),
@@ -106,10 +106,16 @@ test('turns of one pool are not counted for another', () => {
   );
 });
 
-test('no more are taken than may be, and none twice', () => {
-  const many = Array.from({ length: 100 }, (_, i) => candidate(`d${i % 7}`, { pool_free: 1000 }));
-  const { picked, contended } = pickForQueue(many, 40, createTurns());
+test('no more are taken than may be, and none twice; what room there is for is no turn, also when it takes two passes', () => {
+  const many = (room: number) => Array.from({ length: 100 }, (_, i) => candidate(`d${i % 7}`, { pool_free: room }));
+  const { picked, contended } = pickForQueue(many(1000), 40, createTurns());
   assert.equal(picked.length, 40);
   assert.equal(new Set(picked).size, 40);
-  assert.ok(contended);
+  assert.equal(contended, false);
+  const control = pickForQueue(
+    many(1).map((c) => ({ ...c, total_left: 39 })),
+    40,
+    createTurns(),
+  );
+  assert.equal(control.contended, true);
 });

@@ -15,13 +15,13 @@ export type QueueCandidate = {
   readonly run_left: number;
   readonly task_dag_left: number | null;
   readonly task_run_left: number | null;
-  /** Epoch ms since which something of its Dag has been ready for this pool. */
-  readonly dag_since_ms: number;
+  /** Epoch ms since which its task has been ready in its run. */
+  readonly since_ms: number;
 };
 
 export type Picked = {
   readonly picked: readonly QueueCandidate[];
-  /** Somebody was passed over, so that these places count as turns. */
+  /** Somebody was passed over for lack of room, so that these places count as turns; what is above the limit has its place in the next pass. */
   readonly contended: boolean;
   /** Pool → its places since one last went by turn. */
   readonly sinceTurn: ReadonlyMap<string, number>;
@@ -78,14 +78,14 @@ export function pickForQueue(candidates: readonly QueueCandidate[], limit: numbe
     }
     take(candidate, (sinceTurn.get(pool) ?? 0) + 1);
   }
-  return { picked: [...picked], contended: picked.size < candidates.length || picked.size >= limit, sinceTurn };
+  return { picked: [...picked], contended: picked.size < Math.min(candidates.length, limit), sinceTurn };
 }
 
 /** The first candidate of each Dag for a pool, of the Dag that has waited longest first. */
 function firstOfDags(candidates: readonly QueueCandidate[], pool: string, turns: Turns): QueueCandidate[] {
   const first = new Map<string, QueueCandidate>();
   for (const c of candidates) if (c.pool === pool && !first.has(c.dag_id)) first.set(c.dag_id, c);
-  const since = (c: QueueCandidate) => Math.max(turns.servedAtMs(pool, c.dag_id) ?? -Infinity, c.dag_since_ms);
+  const since = (c: QueueCandidate) => Math.max(turns.servedAtMs(pool, c.dag_id) ?? -Infinity, c.since_ms);
   return [...first.values()].sort((a, b) => since(a) - since(b));
 }
 

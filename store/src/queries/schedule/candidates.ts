@@ -17,8 +17,8 @@ export type Candidate = {
   readonly task_dag_left: number | null;
   readonly task_run_left: number | null;
   readonly team: string | null;
-  /** Epoch ms since which something of its Dag has been ready for this pool. */
-  readonly dag_since_ms: number;
+  /** Epoch ms since which its task has been ready in its run. */
+  readonly since_ms: number;
 };
 
 /**
@@ -42,6 +42,9 @@ export async function findCandidates(
         GROUP BY dag_run_id, dag_id, team, task_id, pool, state
       ), total AS (
         SELECT ${o.parallelism}::integer - COALESCE(sum(n) FILTER (WHERE state IN ('queued', 'running')), 0)::integer AS room FROM active
+      ), active_dags AS MATERIALIZED (
+        SELECT dag_id, COALESCE(team, '') AS team, sum(n)::integer AS n FROM active WHERE state IN ('queued', 'running') GROUP BY dag_id, team
+      ), active_teams AS (SELECT team, sum(n)::integer AS n FROM active_dags GROUP BY team
       ), pools AS MATERIALIZED (
         SELECT p.name, p.team, CASE WHEN p.slots = -1 THEN 1000000000 ELSE p.slots END - COALESCE(sum(a.slots)
           FILTER (WHERE a.state IN ('queued', 'running') OR (a.state = 'deferred' AND p.include_deferred)), 0)::integer AS free
@@ -57,8 +60,6 @@ export async function findCandidates(
           CASE WHEN state IN ('queued', 'running') THEN n ELSE 0 END, n FROM active
       ), counted AS (
         SELECT b.*, sum(in_run) OVER (PARTITION BY dag_run_id)::integer AS of_run,
-          sum(in_run) OVER (PARTITION BY dag_id)::integer AS active_in_dag,
-          sum(in_run) OVER (PARTITION BY team)::integer AS active_in_team,
           max_active_per_dag - sum(in_task) OVER (PARTITION BY dag_id, task_id)::integer AS task_dag_left,
           max_active_per_run - sum(in_task) OVER (PARTITION BY dag_run_id, task_id)::integer AS task_run_left
         FROM both_kinds b
@@ -72,10 +73,8 @@ export async function findCandidates(
         JOIN pools p ON p.name = c.pool AND (p.team IS NULL OR p.team = c.team) AND p.free >= c.pool_slots
         WHERE c.waits AND r.state = 'running' AND d.max_active_tasks > c.of_run AND COALESCE(c.task_dag_left, 1) > 0 AND COALESCE(c.task_run_left, 1) > 0
       ), of_dag AS (
-        SELECT o.*, min(since) OVER in_pool AS dag_since,
-          row_number() OVER (in_pool ORDER BY priority_weight DESC, run_after, dag_run_id, task_id) AS group_for_pool,
-          row_number() OVER (PARTITION BY dag_id ORDER BY priority_weight DESC, run_after, dag_run_id, task_id, pool) AS group_of_dag
-        FROM open o WHERE place_in_run <= run_left WINDOW in_pool AS (PARTITION BY dag_id, pool)
+        SELECT o.*, row_number() OVER (PARTITION BY dag_id, pool ORDER BY priority_weight DESC, run_after, dag_run_id, task_id) AS group_of_dag
+        FROM open o WHERE place_in_run <= run_left
       ), of_team AS (
         SELECT d.*, row_number() OVER
           (PARTITION BY team ORDER BY priority_weight DESC, group_of_dag, run_after, dag_run_id, task_id, pool) AS group_of_team
@@ -95,15 +94,15 @@ export async function findCandidates(
           LIMIT CASE WHEN g.group_number > ${o.limit} THEN 1
             ELSE LEAST(g.run_left, ${o.limit}::integer, COALESCE(g.task_dag_left, g.run_left), COALESCE(g.task_run_left, g.run_left)) END
         ) t
-        WHERE g.group_number <= ${o.limit} OR (${o.everyDag}::boolean AND g.group_for_pool = 1)
+        WHERE g.group_number <= ${o.limit} OR (${o.everyDag}::boolean AND g.group_of_dag = 1)
       ), turn_of_dag AS (
-        SELECT f.*, active_in_dag + row_number() OVER
-          (PARTITION BY dag_id ORDER BY priority_weight DESC, run_after, dag_run_id, map_index, task_id) AS dag_turn
-        FROM fitting f WHERE row_in_run <= run_left
+        SELECT f.*, COALESCE(a.n, 0) + row_number() OVER
+          (PARTITION BY f.dag_id ORDER BY priority_weight DESC, run_after, dag_run_id, map_index, task_id) AS dag_turn
+        FROM fitting f LEFT JOIN active_dags a ON a.dag_id = f.dag_id WHERE row_in_run <= run_left
       ), turn_of_team AS (
-        SELECT d.*, active_in_team + row_number() OVER
-          (PARTITION BY team ORDER BY priority_weight DESC, dag_turn, run_after, dag_run_id, map_index, task_id) AS team_turn
-        FROM turn_of_dag d
+        SELECT d.*, COALESCE(a.n, 0) + row_number() OVER
+          (PARTITION BY d.team ORDER BY priority_weight DESC, dag_turn, run_after, dag_run_id, map_index, task_id) AS team_turn
+        FROM turn_of_dag d LEFT JOIN active_teams a ON a.team = COALESCE(d.team, '')
       ), placed AS (
         SELECT t.*, row_number() OVER (ORDER BY team_turn, array_position(${o.servedTeams}::text[], COALESCE(team, '')) NULLS FIRST,
             priority_weight DESC, dag_turn, run_after, dag_run_id, map_index, task_id) AS place,
@@ -112,7 +111,7 @@ export async function findCandidates(
       )
       SELECT f.id, f.dag_run_id, f.dag_id, f.team, f.task_id, f.pool, f.pool_slots, f.max_active_per_dag, f.max_active_per_run,
         f.pool_free, total.room AS total_left, f.run_left, f.task_dag_left, f.task_run_left,
-        (extract(epoch FROM f.dag_since) * 1000)::float8 AS dag_since_ms
+        (extract(epoch FROM f.since) * 1000)::float8 AS since_ms
       FROM placed f, total WHERE f.place <= ${o.limit} OR (${o.everyDag}::boolean AND f.place_for_pool = 1)
       ORDER BY f.place`,
     'schedule_candidates',
