@@ -5,7 +5,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 /** Clock ticks per second, as Linux shows them to programs on every architecture that we run on. */
 const TICKS_PER_SECOND = 100;
 
-type Stat = { readonly pid: number; readonly parent: number; readonly ticks: number };
+/** `endedTicks`: of children that have ended and were waited for. */
+type Stat = { readonly pid: number; readonly parent: number; readonly ticks: number; readonly endedTicks: number };
 
 function readStats(): Stat[] {
   return readdirSync('/proc').flatMap((name) => {
@@ -13,7 +14,15 @@ function readStats(): Stat[] {
     try {
       const text = readFileSync(`/proc/${name}/stat`, 'utf8');
       const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-      return [{ pid: Number(name), parent: Number(fields[1]), ticks: Number(fields[11]) + Number(fields[12]) }];
+      const [user, system, ofEnded, systemOfEnded] = fields.slice(11, 15).map(Number) as [
+        number,
+        number,
+        number,
+        number,
+      ];
+      return [
+        { pid: Number(name), parent: Number(fields[1]), ticks: user + system, endedTicks: ofEnded + systemOfEnded },
+      ];
     } catch {
       return []; // ended between the two readings
     }

@@ -125,13 +125,13 @@ export async function throughput(
   return `${schedulers} scheduler(s), ${size.dags} Dags × ${size.runs} runs × ${size.tasks} tasks: ${(transitions / seconds).toFixed(0)} transitions/s (${transitions} in ${seconds.toFixed(1)} s; processor ${ours.toFixed(1)} s here, ${theirs.toFixed(1)} s PostgreSQL, with the executor); ${tasks!.good} of ${tasks!.n} tasks succeeded in ${tasks!.tries} tries${double}`;
 }
 
-/** Processor time that all of this cluster's processes have used, seconds. */
+/** Processor time that all of this cluster's processes have used, those that have ended too, seconds. */
 async function postgresSeconds(db: Database): Promise<number> {
   const { processTree } = await import('./processes.ts');
   const [row] = await db.query<{ pid: number }>(sql`SELECT pg_backend_pid() AS pid`);
   const { readFileSync } = await import('node:fs');
   const parent = Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${row!.pid}/status`, 'utf8'))![1]);
-  return processTree(parent).reduce((sum, { ticks }) => sum + ticks, 0) / 100;
+  return processTree(parent).reduce((sum, { ticks, endedTicks }) => sum + ticks + endedTicks, 0) / 100;
 }
 
 export async function idle(dags: number, seconds: number): Promise<string> {
