@@ -207,3 +207,21 @@ test('at the triggerers a team that has little there is next, whatever the other
   equal(rest.length, 24 - 10);
   equal(new Set([...ids, ...more.map((row) => row.id), ...rest.map((row) => row.id)]).size, 24);
 });
+
+test('a Dag that changes its team while it runs has no candidate twice', async () => {
+  await using world = await makeWorld();
+  await world.dag('moving', wide(20), { max_active_tasks: 100 });
+  const run = await world.trigger('moving');
+  const settle = async (parallelism: number) => {
+    const core = world.newCore({ parallelism });
+    await core.resync();
+    await core.settle();
+  };
+  await settle(4);
+  await ofTeam(world, 'moving', 'a');
+  await world.db.query(
+    sql`UPDATE task_instance SET team = 'a' WHERE dag_run_id = ${run.id} AND (state = 'scheduled' OR task_id IN ('t0', 't1'))`,
+  );
+  await settle(9);
+  deepEqual(await queuedOf(world), { moving: 9 });
+});

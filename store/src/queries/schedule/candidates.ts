@@ -42,9 +42,9 @@ export async function findCandidates(
         GROUP BY dag_run_id, dag_id, team, task_id, pool, state
       ), total AS (
         SELECT ${o.parallelism}::integer - COALESCE(sum(n) FILTER (WHERE state IN ('queued', 'running')), 0)::integer AS room FROM active
-      ), active_dags AS MATERIALIZED (
-        SELECT dag_id, COALESCE(team, '') AS team, sum(n)::integer AS n FROM active WHERE state IN ('queued', 'running') GROUP BY dag_id, team
-      ), active_teams AS (SELECT team, sum(n)::integer AS n FROM active_dags GROUP BY team
+      ), active_dags AS (SELECT dag_id, sum(n)::integer AS n FROM active WHERE state IN ('queued', 'running') GROUP BY dag_id
+      ), active_teams AS (
+        SELECT COALESCE(team, '') AS name, sum(n)::integer AS n FROM active WHERE state IN ('queued', 'running') GROUP BY name
       ), pools AS MATERIALIZED (
         SELECT p.name, p.team, CASE WHEN p.slots = -1 THEN 1000000000 ELSE p.slots END - COALESCE(sum(a.slots)
           FILTER (WHERE a.state IN ('queued', 'running') OR (a.state = 'deferred' AND p.include_deferred)), 0)::integer AS free
@@ -102,7 +102,7 @@ export async function findCandidates(
       ), turn_of_team AS (
         SELECT d.*, COALESCE(a.n, 0) + row_number() OVER
           (PARTITION BY d.team ORDER BY priority_weight DESC, dag_turn, run_after, dag_run_id, map_index, task_id) AS team_turn
-        FROM turn_of_dag d LEFT JOIN active_teams a ON a.team = COALESCE(d.team, '')
+        FROM turn_of_dag d LEFT JOIN active_teams a ON a.name = COALESCE(d.team, '')
       ), placed AS (
         SELECT t.*, row_number() OVER (ORDER BY team_turn, array_position(${o.servedTeams}::text[], COALESCE(team, '')) NULLS FIRST,
             priority_weight DESC, dag_turn, run_after, dag_run_id, map_index, task_id) AS place,

@@ -45,12 +45,12 @@ export async function claimQueued(
     sql`WITH alive AS (
         SELECT id FROM supervisor WHERE id = ${options.supervisorId}::uuid AND ended_at IS NULL FOR SHARE
       ), at_workers AS (
-        SELECT COALESCE(team, '') AS team, count(*) AS n FROM task_instance
-        WHERE state IN ('queued', 'running') AND supervisor_id IS NOT NULL GROUP BY team
+        SELECT COALESCE(team, '') AS name, count(*) AS n FROM task_instance
+        WHERE state IN ('queued', 'running') AND supervisor_id IS NOT NULL GROUP BY name
       ), in_order AS (
         SELECT t.id, COALESCE(w.n, 0) + row_number() OVER (PARTITION BY t.team ORDER BY
           CASE WHEN t.queued_at < ${patientSince}::timestamptz THEN t.queued_at END, t.priority_weight DESC, t.queued_at, t.id) AS turn
-        FROM task_instance t LEFT JOIN at_workers w ON w.team = COALESCE(t.team, '')
+        FROM task_instance t LEFT JOIN at_workers w ON w.name = COALESCE(t.team, '')
         WHERE EXISTS (SELECT 1 FROM alive) AND t.state = 'queued' AND t.supervisor_id IS NULL
           AND (${options.queues}::text[] IS NULL OR t.queue = ANY(${options.queues}::text[]))
       ), picked AS (
