@@ -95,14 +95,14 @@ export async function runPass(tx: Db, options: PassOptions): Promise<PassResult>
 async function queue(tx: Db, options: PassOptions, nowIso: string): Promise<{ queued: number; more: boolean }> {
   const { parallelism, maxQueued: limit, turns, instanceId: queuedBy } = options;
   const find = (everyDag: boolean) => findCandidates(tx, { parallelism, limit, servedTeams: turns.teams, everyDag });
-  let candidates = await find(false);
+  const first = await find(false);
+  let result = pickForQueue(first, limit, turns);
   // Who has waited longest may stand far behind the first rows.
-  if (pickForQueue(candidates, limit, turns).contended && isTurnNear(candidates, turns)) candidates = await find(true);
-  const result = pickForQueue(candidates, limit, turns);
+  if (result.contended && isTurnNear(first, turns)) result = pickForQueue(await find(true), limit, turns);
   const ids = result.picked.map((c) => c.id);
   const queued = await queueTaskInstances(tx, ids, { nowIso, queuedBy });
   turns.note(result, options.nowMs);
-  return { queued, more: queued > 0 && candidates.length >= limit };
+  return { queued, more: queued > 0 && first.length >= limit };
 }
 
 type Decided = { readonly run: RunToDecide; readonly snapshot: RunSnapshot; readonly decision: Decision };
